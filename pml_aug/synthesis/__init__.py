@@ -1,0 +1,27 @@
+from pml_aug.synthesis.interpolate import interpolate, to_unit_length
+from pml_aug.synthesis.mix_classes import draw_mixing, mix
+from pml_aug.synthesis.pairs import (
+    Pairs,
+    adjacent_pairs,
+    all_positive_pairs,
+    different_class_pairs,
+    order_without_equal_neighbors,
+    rolled_pairs,
+    within_class_pairs,
+)
+from pml_aug.synthesis.synthetic import Synthetic
+
+__all__ = [
+    "Pairs",
+    "Synthetic",
+    "adjacent_pairs",
+    "all_positive_pairs",
+    "different_class_pairs",
+    "draw_mixing",
+    "interpolate",
+    "mix",
+    "order_without_equal_neighbors",
+    "rolled_pairs",
+    "to_unit_length",
+    "within_class_pairs",
+]

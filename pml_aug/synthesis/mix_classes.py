@@ -1,0 +1,50 @@
+"""Mixtures of two vectors that stand for a class of their own (Proxy Synthesis)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+def mix(first: Tensor, second: Tensor, mixing: float | Tensor) -> Tensor:
+    r"""The direction between two directions, with a length between the two lengths.
+
+    .. math::
+        \tilde x = \frac{u}{|u|} \bigl(\lambda |a| + (1 - \lambda) |b|\bigr), \quad
+        u = \lambda \frac{a}{|a|} + (1 - \lambda) \frac{b}{|b|}
+
+    The official code returns :math:`u / |u|`. The length matters only to losses that look at lengths (SphereFace,
+    dot products), and keeps synthetic rows on the scale of the others there.
+
+    Args:
+        first: :math:`a`.
+        second: :math:`b`.
+        mixing: :math:`\lambda` in [0, 1], one for all rows or a column of one a row.
+
+    Shapes:
+        (..., D), (..., D) -> (..., D)
+
+    Source: Gu et al., "Proxy Synthesis", AAAI 2021, equations 2 and 3; github.com/navervision/proxy-synthesis,
+    loss/proxy_losses.py.
+
+    Example:
+        >>> mix(torch.tensor([2.0, 0.0]), torch.tensor([4.0, 0.0]), 0.5).tolist()
+        [3.0, 0.0]
+    """
+    first_length, second_length = first.norm(dim=-1, keepdim=True), second.norm(dim=-1, keepdim=True)
+    direction = mixing * normalize(first, dim=-1) + (1 - mixing) * normalize(second, dim=-1)
+    return normalize(direction, dim=-1) * (mixing * first_length + (1 - mixing) * second_length)
+
+
+def draw_mixing(alpha: float, generator: torch.Generator | None = None) -> float:
+    r"""One draw of :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, made on the CPU so that no device waits.
+
+    Args:
+        alpha: above 0; small values give mixtures close to one of the two ends.
+        generator: on the CPU; torch's global one by default.
+
+    Example:
+        >>> 0 <= draw_mixing(0.4) <= 1
+        True
+    """
+    pair = torch.full((2,), alpha, dtype=torch.float64)
+    return float(torch._sample_dirichlet(pair, generator=generator)[0])

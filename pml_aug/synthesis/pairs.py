@@ -1,0 +1,146 @@
+"""Which rows of a batch are brought together: positive pairs to expand, pairs of different classes to mix."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Pairs(NamedTuple):
+    """Rows of a batch, two by two."""
+
+    start: Tensor  # (P,), long
+    end: Tensor  # (P,), long
+
+
+def adjacent_pairs(labels: Tensor) -> Pairs:
+    """Rows (0, 1), (2, 3), ...; labels are not looked at, as in the official code of Embedding Expansion.
+
+    Shapes:
+        (N,) -> two of (N / 2,)
+
+    Raises:
+        ValueError: when N is odd.
+
+    Example:
+        >>> adjacent_pairs(torch.tensor([7, 7, 8, 8])).end.tolist()
+        [1, 3]
+    """
+    if len(labels) % 2:
+        raise ValueError(
+            f'pairing="adjacent" needs an even batch, but got {len(labels)} rows: use pairing="within_class"'
+        )
+    rows = torch.arange(len(labels), device=labels.device)
+    return Pairs(rows[0::2], rows[1::2])
+
+
+def within_class_pairs(labels: Tensor) -> Pairs:
+    """Disjoint pairs of rows with equal labels, in the order of the batch; of an odd class one row stays alone.
+
+    Shapes:
+        (N,) -> two of (P,), P at most N / 2
+
+    Example:
+        >>> pairs = within_class_pairs(torch.tensor([7, 8, 7, 8, 7]))
+        >>> pairs.start.tolist(), pairs.end.tolist()
+        ([0, 1], [2, 3])
+    """
+    ordered, order = torch.sort(labels, stable=True)
+    position = torch.arange(len(labels), device=labels.device)
+    opens_class = torch.ones_like(ordered, dtype=torch.bool)
+    opens_class[1:] = ordered[1:] != ordered[:-1]
+    first_of_class = torch.cummax(torch.where(opens_class, position, 0), dim=0).values if len(labels) else position
+    starts = ((position - first_of_class) % 2 == 0)[:-1] & ~opens_class[1:]
+    at = torch.nonzero(starts).squeeze(1)
+    return Pairs(order[at], order[at + 1])
+
+
+def all_positive_pairs(labels: Tensor) -> Pairs:
+    """Every pair of rows with equal labels, once.
+
+    Shapes:
+        (N,) -> two of (P,)
+
+    Example:
+        >>> all_positive_pairs(torch.tensor([7, 7, 7])).end.tolist()
+        [1, 2, 2]
+    """
+    start, end = torch.nonzero(torch.triu(labels[:, None] == labels, diagonal=1), as_tuple=True)
+    return Pairs(start, end)
+
+
+def different_class_pairs(labels: Tensor, generator: torch.Generator | None = None) -> Pairs:
+    """Each row with a row of another class, classes in random order; without one, the row is left out.
+
+    Rows are sorted by class, the classes shuffled, and every row takes the one that lies `m` places further round,
+    `m` being the size of the largest class. No class is longer than `m`, so the step always leaves it; only rows of
+    a class that fills more than half of the batch can come back to their own class, and these are dropped.
+
+    Args:
+        labels: class of each row, at least 0.
+        generator: source of the shuffle, on the device of `labels`.
+
+    Shapes:
+        (N,) -> two of (P,), P at most N
+
+    Example:
+        >>> pairs = different_class_pairs(torch.tensor([0, 0, 1, 1]))
+        >>> sorted(pairs.start.tolist())
+        [0, 1, 2, 3]
+        >>> bool((torch.tensor([0, 0, 1, 1])[pairs.start] != torch.tensor([0, 0, 1, 1])[pairs.end]).all())
+        True
+    """
+    if len(labels) == 0:
+        return Pairs(labels, labels)
+    counts = torch.bincount(labels)
+    shuffled = torch.randperm(len(counts), generator=generator, device=labels.device)[labels]
+    order = torch.argsort(shuffled, stable=True)
+    position = torch.arange(len(labels), device=labels.device)
+    start, end = order, order[(position + counts.max()) % len(labels)]
+    leaves = labels[start] != labels[end]
+    return Pairs(start[leaves], end[leaves])
+
+
+def rolled_pairs(labels: Tensor) -> Pairs:
+    """Each row with the one before it, cyclically; labels are not looked at, as in the official Proxy Synthesis.
+
+    Shapes:
+        (N,) -> two of (N,)
+
+    Example:
+        >>> rolled_pairs(torch.tensor([0, 1, 2])).end.tolist()
+        [2, 0, 1]
+    """
+    rows = torch.arange(len(labels), device=labels.device)
+    return Pairs(rows, rows.roll(1))
+
+
+def order_without_equal_neighbors(labels: Tensor, max_passes: int = 50) -> Tensor:
+    """A permutation after which neighbours (cyclically) differ in class where the official search finds one.
+
+    The search of Proxy Synthesis' training loop: at most `max_passes` sweeps over the batch; wherever a label equals
+    its successor's, the two rows after it change places; a sweep without a change ends it. It is slow and may fail
+    silently; :func:`different_class_pairs` needs neither sweeps nor luck.
+
+    Shapes:
+        (N,) -> (N,), `labels[order]` is the new sequence
+
+    Source: Gu et al., "Proxy Synthesis", AAAI 2021; github.com/navervision/proxy-synthesis, main.py.
+
+    Example:
+        >>> order_without_equal_neighbors(torch.tensor([0, 0, 1, 1])).tolist()
+        [0, 2, 1, 3]
+    """
+    sequence = labels.tolist()
+    order = list(range(len(sequence)))
+    for _ in range(max_passes):
+        swapped = False
+        for now in range(len(sequence)):
+            following, after = (now + 1) % len(sequence), (now + 2) % len(sequence)
+            if sequence[now] == sequence[following]:
+                sequence[following], sequence[after] = sequence[after], sequence[following]
+                order[following], order[after] = order[after], order[following]
+                swapped = True
+        if not swapped:
+            break
+    return torch.tensor(order, dtype=torch.long, device=labels.device)

@@ -1,0 +1,13 @@
+"""What every generator of synthetic points returns."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Synthetic(NamedTuple):
+    """Synthetic points with their labels and the row of the batch that each one came from."""
+
+    embeddings: Tensor  # (M, D), dtype and device of the batch
+    labels: Tensor  # (M,), long
+    source: Tensor  # (M,), long: row of the batch

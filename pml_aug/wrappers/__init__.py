@@ -1,0 +1,5 @@
+from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
+from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
+
+__all__ = ["Batch", "EmbeddingExpansion", "LossWrapper", "ProxySynthesis"]

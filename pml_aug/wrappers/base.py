@@ -1,0 +1,142 @@
+"""What all wrappers of a loss share: the checks at the border, full precision, and the face of a PML loss."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from pytorch_metric_learning.distances import BaseDistance
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from pytorch_metric_learning.miners import BaseMiner
+from pytorch_metric_learning.reducers import BaseReducer
+from torch import Tensor, nn
+
+IndicesTuple = tuple[Tensor, ...]
+
+
+class Batch(NamedTuple):
+    """One call of a loss, checked: float32 or wider; labels stay on the device that the caller has them on."""
+
+    embeddings: Tensor  # (N, D)
+    labels: Tensor  # (N,), long
+    indices_tuple: IndicesTuple | None
+    ref_emb: Tensor | None  # (R, D); None stands for the batch itself
+    ref_labels: Tensor | None  # (R,), long
+
+
+class LossWrapper(BaseMetricLossFunction):
+    """A PML loss around another PML loss, called as every PML loss is.
+
+    A subclass says in `refusals` which losses it makes no sense around, and computes in `wrapped`. The distance and
+    the reducer that it shows are the wrapped loss's own. Embeddings in half precision are raised to float32, and
+    autocast is off inside: half precision breaks `cdist` and would rewrite the dtype of PML's proxies for good.
+
+    Args:
+        loss: the loss to wrap.
+        miner: mines with the wrapper's own candidates; None takes every pair, as the bare loss does.
+
+    Raises:
+        TypeError: when `loss` or `miner` is no PML loss or miner.
+        ValueError: when the wrapper makes no sense around the class of `loss`, with the reason.
+    """
+
+    refusals: ClassVar[Mapping[type[nn.Module], str]] = {}
+
+    def __init__(self, loss: BaseMetricLossFunction, miner: BaseMiner | None = None) -> None:
+        name = type(self).__name__
+        if not isinstance(loss, BaseMetricLossFunction):
+            raise TypeError(
+                f"{name} expected argument `loss` to be a BaseMetricLossFunction of pytorch-metric-learning, but got "
+                f"{type(loss).__name__}; wrap the loss itself, and put MultipleLosses, CrossBatchMemory, "
+                "SelfSupervisedLoss or DistributedLossWrapper around the result"
+            )
+        if miner is not None and not isinstance(miner, BaseMiner):
+            raise TypeError(
+                f"{name} expected argument `miner` to be a BaseMiner of pytorch-metric-learning or None, but got "
+                f"{type(miner).__name__}"
+            )
+        for part in (loss, miner):
+            reason = next((self.refusals[kind] for kind in type(part).__mro__ if kind in self.refusals), None)
+            if reason is not None:
+                raise ValueError(f"{name} cannot wrap {type(part).__name__}: {reason}")
+        super().__init__()
+        del self.distance, self.reducer  # those of the wrapped loss are shown instead
+        self.loss = loss
+        self.miner = miner
+
+    @property
+    def distance(self) -> BaseDistance:
+        """The wrapped loss's distance."""
+        return self.loss.distance
+
+    @property
+    def reducer(self) -> BaseReducer:
+        """The wrapped loss's reducer."""
+        return self.loss.reducer
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None = None,
+        indices_tuple: IndicesTuple | None = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        **draws: Any,
+    ) -> Tensor:
+        """The wrapped loss on the augmented batch.
+
+        Args:
+            embeddings: (N, D), as the network gives them.
+            labels: (N,), integers.
+            indices_tuple: pairs or triplets of rows of `embeddings` and `ref_emb`, as PML's miners give them.
+            ref_emb: (R, D), compared with instead of the batch itself.
+            ref_labels: (R,), integers.
+            draws: randomness handed in, see the subclass: `generator`, or a recorded draw.
+        """
+        self.reset_stats()
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.wrapped(self._checked(embeddings, labels, indices_tuple, ref_emb, ref_labels), **draws)
+
+    def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
+        """The loss of a checked batch."""
+        raise NotImplementedError
+
+    def _checked(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None,
+        indices_tuple: IndicesTuple | None,
+        ref_emb: Tensor | None,
+        ref_labels: Tensor | None,
+    ) -> Batch:
+        if labels is None:
+            raise ValueError(f"{type(self).__name__} needs `labels`: it tells by them which rows belong together")
+        if (ref_emb is None) != (ref_labels is None):
+            given, missing = ("ref_emb", "ref_labels") if ref_labels is None else ("ref_labels", "ref_emb")
+            raise ValueError(f"`{given}` was given without `{missing}`: give both or neither")
+        embeddings, labels = _checked_rows(embeddings, labels, "embeddings", "labels")
+        if ref_emb is not None and ref_labels is not None:
+            ref_emb, ref_labels = _checked_rows(ref_emb, ref_labels, "ref_emb", "ref_labels")
+            if ref_emb.shape[1] != embeddings.shape[1]:
+                raise ValueError(
+                    f"`ref_emb` must be as wide as `embeddings` ({embeddings.shape[1]}), but got {ref_emb.shape[1]}"
+                )
+        return Batch(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+
+
+def _checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str) -> tuple[Tensor, Tensor]:
+    if embeddings.ndim != 2 or not embeddings.is_floating_point():
+        raise ValueError(
+            f"`{name}` must be a floating-point tensor of shape (rows, embedding_size), but got "
+            f"{embeddings.dtype} of shape {tuple(embeddings.shape)}"
+        )
+    if labels.shape != embeddings.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f"`{labels_name}` must be integers of shape ({len(embeddings)},), one for each row of `{name}`, but got "
+            f"{labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    # a host wait on an accelerator, where NaN reaches the loss by itself; on the CPU it costs next to nothing
+    if embeddings.device.type == "cpu" and not torch.isfinite(embeddings).all():
+        raise ValueError(f"`{name}` must be finite, but holds NaN or infinity: the training has diverged")
+    if embeddings.dtype in (torch.float16, torch.bfloat16):
+        embeddings = embeddings.float()
+    return embeddings, labels

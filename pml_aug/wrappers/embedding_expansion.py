@@ -1,0 +1,172 @@
+"""Embedding Expansion around any PML loss that compares embeddings with each other."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from pytorch_metric_learning import losses, miners
+from pytorch_metric_learning.distances import BaseDistance
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from pml_aug.distances.pooled import Expanded, pooled_matrix
+from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.synthesis.interpolate import interpolate
+from pml_aug.synthesis.pairs import Pairs, adjacent_pairs, all_positive_pairs, within_class_pairs
+from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.wrappers.swapped import swapped
+
+PAIRINGS: Mapping[str, Callable[[Tensor], Pairs]] = {
+    "within_class": within_class_pairs,
+    "adjacent": adjacent_pairs,
+    "all_pairs": all_positive_pairs,
+}
+ANCHOR_POINTS = ("class", "own")
+
+_PROXIES = "it compares embeddings with proxies, and no pair of embeddings is there to expand; use ProxySynthesis"
+_NO_MATRIX = "it never asks its distance for the matrix of the batch, so the harder negatives would not reach it"
+
+
+class EmbeddingExpansion(LossWrapper):
+    r"""A PML loss whose negatives are as near as the points between same-class embeddings can bring them.
+
+    Between the two embeddings of every pair, `num_points` interior points divide the segment into equal parts. The
+    loss and its miner then see, instead of their distances,
+
+    .. math::
+        M_{ij} = d(x_i, x_j) \text{ if } y_i = y_j, \text{ else } \min_{p \in S(i),\, q \in S(j)} d(p, q)
+
+    where S(i) holds the points around row i (max for similarities). Positives stay the original pairs. There is no
+    randomness and no state; gradients reach both ends of every segment.
+
+    Args:
+        loss: a PML loss that asks its distance for the matrix of the batch.
+        num_points: interior points a pair; 0 gives the bare loss.
+        miner: mines on the same matrix; used where the call brings no `indices_tuple`.
+        normalize: bring embeddings and points to unit length, as the official network head and code do.
+        pairing: "within_class" (disjoint pairs of equal labels in the order of the batch), "adjacent" (rows 0 and 1,
+            2 and 3, ..., whatever their labels: the official code) or "all_pairs" (every positive pair: the paper's
+            formula, and the dearest).
+        anchor_points: "class" (S(i) joins the points of the whole class: the paper) or "own" (the points of row i's
+            own pairs: the official code).
+
+    Shapes:
+        (N, D), (N,) -> what the wrapped loss's reducer gives
+
+    Raises:
+        ValueError: an argument out of range; a loss or miner that EE makes no sense around.
+        TypeError: `loss` or `miner` is none of PML's.
+
+    Source: Ko and Gu, "Embedding Expansion: Augmentation in Embedding Space for Deep Metric Learning", CVPR 2020;
+    github.com/clovaai/embedding-expansion (embedding_aug.py, hphn_triplet.py). That code is this wrapper around
+    TripletMarginLoss with BatchHardMiner, `pairing="adjacent"`, `anchor_points="own"`. Deviations by default: pairs
+    are found by label and pooled over the class, as in the paper; anchors without a positive or a negative are
+    skipped by PML's miner instead of contributing a constant; ties do not multiply the gradient.
+
+    Example:
+        >>> from pytorch_metric_learning.losses import TripletMarginLoss
+        >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.1], [0.1, -1.0]])
+        >>> y = torch.tensor([0, 0, 1, 1])
+        >>> bool(EmbeddingExpansion(TripletMarginLoss(margin=1.0))(x, y) > TripletMarginLoss(margin=1.0)(x, y))
+        True
+    """
+
+    refusals: ClassVar[Mapping[type[nn.Module], str]] = {
+        losses.AngularLoss: _NO_MATRIX,
+        losses.NPairsLoss: "it takes one pair of each class out of the batch before it asks for distances",
+        losses.ThresholdConsistentMarginLoss: _NO_MATRIX,
+        losses.VICRegLoss: "it has no distance and no negatives",
+        losses.InstanceLoss: "it makes every sample a class of its own, so no two embeddings share one",
+        losses.ManifoldLoss: _PROXIES,
+        losses.LargeMarginSoftmaxLoss: _PROXIES,
+        losses.NormalizedSoftmaxLoss: _PROXIES,
+        losses.P2SGradLoss: _PROXIES,
+        losses.ProxyAnchorLoss: _PROXIES,
+        losses.ProxyNCALoss: _PROXIES,
+        losses.SoftTripleLoss: _PROXIES,
+        miners.AngularMiner: "it measures angles in triplets of embeddings and never asks for the matrix",
+        LossWrapper: "its inner loss compares more than this batch; put EmbeddingExpansion around the bare loss, and "
+        "the other wrapper around EmbeddingExpansion",
+    }
+
+    def __init__(
+        self,
+        loss: losses.BaseMetricLossFunction,
+        num_points: int = 2,
+        miner: miners.BaseMiner | None = None,
+        normalize: bool = True,
+        pairing: str = "within_class",
+        anchor_points: str = "class",
+    ) -> None:
+        if num_points < 0:
+            raise ValueError(f"num_points must be at least 0, but got {num_points}")
+        if pairing not in PAIRINGS:
+            raise ValueError(f"Expected argument `pairing` to be one of {list(PAIRINGS)} but got {pairing!r}")
+        if anchor_points not in ANCHOR_POINTS:
+            raise ValueError(f"Expected argument `anchor_points` to be one of {ANCHOR_POINTS} but got {anchor_points!r}")
+        super().__init__(loss, miner)
+        self.num_points = num_points
+        self.normalize = normalize
+        self.pairing = pairing
+        self.anchor_points = anchor_points
+        self.add_to_recordable_attributes(name="num_points", is_stat=False)
+        self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
+
+    def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
+        embeddings, labels, indices_tuple, ref_emb, ref_labels = batch
+        if self.num_points == 0:
+            if indices_tuple is None and self.miner is not None:
+                indices_tuple = self.miner(embeddings, labels, ref_emb, ref_labels)
+            return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+
+        query = self.expand(embeddings, labels)
+        reference = query if ref_emb is None or ref_labels is None else self.expand(ref_emb, ref_labels)
+        self.num_synthetic = len(query.points)
+        matrix = self.pool(self.loss.distance, query, reference)
+        if indices_tuple is None and self.miner is not None:
+            indices_tuple = self._mine(batch, query, reference, matrix)
+        precomputed = PrecomputedDistance(self.loss.distance, matrix)
+        with swapped(self.loss, distance=precomputed):
+            value = self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+        if not precomputed.was_asked and _has_tuples(query.labels, reference.labels, indices_tuple):
+            raise ValueError(f"EmbeddingExpansion cannot wrap {type(self.loss).__name__}: {_NO_MATRIX}")
+        return value
+
+    def expand(self, embeddings: Tensor, labels: Tensor) -> Expanded:
+        """The rows and the points between them: (N, D), (N,) -> Expanded of N rows and n points a pair."""
+        rows = normalize(embeddings) if self.normalize else embeddings
+        labels = labels.to(embeddings.device)
+        pairs = PAIRINGS[self.pairing](labels)
+        points = interpolate(rows[pairs.start], rows[pairs.end], self.num_points, self.normalize)
+        return Expanded(rows, labels, pairs, points)
+
+    def pool(self, distance: BaseDistance, query: Expanded, reference: Expanded) -> Tensor:
+        """The matrix M by any PML distance: N rows, R columns -> (N, R)."""
+        return pooled_matrix(distance, query, reference, over_class=self.anchor_points == "class")
+
+    def _mine(self, batch: Batch, query: Expanded, reference: Expanded, matrix: Tensor) -> tuple[Tensor, ...]:
+        assert self.miner is not None
+        with torch.no_grad():
+            if not _measure_alike(self.miner.distance, self.loss.distance):
+                matrix = self.pool(self.miner.distance, query, reference)
+            with swapped(self.miner, distance=PrecomputedDistance(self.miner.distance, matrix.detach())):
+                return self.miner(batch.embeddings, batch.labels, batch.ref_emb, batch.ref_labels)
+
+
+def _measure_alike(first: BaseDistance, second: BaseDistance) -> bool:
+    """Whether two distances are of one class with equal settings, so that one matrix serves both."""
+
+    def settings(distance: BaseDistance) -> dict[str, Any]:
+        statistics = ["training", *getattr(distance, "_record_these_stats", [])]
+        return {k: v for k, v in vars(distance).items() if not k.startswith("_") and k not in statistics}
+
+    if first is second:
+        return True
+    return type(first) is type(second) and not first.state_dict() and settings(first) == settings(second)
+
+
+def _has_tuples(labels: Tensor, ref_labels: Tensor, indices_tuple: tuple[Tensor, ...] | None) -> bool:
+    if indices_tuple is not None:
+        return all(len(rows) > 0 for rows in indices_tuple)
+    same_class = labels[:, None] == ref_labels
+    return bool((same_class.sum(dim=1) > 1).any() and not same_class.all())

@@ -1,0 +1,174 @@
+"""Proxy Synthesis around any PML loss with proxies of its classes."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pytorch_metric_learning import losses, reducers
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from pml_aug.synthesis.mix_classes import draw_mixing, mix
+from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
+from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.wrappers.proxies import OnFirstRows, layout_of
+from pml_aug.wrappers.swapped import swapped
+
+PAIRINGS = ("different_class", "roll", "reordered_roll")
+
+
+class ProxySynthesis(LossWrapper):
+    r"""A proxy loss on a batch with synthetic classes: mixed embeddings, and mixed proxies for them.
+
+    Row i is paired with a row j of another class, and with one :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)` a call
+
+    .. math::
+        \tilde x = \lambda\, n(x_i) + (1 - \lambda)\, n(x_j), \quad
+        \tilde p = \lambda\, n(p_{y_i}) + (1 - \lambda)\, n(p_{y_j})
+
+    become a sample and the proxy of a class that no image has. The wrapped loss runs unchanged on batch and proxies
+    so enlarged; every synthetic proxy is a negative for all other rows. Losses with several proxies a class
+    (SoftTriple, SubCenterArcFace) get the mixtures of the k-th proxies, for each k. Regularizers see the original
+    rows and proxies only. Gradients reach both rows and both proxies; there is no state beside the loss's own.
+
+    Args:
+        loss: a PML loss with proxies of its classes.
+        alpha: of the Beta distribution, above 0; smaller draws mixtures nearer to one of the two ends.
+        ratio: synthetic rows for each row of the batch, in [0, 1]; 0 gives the bare loss. A batch of B has
+            floor(ratio * B) synthetic rows, fewer where classes leave no partner.
+        pairing: "different_class" (random, and no row with its own class: rows without a partner of another class
+            synthesise nothing), "roll" (with the row before, whatever its class: the official loss) or
+            "reordered_roll" (the same after the official training loop's search for an order without equal
+            neighbours; slow, loops over rows).
+
+    Shapes:
+        (N, D), (N,) -> what the wrapped loss's reducer gives
+
+    Raises:
+        ValueError: an argument out of range; a loss without proxies of its classes; in a call, `indices_tuple` or
+            `ref_emb`, or a label outside 0 .. C - 1.
+        TypeError: `loss` is none of PML's.
+
+    Source: Gu, Ko and Kim, "Proxy Synthesis: Learning with Synthetic Classes for Deep Metric Learning", AAAI 2021;
+    github.com/navervision/proxy-synthesis (loss/proxy_losses.py, main.py). That code is this wrapper around
+    NormalizedSoftmaxLoss(temperature=1 / scale) or ProxyNCALoss(softmax_scale=scale) with `pairing="roll"`.
+    Deviations by default: no synthetic class between rows of one class, which would stand against its own original;
+    rows and proxies get the same number of mixtures, where the official roundings can disagree.
+
+    Example:
+        >>> from pytorch_metric_learning.losses import ProxyAnchorLoss
+        >>> loss = ProxySynthesis(ProxyAnchorLoss(num_classes=4, embedding_size=2))
+        >>> loss(torch.randn(8, 2), torch.arange(8) % 4).ndim
+        0
+    """
+
+    refusals: ClassVar[Mapping[type[nn.Module], str]] = {
+        losses.ManifoldLoss: "its proxies belong to no class",
+    }
+
+    def __init__(
+        self,
+        loss: losses.BaseMetricLossFunction,
+        alpha: float = 0.4,
+        ratio: float = 1.0,
+        pairing: str = "different_class",
+    ) -> None:
+        if not alpha > 0:
+            raise ValueError(f"alpha must be above 0, but got {alpha}")
+        if not 0 <= ratio <= 1:
+            raise ValueError(f"ratio must be between 0 and 1, but got {ratio}")
+        if pairing not in PAIRINGS:
+            raise ValueError(f"Expected argument `pairing` to be one of {PAIRINGS} but got {pairing!r}")
+        super().__init__(loss)
+        layout = layout_of(loss)
+        if layout is None:
+            raise ValueError(
+                f"ProxySynthesis cannot wrap {type(loss).__name__}: it has no proxies of its classes to synthesise "
+                "from; use EmbeddingExpansion, or a proxy loss such as ProxyAnchorLoss"
+            )
+        if any(isinstance(module, reducers.ClassWeightedReducer) for module in loss.modules()):
+            raise ValueError(
+                f"ProxySynthesis cannot wrap {type(loss).__name__} with a ClassWeightedReducer: synthetic classes "
+                "have no weight; use another reducer"
+            )
+        self.layout = layout
+        self.alpha = alpha
+        self.ratio = ratio
+        self.pairing = pairing
+        self.add_to_recordable_attributes(list_of_names=["alpha", "ratio"], is_stat=False)
+        self.add_to_recordable_attributes(list_of_names=["mixing", "num_synthetic"], is_stat=True)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the wrapped loss, without synthetic ones."""
+        return len(self.layout.rows_of(self.loss)) // self.layout.proxies_per_class(self.loss)
+
+    def wrapped(
+        self, batch: Batch, generator: torch.Generator | None = None, mixing: float | None = None, **draws: Any
+    ) -> Tensor:
+        """The wrapped loss on the enlarged batch.
+
+        Args:
+            batch: labels are in 0 .. C - 1; on the CPU, as PML's trainers give them, pairing makes no device wait.
+            generator: on the device of the labels and the CPU alike; torch's global one by default.
+            mixing: the lambda to use instead of a draw.
+            draws: for the wrapped loss, where that is a wrapper too.
+        """
+        embeddings, labels = batch.embeddings, batch.labels
+        if batch.indices_tuple is not None:
+            raise ValueError(
+                "ProxySynthesis takes no `indices_tuple`: PML's proxy losses weigh rows by it, and synthetic rows "
+                "would weigh 0; leave the miner out"
+            )
+        if batch.ref_emb is not None:
+            raise ValueError("ProxySynthesis takes no `ref_emb`: its loss compares embeddings with proxies")
+        num_classes = self.num_classes
+        if labels.device.type == "cpu" and len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+            raise ValueError(
+                f"labels must be in 0 .. {num_classes - 1}, the classes of {type(self.loss).__name__}, but got "
+                f"{labels.min()} .. {labels.max()}"
+            )
+        pairs = self._pair(labels, generator)
+        self.num_synthetic = len(pairs.start)
+        if self.num_synthetic == 0:
+            return self.loss(embeddings, labels, **draws)
+        self.mixing = draw_mixing(self.alpha, generator) if mixing is None else mixing
+
+        own = self.layout.rows_of(self.loss)
+        proxies = own.to(embeddings.device).unflatten(0, (num_classes, -1))  # (C, K, D)
+        labels, start, end = (rows.to(embeddings.device) for rows in (labels, *pairs))
+        synthetic = mix(embeddings[start], embeddings[end], self.mixing)
+        synthetic_proxies = mix(proxies[labels[start]], proxies[labels[end]], self.mixing)
+        synthetic_labels = num_classes + torch.arange(len(start), device=labels.device)
+        enlarged = self.layout.as_stored(torch.cat([proxies, synthetic_proxies]).flatten(0, 1))
+
+        total = num_classes + len(start)
+        with swapped(
+            self.loss,
+            num_classes=total,
+            proxy_labels=torch.arange(total, device=labels.device),
+            embedding_regularizer=_on_first_rows(self.loss, "embedding_regularizer", len(embeddings)),
+            weight_regularizer=_on_first_rows(self.loss, "weight_regularizer", len(own)),
+        ):
+            return functional_call(
+                self.loss,
+                {self.layout.parameter: enlarged},
+                (torch.cat([embeddings, synthetic]), torch.cat([labels, synthetic_labels])),
+                draws,
+            )
+
+    def _pair(self, labels: Tensor, generator: torch.Generator | None) -> Pairs:
+        limit = int(self.ratio * len(labels) + 1e-9)
+        if self.pairing == "different_class" and limit:
+            pairs = different_class_pairs(labels, generator)
+        elif self.pairing == "reordered_roll" and limit:
+            order = order_without_equal_neighbors(labels)
+            pairs = Pairs(*(order[rows] for rows in rolled_pairs(order)))
+        else:
+            pairs = rolled_pairs(labels)
+        return Pairs(pairs.start[:limit], pairs.end[:limit])
+
+
+def _on_first_rows(loss: nn.Module, name: str, num_rows: int) -> nn.Module | None:
+    regularizer = getattr(loss, name, None)
+    return None if regularizer is None else OnFirstRows(regularizer, num_rows)

@@ -1,0 +1,31 @@
+"""Settings for every test: one thread, one seed, the recorded numbers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def _reproducible() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture
+def golden() -> Callable[[str], SimpleNamespace]:
+    """Reads a recorded file: arrays as tensors, `meta` as a dictionary."""
+
+    def read(name: str) -> SimpleNamespace:
+        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+            arrays = {key: torch.from_numpy(np.array(file[key])) for key in file.files if key != "meta"}
+            return SimpleNamespace(**arrays, meta=json.loads(str(file["meta"])))
+
+    return read
