@@ -103,7 +103,9 @@ class EmbeddingExpansion(LossWrapper):
         if pairing not in PAIRINGS:
             raise ValueError(f"Expected argument `pairing` to be one of {list(PAIRINGS)} but got {pairing!r}")
         if anchor_points not in ANCHOR_POINTS:
-            raise ValueError(f"Expected argument `anchor_points` to be one of {ANCHOR_POINTS} but got {anchor_points!r}")
+            raise ValueError(
+                f"Expected argument `anchor_points` to be one of {ANCHOR_POINTS} but got {anchor_points!r}"
+            )
         super().__init__(loss, miner)
         self.num_points = num_points
         self.normalize = normalize

@@ -65,4 +65,3 @@ class OnFirstRows(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         return self.regularizer(rows[: self.num_rows])
-

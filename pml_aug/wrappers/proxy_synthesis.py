@@ -20,7 +20,7 @@ PAIRINGS = ("different_class", "roll", "reordered_roll")
 class ProxySynthesis(LossWrapper):
     r"""A proxy loss on a batch with synthetic classes: mixed embeddings, and mixed proxies for them.
 
-    Row i is paired with a row j of another class, and with one :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)` a call
+    Row i is paired with a row j of another class. With one :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)` a call,
 
     .. math::
         \tilde x = \lambda\, n(x_i) + (1 - \lambda)\, n(x_j), \quad
