@@ -1,0 +1,17 @@
+"""The border of every function here: numbers in, and finite ones."""
+
+from typing import Any
+
+import numpy as np
+
+
+def finite(values: Any, name: str) -> np.ndarray:
+    """``values`` as a float64 array; a ValueError that names ``name`` when one of them is nan or infinite.
+
+    A missing score is never dropped here: what is missing has to be said by whoever knows why.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise ValueError(f"{name} must be finite, but got {array[tuple(where)]} at position {where}")
+    return array
