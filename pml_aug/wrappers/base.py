@@ -58,7 +58,7 @@ class LossWrapper(BaseMetricLossFunction):
             reason = next((self.refusals[kind] for kind in type(part).__mro__ if kind in self.refusals), None)
             if reason is not None:
                 raise ValueError(f"{name} cannot wrap {type(part).__name__}: {reason}")
-        super().__init__()
+        super().__init__(collect_stats=loss.collect_stats)
         del self.distance, self.reducer  # those of the wrapped loss are shown instead
         self.loss = loss
         self.miner = miner

@@ -1,0 +1,234 @@
+"""What every wrapper keeps of a PML loss. A new wrapper joins by a line in WRAPPERS."""
+
+import copy
+import io
+import pickle
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from pytorch_metric_learning import losses, miners, reducers, regularizers, trainers
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from torch import Tensor
+
+from pml_aug import wrappers
+
+NUM_CLASSES, SIZE = 6, 8
+
+
+class Case(NamedTuple):
+    """A wrapper with a loss that fits it."""
+
+    bare: Callable[..., BaseMetricLossFunction]  # makes the loss to wrap; takes the loss's own options
+    wrap: Callable[[BaseMetricLossFunction], BaseMetricLossFunction]  # the wrapper as it is used
+    switched_off: Callable[[BaseMetricLossFunction], BaseMetricLossFunction]  # the same where nothing is synthesised
+
+
+def _proxy_anchor(**options: object) -> BaseMetricLossFunction:
+    return losses.ProxyAnchorLoss(num_classes=NUM_CLASSES, embedding_size=SIZE, **options)
+
+
+def _soft_triple(**options: object) -> BaseMetricLossFunction:
+    return losses.SoftTripleLoss(num_classes=NUM_CLASSES, embedding_size=SIZE, centers_per_class=3, **options)
+
+
+WRAPPERS = {
+    "expansion of multi-similarity": Case(
+        losses.MultiSimilarityLoss,
+        wrappers.EmbeddingExpansion,
+        lambda loss: wrappers.EmbeddingExpansion(loss, num_points=0),
+    ),
+    "expansion of triplets, all pairs": Case(
+        losses.TripletMarginLoss,
+        lambda loss: wrappers.EmbeddingExpansion(loss, pairing="all_pairs", anchor_points="own"),
+        lambda loss: wrappers.EmbeddingExpansion(loss, num_points=0),
+    ),
+    "proxy synthesis of proxy anchor": Case(
+        _proxy_anchor, wrappers.ProxySynthesis, lambda loss: wrappers.ProxySynthesis(loss, ratio=0)
+    ),
+    "proxy synthesis of soft triple": Case(
+        _soft_triple,
+        lambda loss: wrappers.ProxySynthesis(loss, ratio=0.5),
+        lambda loss: wrappers.ProxySynthesis(loss, ratio=0),
+    ),
+}
+
+
+@pytest.fixture(params=WRAPPERS, ids=lambda name: name.replace(" ", "-").replace(",", ""))
+def case(request: pytest.FixtureRequest) -> Case:
+    return WRAPPERS[request.param]
+
+
+@pytest.fixture
+def batch() -> tuple[Tensor, Tensor]:
+    """Twelve rows, four classes of three."""
+    return torch.randn(12, SIZE), torch.arange(12) % 4
+
+
+def _seeded(loss: BaseMetricLossFunction, embeddings: Tensor, labels: Tensor) -> Tensor:
+    torch.manual_seed(7)
+    return loss(embeddings, labels)
+
+
+def _value_and_gradients(loss: BaseMetricLossFunction, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
+    embeddings = embeddings.clone().requires_grad_()
+    parameters = list(loss.parameters())
+    value = _seeded(loss, embeddings, labels)
+    return [value.detach(), *torch.autograd.grad(value, [embeddings, *parameters])]
+
+
+def test_it_is_a_pml_loss_with_finite_value_and_gradients(case, batch):
+    loss = case.wrap(case.bare())
+    assert isinstance(loss, BaseMetricLossFunction)
+    results = _value_and_gradients(loss, *batch)
+    assert results[0].ndim == 0
+    assert all(torch.isfinite(result).all() for result in results)
+    assert results[1].abs().sum() > 0
+
+
+def test_it_changes_the_loss(case, batch):
+    assert not torch.equal(_seeded(case.wrap(case.bare()), *batch), _seeded(case.bare(), *batch))
+
+
+def test_switched_off_it_is_the_bare_loss_to_the_last_bit(case, batch):
+    bare = case.bare()
+    expected = _value_and_gradients(bare, *batch)
+    for mine, theirs in zip(_value_and_gradients(case.switched_off(bare), *batch), expected, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_the_same_seed_gives_the_same_value(case, batch):
+    loss = case.wrap(case.bare())
+    assert torch.equal(_seeded(loss, *batch), _seeded(loss, *batch))
+
+
+def test_the_batch_and_the_wrapped_loss_stay_as_they_were(case, batch):
+    bare = case.bare()
+    attributes, state = dict(vars(bare)), copy.deepcopy(bare.state_dict())
+    distance, embeddings, labels = bare.distance, batch[0].clone(), batch[1].clone()
+    case.wrap(bare)(embeddings, labels).item()
+    assert torch.equal(embeddings, batch[0]) and torch.equal(labels, batch[1])
+    assert bare.distance is distance and vars(bare).keys() == attributes.keys()
+    assert all(torch.equal(value, state[name]) for name, value in bare.state_dict().items())
+
+
+def test_saved_and_loaded_it_goes_on_alike(case, batch):
+    loss, other = case.wrap(case.bare()), case.wrap(case.bare())
+    _seeded(loss, *batch)
+    file = io.BytesIO()
+    torch.save(loss.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(_seeded(loss, *batch), _seeded(other, *batch))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))])
+def test_copies_are_equal_and_independent(case, batch, duplicate):
+    loss = case.wrap(case.bare())
+    other = duplicate(loss)
+    assert torch.equal(_seeded(loss, *batch), _seeded(other, *batch))
+    assert all(mine is not theirs for mine, theirs in zip(loss.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_runs_in_float32_and_leaves_the_parameters_alone(case, batch, dtype):
+    loss, (embeddings, labels) = case.wrap(case.bare()), batch
+    expected = _seeded(loss, embeddings.to(dtype).float(), labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = _seeded(loss, embeddings.to(dtype), labels)
+    assert value.dtype == torch.float32 and torch.equal(value, expected)
+    assert all(parameter.dtype == torch.float32 for parameter in loss.parameters())
+
+
+@pytest.mark.parametrize("reducer", [reducers.MeanReducer(), reducers.SumReducer(), reducers.ThresholdReducer(low=0.1)])
+def test_reducers_of_the_wrapped_loss_are_used(case, batch, reducer):
+    loss = case.wrap(case.bare(reducer=reducer))
+    assert torch.isfinite(_seeded(loss, *batch))
+    assert loss.reducer is loss.loss.reducer
+
+
+def test_reducer_that_does_nothing_gives_the_loss_dictionary(case, batch):
+    losses_by_name = case.wrap(case.bare(reducer=reducers.DoNothingReducer()))(*batch)
+    assert set(losses_by_name) == set(case.bare().sub_loss_names())
+
+
+def test_embedding_regularizer_sees_the_batch_itself(case, batch):
+    regularizer = regularizers.LpRegularizer()
+    with_regularizer = case.wrap(case.bare(embedding_regularizer=regularizer))
+    without = case.wrap(copy.deepcopy(with_regularizer.loss))
+    without.loss.embedding_reg_weight = 0
+    added = _seeded(with_regularizer, *batch) - _seeded(without, *batch)
+    torch.testing.assert_close(added, regularizer(batch[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_are_recorded(case, batch):
+    loss = case.wrap(case.bare(collect_stats=True))
+    loss(*batch)
+    assert "num_synthetic" in loss._record_these_stats and loss.num_synthetic > 0
+    loss.reset_stats()
+    assert loss.num_synthetic == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x, None), "labels"),
+        (lambda x, y: (x[0], y), "`embeddings` must be a floating-point tensor of shape"),
+        (lambda x, y: (x, y[:-1]), r"`labels` must be integers of shape \(12,\)"),
+        (lambda x, y: (x, y.float()), "`labels` must be integers"),
+        (lambda x, y: (x / 0, y), "`embeddings` must be finite"),
+        (lambda x, y: (x, y, None, x), "`ref_emb` was given without `ref_labels`"),
+    ],
+)
+def test_bad_input_is_refused_by_name(case, batch, change, message):
+    with pytest.raises(ValueError, match=message):
+        case.wrap(case.bare())(*change(*batch))
+
+
+def test_only_pml_losses_are_wrapped(case):
+    with pytest.raises(TypeError, match="`loss` to be a BaseMetricLossFunction.*but got Linear"):
+        case.wrap(torch.nn.Linear(2, 2))
+
+
+def test_multiple_losses_are_refused_with_the_remedy(case):
+    with pytest.raises(TypeError, match="put MultipleLosses"):
+        case.wrap(losses.MultipleLosses([case.bare()]))
+
+
+def test_it_trains_in_pmls_trainer(case):
+    images, labels = torch.randn(24, 5), torch.arange(24) % 4
+    trunk, loss = torch.nn.Linear(5, SIZE), case.wrap(case.bare())
+    before = copy.deepcopy(trunk.state_dict())
+    parameters = [*trunk.parameters(), *loss.parameters()]
+    trainer = trainers.MetricLossOnly(
+        models={"trunk": trunk},
+        optimizers={"trunk_optimizer": torch.optim.SGD(parameters, lr=0.1)},
+        batch_size=12,
+        loss_funcs={"metric_loss": loss},
+        dataset=list(zip(images, labels, strict=True)),
+        dataloader_num_workers=0,
+        data_device=torch.device("cpu"),
+    )
+    trainer.train(num_epochs=1)
+    assert any(not torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
+
+
+def test_a_failing_call_leaves_the_wrapped_loss_usable(case, batch):
+    class Failing(reducers.MeanReducer):
+        def forward(self, *args: object) -> Tensor:
+            raise RuntimeError("out of memory")
+
+    bare = case.bare()
+    distance, reducer = bare.distance, bare.reducer
+    bare.reducer = Failing()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        case.wrap(bare)(*batch)
+    assert bare.distance is distance
+    bare.reducer = reducer
+    assert torch.isfinite(bare(*batch))
+
+
+def test_a_miner_that_is_none_of_pmls_is_refused():
+    with pytest.raises(TypeError, match="`miner` to be a BaseMiner"):
+        wrappers.EmbeddingExpansion(losses.TripletMarginLoss(), miner=miners.BatchHardMiner)
