@@ -43,31 +43,30 @@ def pooled_matrix(distance: BaseDistance, query: Expanded, reference: Expanded, 
     """
     every_query = torch.cat([query.embeddings, query.points])
     every_reference = every_query if reference is query else torch.cat([reference.embeddings, reference.points])
-    sign = 1 if distance.is_inverted else -1
-    hardness = sign * distance(every_query, every_reference)
-    pooled = _pool_columns(hardness, reference)
-    pooled = _pool_columns(pooled.T, query).T
+    distances = distance(every_query, every_reference)
+    hardest = "amax" if distance.is_inverted else "amin"
+    pooled = _pool_columns(distances, reference, hardest)
+    pooled = _pool_columns(pooled.T, query, hardest).T
     if over_class:
-        pooled = _pool_class_columns(pooled, reference.labels)
-        pooled = _pool_class_columns(pooled.T, query.labels).T
-    plain = hardness[: len(query.labels), : len(reference.labels)]
-    same_class = query.labels[:, None] == reference.labels
-    return sign * torch.where(same_class, plain, pooled)
+        pooled = _pool_class_columns(pooled, reference.labels, hardest)
+        pooled = _pool_class_columns(pooled.T, query.labels, hardest).T
+    plain = distances[: len(query.labels), : len(reference.labels)]
+    return torch.where(query.labels[:, None] == reference.labels, plain, pooled)
 
 
-def _pool_columns(hardness: Tensor, side: Expanded) -> Tensor:
+def _pool_columns(distances: Tensor, side: Expanded, hardest: str) -> Tensor:
     """The hardest of each row's own column and those of its points: (M, N + n P) -> (M, N)."""
-    own, points = hardness[:, : len(side.labels)], hardness[:, len(side.labels) :]
+    own, points = distances[:, : len(side.labels)], distances[:, len(side.labels) :]
     if points.shape[1] == 0:
         return own
-    of_pair = points.reshape(len(points), -1, len(side.pairs.start)).amax(dim=1)
+    of_pair = getattr(points.reshape(len(points), -1, len(side.pairs.start)), hardest)(dim=1)
     for member in side.pairs:
-        own = own.scatter_reduce(1, member.expand_as(of_pair), of_pair, "amax")
+        own = own.scatter_reduce(1, member.expand_as(of_pair), of_pair, hardest)
     return own
 
 
-def _pool_class_columns(hardness: Tensor, labels: Tensor) -> Tensor:
+def _pool_class_columns(distances: Tensor, labels: Tensor, hardest: str) -> Tensor:
     """In each column the hardest of its class: (M, N) -> (M, N)."""
     first_of_class = (labels[:, None] == labels).byte().argmax(dim=1)
-    of_class = hardness.scatter_reduce(1, first_of_class.expand_as(hardness), hardness, "amax")
+    of_class = distances.scatter_reduce(1, first_of_class.expand_as(distances), distances, hardest)
     return of_class[:, first_of_class]

@@ -33,6 +33,5 @@ def interpolate(start: Tensor, end: Tensor, num_points: int, normalize: bool = T
         [[1.0, 0.0], [2.0, 0.0]]
     """
     steps = torch.arange(1, num_points + 1, device=start.device, dtype=start.dtype)[:, None, None]
-    points = ((num_points + 1 - steps) * start + steps * end) / (num_points + 1)
-    points = points.reshape(-1, start.shape[1])
+    points = torch.lerp(start, end, steps / (num_points + 1)).reshape(-1, start.shape[1])
     return to_unit_length(points) if normalize else points

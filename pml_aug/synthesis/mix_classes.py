@@ -2,18 +2,19 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+
+MIN_LENGTH = 1e-12  # as in torch.nn.functional.normalize
 
 
 def mix(first: Tensor, second: Tensor, mixing: float | Tensor) -> Tensor:
-    r"""The direction between two directions, with a length between the two lengths.
+    r"""The mixture of two directions, on the scale of the two vectors.
 
     .. math::
-        \tilde x = \frac{u}{|u|} \bigl(\lambda |a| + (1 - \lambda) |b|\bigr), \quad
-        u = \lambda \frac{a}{|a|} + (1 - \lambda) \frac{b}{|b|}
+        \tilde x = \Bigl(\lambda \frac{a}{|a|} + (1 - \lambda) \frac{b}{|b|}\Bigr)
+        \bigl(\lambda |a| + (1 - \lambda) |b|\bigr)
 
-    The official code returns :math:`u / |u|`. The length matters only to losses that look at lengths (SphereFace,
-    dot products), and keeps synthetic rows on the scale of the others there.
+    The official code brings the first factor to unit length; a loss that normalises its inputs cannot tell the
+    difference. The second factor is for losses that look at lengths (SphereFace, dot products).
 
     Args:
         first: :math:`a`.
@@ -30,9 +31,10 @@ def mix(first: Tensor, second: Tensor, mixing: float | Tensor) -> Tensor:
         >>> mix(torch.tensor([2.0, 0.0]), torch.tensor([4.0, 0.0]), 0.5).tolist()
         [3.0, 0.0]
     """
-    first_length, second_length = first.norm(dim=-1, keepdim=True), second.norm(dim=-1, keepdim=True)
-    direction = mixing * normalize(first, dim=-1) + (1 - mixing) * normalize(second, dim=-1)
-    return normalize(direction, dim=-1) * (mixing * first_length + (1 - mixing) * second_length)
+    first_length = first.norm(dim=-1, keepdim=True).clamp_min(MIN_LENGTH)
+    second_length = second.norm(dim=-1, keepdim=True).clamp_min(MIN_LENGTH)
+    length = mixing * first_length + (1 - mixing) * second_length
+    return first * (mixing * length / first_length) + second * ((1 - mixing) * length / second_length)
 
 
 def draw_mixing(alpha: float, generator: torch.Generator | None = None) -> float:

@@ -144,7 +144,9 @@ class EmbeddingExpansion(LossWrapper):
 
     def pool(self, distance: BaseDistance, query: Expanded, reference: Expanded) -> Tensor:
         """The matrix M by any PML distance: N rows, R columns -> (N, R)."""
-        return pooled_matrix(distance, query, reference, over_class=self.anchor_points == "class")
+        already_unit = self.normalize and distance.p == 2
+        with swapped(distance, normalize_embeddings=distance.normalize_embeddings and not already_unit):
+            return pooled_matrix(distance, query, reference, over_class=self.anchor_points == "class")
 
     def _mine(self, batch: Batch, query: Expanded, reference: Expanded, matrix: Tensor) -> tuple[Tensor, ...]:
         assert self.miner is not None

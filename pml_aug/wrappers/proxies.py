@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from pytorch_metric_learning import losses
 from torch import Tensor, nn
 
@@ -19,9 +20,10 @@ class ProxyLayout(NamedTuple):
         proxies = getattr(loss, self.parameter)
         return proxies.T if self.as_columns else proxies
 
-    def as_stored(self, rows: Tensor) -> Tensor:
-        """Rows in the shape of the parameter."""
-        return rows.T if self.as_columns else rows
+    def enlarged(self, loss: nn.Module, extra: Tensor) -> Tensor:
+        """The parameter with `extra` proxies at its end: (k * K, D) -> as stored, for C + k classes."""
+        stored = getattr(loss, self.parameter).to(extra.device)
+        return torch.cat([stored, extra.T], dim=1) if self.as_columns else torch.cat([stored, extra])
 
     def proxies_per_class(self, loss: nn.Module) -> int:
         """K."""

@@ -140,7 +140,7 @@ class ProxySynthesis(LossWrapper):
         synthetic = mix(embeddings[start], embeddings[end], self.mixing)
         synthetic_proxies = mix(proxies[labels[start]], proxies[labels[end]], self.mixing)
         synthetic_labels = num_classes + torch.arange(len(start), device=labels.device)
-        enlarged = self.layout.as_stored(torch.cat([proxies, synthetic_proxies]).flatten(0, 1))
+        enlarged = self.layout.enlarged(self.loss, synthetic_proxies.flatten(0, 1))
 
         total = num_classes + len(start)
         with swapped(
