@@ -1,0 +1,43 @@
+"""``python -m benchmarks COMMAND``."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from .errors import Refusal
+from .nearest import unknown
+
+COMMANDS = {
+    "run": "train and evaluate one model",
+    "suite": "train many models over worker processes, then write the report",
+    "report": "read finished runs and write html, markdown, latex and csv",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 something failed, 2 the words of the command line cannot be followed."""
+    commands = "\n".join(f"  {name:<8}{what}" for name, what in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"Compare metric-learning losses with and without augmentation, fairly.\n\ncommands:\n{commands}",
+        epilog="python -m benchmarks COMMAND --help says more",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", metavar="COMMAND")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the command")
+    given = parser.parse_args(argv)
+    try:
+        if given.command not in COMMANDS:
+            raise Refusal(unknown("command", given.command, COMMANDS))
+        command: Callable[[Sequence[str]], int] = import_module(f"benchmarks.{given.command}").main
+        return command(given.arguments)
+    except Refusal as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

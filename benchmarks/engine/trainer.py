@@ -1,0 +1,57 @@
+"""PML's trainer, with epochs that can be repeated one by one and a single progress bar."""
+
+import time
+
+import torch
+from pytorch_metric_learning.trainers import BaseTrainer, MetricLossOnly
+from torch import Tensor
+from tqdm import tqdm
+
+
+class EpochTrainer(BaseTrainer):
+    """Mix-in for PML's trainers, to stand before one of them among the bases.
+
+    Each epoch tells its number to the sampler and the data set and takes a fresh iterator, so that its batches and
+    its image augmentation are the same whether or not other epochs ran before it. Loss and miner get float32.
+
+    Args:
+        progress: counts iterations; the only bar there is.
+        **trainer: of PML's trainer.
+    """
+
+    def __init__(self, *, progress: tqdm, **trainer: object) -> None:
+        super().__init__(**trainer)
+        self.progress = progress
+        self.seconds = 0.0  # in iterations, evaluation not counted
+        self.epoch_loss = 0.0  # mean over the epoch's iterations
+
+    def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
+        for self.epoch in range(start_epoch, num_epochs + 1):
+            self.sampler.start_epoch(self.epoch)
+            self.dataset.start_epoch(self.epoch)
+            self.initialize_dataloader()
+            self.set_to_train()
+            total_loss = torch.zeros((), device=self.data_device)
+            started = time.perf_counter()
+            for iteration in range(self.iterations_per_epoch):
+                self.iteration = iteration
+                self.forward_and_backward()
+                total_loss += self.losses["total_loss"].detach()
+                self.end_of_iteration_hook(self)
+                self.step_lr_schedulers(end_of_epoch=False)
+                self.progress.update()
+            self.epoch_loss = (
+                total_loss.item() / self.iterations_per_epoch
+            )  # waits for the device, so that the time is the work's
+            self.seconds += time.perf_counter() - started
+            self.step_lr_schedulers(end_of_epoch=True)
+            self.zero_losses()
+            if self.end_of_epoch_hook(self) is False:
+                break
+
+    def compute_embeddings(self, data: Tensor) -> Tensor:
+        return super().compute_embeddings(data).float()
+
+
+class Trainer(EpochTrainer, MetricLossOnly):
+    """PML's MetricLossOnly in repeatable epochs."""

@@ -1,0 +1,19 @@
+"""The sentence for a name that is not known."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """A sentence that names the unknown ``name`` and the nearest known one, or else all known ones.
+
+    Example:
+        >>> unknown("loss", "tripelt", ["contrastive", "triplet"])
+        "unknown loss 'tripelt'; the nearest known one is 'triplet'"
+        >>> unknown("loss", "xyz", ["contrastive", "triplet"])
+        "unknown loss 'xyz'; known are contrastive, triplet"
+    """
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    rest = f"the nearest known one is {nearest[0]!r}" if nearest else f"known are {', '.join(names)}"
+    return f"unknown {kind} {name!r}; {rest}"

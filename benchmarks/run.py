@@ -1,0 +1,169 @@
+"""One training, from a configuration to a finished run folder."""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import faiss
+import torch
+from tqdm import tqdm
+
+from .build import check
+from .config import GROUPS, RunConfig, RunOptions, compose, options_of
+from .datasets import ImageArrays, load
+from .engine.accuracy import PER_QUERY
+from .engine.cost import PeakMemory
+from .engine.gallery import gallery_arrays
+from .engine.selection import selection
+from .engine.training import Training
+from .errors import Refusal
+from .protocol import Split, class_disjoint_split
+from .records import RunFolder
+
+SCHEMA = 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """``python -m benchmarks run``."""
+    listed = "\n".join(f"  {group:<10}{', '.join(options_of(group))}" for group in GROUPS)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks run",
+        description="Train and evaluate one model; the run folder is named by the configuration's hash.",
+        epilog=f"groups and their options (files under configs/):\n{listed}\n"
+        "example: python -m benchmarks run loss=triplet method=ee fold=0 seed=1 protocol.epochs=4 runs=runs",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="group=option or any key of a config")
+    config, options = compose(parser.parse_args(argv).overrides)
+    check(config)
+    folder = RunFolder(options.runs, config.identity())
+    if folder.is_done():
+        print(f"already done: {folder.path}")
+        return 0
+    print(f"done: {train(config, options)}")
+    return 0
+
+
+def train(config: RunConfig, options: RunOptions) -> Path:
+    """Run a training, from its last checkpoint where there is one, and finish its folder, whose path comes out.
+
+    Raises:
+        Refusal: if the data cannot be read or has too few classes.
+    """
+    started = time.perf_counter()
+    data, split = read_data(config)
+    folder = RunFolder(options.runs, config.identity())
+    device = choose_device(options.device)
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    folder.prepare()
+    folder.write_environment(gpu, data.content_hash)
+    with repeatable(options.threads), progress_bar(config, quiet=options.quiet) as progress:
+        memory = PeakMemory(device)
+        training = Training(config, data, split, device, folder, progress)
+        training.run()
+        cost = {
+            "peak_memory_bytes": memory.bytes(),
+            "total_seconds": time.perf_counter() - started,
+            "device": str(device),
+            "threads": options.threads,
+        }
+    best = {name: tensor.numpy() for name, tensor in training.evaluation.best.items()}
+    queries = training.evaluation.gallery.numpy()
+    folder.write_arrays("queries", {"labels": data.labels[split.test], **{name: best[name] for name in PER_QUERY}})
+    folder.write_arrays("gallery", gallery_arrays(data, split.test, queries, best["neighbors"]))
+    folder.finish({"run": folder.name, **result(config, data, split, training, cost)})
+    return folder.path
+
+
+def result(
+    config: RunConfig, data: ImageArrays, split: Split, training: Training, cost: dict[str, Any]
+) -> dict[str, Any]:
+    """What result.json says of a training that has ended."""
+    history, seconds = training.evaluation.history, training.trainer.seconds
+    steps, batch_size = history[-1]["iterations"], config.protocol.batch_size
+    rows = split._asdict()
+    return {
+        "schema": SCHEMA,
+        "loss": config.loss.name,
+        "method": config.method.name,
+        "fold": config.fold,
+        "seed": config.seed,
+        "data": {
+            "name": data.name,
+            "hash": data.content_hash,
+            "image_size": data.images.shape[1],
+            "channels": data.images.shape[3],
+            "classes": {name: len(set(data.labels[part].tolist())) for name, part in rows.items()},
+            "images": {name: len(part) for name, part in rows.items()},
+        },
+        "trunk": config.trunk.name,
+        "embedding_size": config.protocol.embedding_size,
+        "protocol": config.protocol.name,
+        "protocol_version": config.protocol.version,
+        "batch_size": batch_size,
+        "images_seen": steps * batch_size,
+        "selection": selection(history),
+        "history": history,
+        "cost": {
+            "seconds_per_step": seconds / steps,
+            "images_per_second": steps * batch_size / seconds,
+            "train_seconds": seconds,
+            **cost,
+        },
+    }
+
+
+def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
+    """Images and their split; the data set read last is kept, for a process that trains many times."""
+    try:
+        data = _load(json.dumps(config.data, sort_keys=True))
+        return data, class_disjoint_split(data.labels, config.fold)
+    except (OSError, ValueError) as error:
+        raise Refusal(f"data={config.data['name']} fold={config.fold}: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _load(group: str) -> ImageArrays:
+    return load(json.loads(group))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is CUDA where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (AssertionError, RuntimeError) as error:
+        raise Refusal(f"device={name} cannot be used: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def repeatable(threads: int) -> Iterator[None]:
+    """Deterministic algorithms where PyTorch has them (a warning where not) and a fixed number of threads."""
+    before = torch.get_num_threads(), faiss.omp_get_max_threads(), torch.get_deterministic_debug_mode()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        faiss.omp_set_num_threads(before[1])
+        torch.set_deterministic_debug_mode(before[2])
+
+
+def progress_bar(config: RunConfig, quiet: bool) -> tqdm:
+    """One bar over all iterations, with the time left."""
+    return tqdm(
+        total=config.protocol.epochs * config.protocol.iterations_per_epoch,
+        desc=f"{config.loss.name} {config.method.name} fold {config.fold} seed {config.seed}",
+        disable=quiet,
+        dynamic_ncols=True,
+    )

@@ -1,0 +1,46 @@
+"""Independent streams of random numbers from one seed, and the state of all shared generators."""
+
+import hashlib
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def stream_seed(seed: int, *names: str | int) -> int:
+    """A 32-bit seed for the stream of this name; other names give unrelated streams.
+
+    A training draws its initial weights, its batches of each epoch and its image augmentation of each epoch from
+    streams of their own. A method that draws from PyTorch's shared generator therefore moves none of them.
+    """
+    digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def seed_shared_generators(seed: int) -> None:
+    """Seed the shared generators of Python, NumPy and PyTorch (every device)."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def generator_states() -> dict[str, Any]:
+    """The shared generators' states, in types that ``torch.load(weights_only=True)`` accepts."""
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_generators(states: dict[str, Any]) -> None:
+    """Put back what :func:`generator_states` gave."""
+    random.setstate(states["python"])
+    name, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
