@@ -68,5 +68,7 @@ def _pool_columns(distances: Tensor, side: Expanded, hardest: str) -> Tensor:
 def _pool_class_columns(distances: Tensor, labels: Tensor, hardest: str) -> Tensor:
     """In each column the hardest of its class: (M, N) -> (M, N)."""
     first_of_class = (labels[:, None] == labels).byte().argmax(dim=1)
-    of_class = distances.scatter_reduce(1, first_of_class.expand_as(distances), distances, hardest)
+    # from infinity, not from `distances`: the first column of a class would count, and take its gradient, twice
+    nothing_yet = torch.full_like(distances, -torch.inf if hardest == "amax" else torch.inf)
+    of_class = nothing_yet.scatter_reduce(1, first_of_class.expand_as(distances), distances, hardest)
     return of_class[:, first_of_class]
