@@ -171,6 +171,6 @@ def _measure_alike(first: BaseDistance, second: BaseDistance) -> bool:
 
 def _has_tuples(labels: Tensor, ref_labels: Tensor, indices_tuple: tuple[Tensor, ...] | None) -> bool:
     if indices_tuple is not None:
-        return all(len(rows) > 0 for rows in indices_tuple)
+        return all(len(rows) > 1 for rows in indices_tuple)  # PML's pair losses take a single pair for none
     same_class = labels[:, None] == ref_labels
     return bool((same_class.sum(dim=1) > 1).any() and not same_class.all())
