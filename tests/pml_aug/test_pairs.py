@@ -1,0 +1,108 @@
+"""Which rows are brought together: properties over arbitrary batches, and the official search."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pml_aug.synthesis import (
+    adjacent_pairs,
+    all_positive_pairs,
+    different_class_pairs,
+    order_without_equal_neighbors,
+    rolled_pairs,
+    within_class_pairs,
+)
+
+batches = st.lists(st.integers(0, 6), max_size=24).map(lambda labels: torch.tensor(labels, dtype=torch.long))
+
+
+@given(batches)
+def test_different_class_pairs_never_join_equal_labels_nor_use_a_row_twice(labels):
+    start, end = different_class_pairs(labels)
+    assert bool((labels[start] != labels[end]).all())
+    assert len(start) == len(end) == len(set(start.tolist())) == len(set(end.tolist()))
+
+
+@given(batches)
+def test_different_class_pairs_use_every_row_when_no_class_exceeds_half_the_batch(labels):
+    largest = int(torch.bincount(labels).max()) if len(labels) else 0
+    start, _ = different_class_pairs(labels)
+    if 2 * largest <= len(labels):
+        assert sorted(start.tolist()) == list(range(len(labels)))
+    else:
+        # only rows of the class that is too large can lack a partner: it keeps as many as there are other rows
+        dropped = set(range(len(labels))) - set(start.tolist())
+        assert len(dropped) == 2 * largest - len(labels)
+        assert len({int(labels[row]) for row in dropped}) == 1
+
+
+def test_different_class_pairs_of_one_class_are_none():
+    assert len(different_class_pairs(torch.zeros(5, dtype=torch.long)).start) == 0
+
+
+def test_different_class_pairs_follow_the_generator():
+    labels = torch.arange(12) % 6
+
+    def drawn(seed):
+        start, end = different_class_pairs(labels, torch.Generator().manual_seed(seed))
+        return end[start.argsort()].tolist()
+
+    assert drawn(1) == drawn(1)
+    assert len({tuple(drawn(seed)) for seed in range(20)}) > 10
+
+
+@given(batches)
+def test_within_class_pairs_are_disjoint_and_leave_one_row_of_each_odd_class(labels):
+    start, end = within_class_pairs(labels)
+    used = torch.cat([start, end]).tolist()
+    assert bool((labels[start] == labels[end]).all())
+    assert len(used) == len(set(used))
+    alone = [int(labels[row]) for row in set(range(len(labels))) - set(used)]
+    assert sorted(alone) == [c for c, count in enumerate(torch.bincount(labels).tolist()) if count % 2]
+
+
+@given(batches)
+def test_within_class_pairs_follow_the_order_of_the_batch(labels):
+    start, end = within_class_pairs(labels)
+    for label in set(labels.tolist()):
+        rows = torch.nonzero(labels == label).flatten().tolist()
+        mine = [pair for pair in zip(start.tolist(), end.tolist(), strict=True) if labels[pair[0]] == label]
+        assert mine == list(zip(rows[0::2], rows[1::2], strict=False))
+
+
+@given(batches)
+def test_all_positive_pairs_are_every_pair_of_equal_labels_once(labels):
+    pairs = list(zip(*(rows.tolist() for rows in all_positive_pairs(labels)), strict=True))
+    expected = [(i, j) for i in range(len(labels)) for j in range(i + 1, len(labels)) if labels[i] == labels[j]]
+    assert sorted(pairs) == expected
+
+
+def test_adjacent_pairs_do_not_look_at_labels():
+    start, end = adjacent_pairs(torch.tensor([5, 6, 7, 8]))
+    assert (start.tolist(), end.tolist()) == ([0, 2], [1, 3])
+
+
+def test_adjacent_pairs_of_an_odd_batch_are_refused():
+    with pytest.raises(ValueError, match='needs an even batch, but got 3 rows: use pairing="within_class"'):
+        adjacent_pairs(torch.tensor([0, 0, 1]))
+
+
+@given(batches)
+def test_rolled_pairs_join_each_row_with_the_one_before(labels):
+    start, end = rolled_pairs(labels)
+    assert end.tolist() == [(row - 1) % len(labels) for row in start.tolist()]
+
+
+@pytest.mark.parametrize("name", ["psreorder_00", "psreorder_01", "psreorder_02"])
+def test_the_official_search_finds_the_recorded_order(golden, name):
+    file = golden(name)
+    order = order_without_equal_neighbors(file.labels_before)
+    assert torch.equal(order, file.perm)
+    assert torch.equal(file.labels_before[order], file.labels_after)
+    equal_neighbours = bool((file.labels_after == file.labels_after.roll(1)).any())
+    assert equal_neighbours == bool(file.swaps_in_last_pass)
+
+
+def test_the_search_stops_after_its_passes():
+    assert order_without_equal_neighbors(torch.tensor([0, 0, 1, 1]), max_passes=0).tolist() == [0, 1, 2, 3]
