@@ -9,35 +9,41 @@ from torch import Tensor, nn
 
 
 class ProxyLayout(NamedTuple):
-    """How a loss stores its proxies."""
+    """How a loss stores its proxies: one below the other or side by side, the K of a class together."""
 
     parameter: str  # name of the parameter
-    as_columns: bool  # (D, C * K) instead of (C * K, D)
+    dim: int  # along which the proxies lie: 0 for (C * K, D), 1 for (D, C * K)
     per_class: str | None = None  # attribute that holds K, the proxies of a class; None for one
 
-    def rows_of(self, loss: nn.Module) -> Tensor:
-        """The proxies one below the other, the K of a class together: (C * K, D), a view of the parameter."""
-        proxies = getattr(loss, self.parameter)
-        return proxies.T if self.as_columns else proxies
+    def count(self, loss: nn.Module) -> int:
+        """C * K, the proxies of the loss."""
+        return getattr(loss, self.parameter).shape[self.dim]
+
+    def count_per_class(self, loss: nn.Module) -> int:
+        """K."""
+        return 1 if self.per_class is None else getattr(loss, self.per_class)
+
+    def of_classes(self, loss: nn.Module, classes: Tensor) -> Tensor:
+        """The proxies of some classes: (N,) -> (N * K, D). Taken along the stored dimension: no copy of the rest."""
+        per_class = self.count_per_class(loss)
+        rows = (classes[:, None] * per_class + torch.arange(per_class, device=classes.device)).flatten()
+        taken = getattr(loss, self.parameter).to(classes.device).index_select(self.dim, rows)
+        return taken.T if self.dim else taken
 
     def enlarged(self, loss: nn.Module, extra: Tensor) -> Tensor:
         """The parameter with `extra` proxies at its end: (k * K, D) -> as stored, for C + k classes."""
         stored = getattr(loss, self.parameter).to(extra.device)
-        return torch.cat([stored, extra.T], dim=1) if self.as_columns else torch.cat([stored, extra])
-
-    def proxies_per_class(self, loss: nn.Module) -> int:
-        """K."""
-        return 1 if self.per_class is None else getattr(loss, self.per_class)
+        return torch.cat([stored, extra.T if self.dim else extra], dim=self.dim)
 
 
 LAYOUTS: Mapping[type[nn.Module], ProxyLayout] = {
-    losses.ProxyAnchorLoss: ProxyLayout("proxies", as_columns=False),
-    losses.ProxyNCALoss: ProxyLayout("proxies", as_columns=False),
-    losses.NormalizedSoftmaxLoss: ProxyLayout("W", as_columns=True),
-    losses.LargeMarginSoftmaxLoss: ProxyLayout("W", as_columns=True),  # ArcFace, CosFace and SphereFace are of it too
-    losses.SubCenterArcFaceLoss: ProxyLayout("W", as_columns=True, per_class="sub_centers"),
-    losses.SoftTripleLoss: ProxyLayout("fc", as_columns=True, per_class="centers_per_class"),
-    losses.P2SGradLoss: ProxyLayout("weight", as_columns=True),
+    losses.ProxyAnchorLoss: ProxyLayout("proxies", dim=0),
+    losses.ProxyNCALoss: ProxyLayout("proxies", dim=0),
+    losses.NormalizedSoftmaxLoss: ProxyLayout("W", dim=1),
+    losses.LargeMarginSoftmaxLoss: ProxyLayout("W", dim=1),  # ArcFace, CosFace and SphereFace are of it too
+    losses.SubCenterArcFaceLoss: ProxyLayout("W", dim=1, per_class="sub_centers"),
+    losses.SoftTripleLoss: ProxyLayout("fc", dim=1, per_class="centers_per_class"),
+    losses.P2SGradLoss: ProxyLayout("weight", dim=1),
 }
 
 

@@ -101,7 +101,7 @@ class ProxySynthesis(LossWrapper):
     @property
     def num_classes(self) -> int:
         """Classes of the wrapped loss, without synthetic ones."""
-        return len(self.layout.rows_of(self.loss)) // self.layout.proxies_per_class(self.loss)
+        return self.layout.count(self.loss) // self.layout.count_per_class(self.loss)
 
     def wrapped(
         self, batch: Batch, generator: torch.Generator | None = None, mixing: float | None = None, **draws: Any
@@ -134,21 +134,19 @@ class ProxySynthesis(LossWrapper):
             return self.loss(embeddings, labels, **draws)
         self.mixing = draw_mixing(self.alpha, generator) if mixing is None else mixing
 
-        own = self.layout.rows_of(self.loss)
-        proxies = own.to(embeddings.device).unflatten(0, (num_classes, -1))  # (C, K, D)
-        labels, start, end = (rows.to(embeddings.device) for rows in (labels, *pairs))
-        synthetic = mix(embeddings[start], embeddings[end], self.mixing)
-        synthetic_proxies = mix(proxies[labels[start]], proxies[labels[end]], self.mixing)
-        synthetic_labels = num_classes + torch.arange(len(start), device=labels.device)
-        enlarged = self.layout.enlarged(self.loss, synthetic_proxies.flatten(0, 1))
+        labels, partners = labels.to(embeddings.device), torch.cat(pairs).to(embeddings.device)
+        synthetic = mix(*embeddings[partners].chunk(2), self.mixing)
+        synthetic_proxies = mix(*self.layout.of_classes(self.loss, labels[partners]).chunk(2), self.mixing)
+        synthetic_labels = num_classes + torch.arange(self.num_synthetic, device=labels.device)
+        enlarged = self.layout.enlarged(self.loss, synthetic_proxies)
 
-        total = num_classes + len(start)
+        total = num_classes + self.num_synthetic
         with swapped(
             self.loss,
             num_classes=total,
             proxy_labels=torch.arange(total, device=labels.device),
             embedding_regularizer=_on_first_rows(self.loss, "embedding_regularizer", len(embeddings)),
-            weight_regularizer=_on_first_rows(self.loss, "weight_regularizer", len(own)),
+            weight_regularizer=_on_first_rows(self.loss, "weight_regularizer", self.layout.count(self.loss)),
         ):
             return functional_call(
                 self.loss,
