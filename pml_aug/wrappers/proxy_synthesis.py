@@ -135,8 +135,10 @@ class ProxySynthesis(LossWrapper):
         self.mixing = draw_mixing(self.alpha, generator) if mixing is None else mixing
 
         labels, partners = labels.to(embeddings.device), torch.cat(pairs).to(embeddings.device)
-        synthetic = mix(*embeddings[partners].chunk(2), self.mixing)
-        synthetic_proxies = mix(*self.layout.of_classes(self.loss, labels[partners]).chunk(2), self.mixing)
+        first, second = embeddings[partners].chunk(2)
+        first_proxies, second_proxies = self.layout.of_classes(self.loss, labels[partners]).chunk(2)
+        synthetic = mix(first, second, self.mixing)
+        synthetic_proxies = mix(first_proxies, second_proxies, self.mixing)
         synthetic_labels = num_classes + torch.arange(self.num_synthetic, device=labels.device)
         enlarged = self.layout.enlarged(self.loss, synthetic_proxies)
 
