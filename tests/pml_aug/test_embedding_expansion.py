@@ -465,7 +465,9 @@ def test_a_loss_without_negatives_to_harden_is_refused_by_name(name):
 
 @pytest.mark.parametrize("name", NO_LOSSES)
 def test_what_holds_losses_goes_around_the_wrapper(name):
-    with pytest.raises(TypeError, match=f"`loss` to be a BaseMetricLossFunction .* but got {name}; wrap the loss itself"):
+    with pytest.raises(
+        TypeError, match=f"`loss` to be a BaseMetricLossFunction .* but got {name}; wrap the loss itself"
+    ):
         EmbeddingExpansion(NO_LOSSES[name]())
 
 
