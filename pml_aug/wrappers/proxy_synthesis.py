@@ -134,7 +134,9 @@ class ProxySynthesis(LossWrapper):
             return self.loss(embeddings, labels, **draws)
         self.mixing = draw_mixing(self.alpha, generator) if mixing is None else mixing
 
-        labels, partners = labels.to(embeddings.device), torch.cat(pairs).to(embeddings.device)
+        # a label that no class has stops an accelerator here, before it could pass for a synthetic class
+        labels = torch.arange(num_classes, device=embeddings.device).index_select(0, labels.to(embeddings.device))
+        partners = torch.cat(pairs).to(embeddings.device)
         first, second = embeddings[partners].chunk(2)
         first_proxies, second_proxies = self.layout.of_classes(self.loss, labels[partners]).chunk(2)
         synthetic = mix(first, second, self.mixing)
