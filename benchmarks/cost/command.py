@@ -1,0 +1,91 @@
+"""``python -m benchmarks cost``: what each piece costs beside the bare loss, as a table and a figure."""
+
+import argparse
+import csv
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..errors import Refusal
+from .figure import draw
+from .measure import measure
+from .pieces import PIECES, Piece, Size
+
+GROWTH = {"batch": (32, 128, 512), "classes": (100, 1_000, 11_318), "dimension": (64, 512)}
+Row = Mapping[str, float | int | str]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, print the table, write cost.csv, environment.json and cost.png."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks cost",
+        description="Time, memory, kernels and host waits of each piece beside the bare loss, in the same run.",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--rounds", type=int, default=15, help="of which the median is taken")
+    parser.add_argument("--only", default="", help="pieces whose name holds this")
+    parser.add_argument("--no-growth", action="store_true", help="leave out the growth with batch, classes, dimension")
+    parser.add_argument("--out", type=Path, default=Path("reports/cost"), help="folder for the table and the figure")
+    given = parser.parse_args(argv)
+    if torch.device(given.device).type == "cuda" and not torch.cuda.is_available():
+        raise Refusal("--device cuda was asked for, but torch finds no CUDA device; use --device cpu")
+    pieces = [piece for piece in PIECES if given.only.lower() in piece.name.lower()]
+    if not pieces:
+        raise Refusal(f"--only {given.only} matches none of: {'; '.join(piece.name for piece in PIECES)}")
+    torch.set_num_threads(1)
+
+    points = [point for piece in pieces for point in _points(piece, given.device, growth=not given.no_growth)]
+    rows = [measure(piece, size, given.rounds) for piece, size in tqdm(points, desc="cost", unit="piece")]
+    at_size = [row for row, (piece, size) in zip(rows, points, strict=True) if size == _own_size(piece, given.device)]
+    print(table(at_size))
+    given.out.mkdir(parents=True, exist_ok=True)
+    with (given.out / "cost.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (given.out / "environment.json").write_text(json.dumps(_environment(given.device, given.rounds), indent=2) + "\n")
+    draw(at_size, given.out / "cost.png")
+    print(f"written: {given.out}")
+    return 0
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows in markdown, goals beside what was measured."""
+    lines = [
+        "| piece | bare ms | with ms | ratio | goal | kernels added | host waits added | memory ratio |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['piece']} | {row['bare_ms']:.2f} | {row['augmented_ms']:.2f} | {row['time_ratio']:.2f} | "
+            f"{row['goal']:.2f} | {row['kernels_added']} | {row['waits_added']} | {row['memory_ratio']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _own_size(piece: Piece, device: str) -> Size:
+    return piece.size._replace(device=device)
+
+
+def _points(piece: Piece, device: str, growth: bool) -> list[tuple[Piece, Size]]:
+    """The piece at its own size, and with one quantity changed at a time."""
+    own = _own_size(piece, device)
+    sizes = [own]
+    for quantity in piece.grows_with if growth else ():
+        sizes += [own._replace(**{quantity: value}) for value in GROWTH[quantity] if value != getattr(own, quantity)]
+    return [(piece, size) for size in sizes]
+
+
+def _environment(device: str, rounds: int) -> dict[str, str | int]:
+    name = torch.cuda.get_device_name() if torch.device(device).type == "cuda" else platform.processor()
+    return {
+        "device": device,
+        "hardware": name or platform.machine(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "rounds": rounds,
+    }
