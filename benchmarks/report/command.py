@@ -1,0 +1,25 @@
+"""``python -m benchmarks report RUNS --out DIR``."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from .write import write_report
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the report and say where it is.
+
+    Raises:
+        Refusal: the runs do not allow a report; the message says which and why.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks report",
+        description="Compare finished runs: report.html, report.md, tables.tex, results.csv, comparisons.csv.",
+    )
+    parser.add_argument("runs", type=Path, metavar="RUNS", help="folder that holds the run folders")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUNS/report)")
+    arguments = parser.parse_args(argv)
+    for path in write_report(arguments.runs, arguments.out or arguments.runs / "report"):
+        print(path)
+    return 0

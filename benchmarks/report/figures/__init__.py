@@ -1,0 +1,8 @@
+"""Figures as inline SVG, legible on light and dark pages."""
+
+from .accuracy_cost import accuracy_cost
+from .forest import forest
+from .learning_curves import learning_curves
+from .svg import Figure, method_colours
+
+__all__ = ["Figure", "accuracy_cost", "forest", "learning_curves", "method_colours"]

@@ -1,0 +1,47 @@
+"""All paired differences under each other, with their intervals."""
+
+from collections.abc import Sequence
+
+from ..formatting import estimate, p_value
+from ..names import loss_name, method_name
+from ..summary import Comparison
+from ..words import verdict
+from .svg import FAINT, INK, PAPER, Figure, canvas, style, to_svg
+
+
+def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data: bool) -> Figure:
+    """Difference of MAP@R to the bare loss: each seed, the mean, its t-interval (thin) and bootstrap (thick)."""
+    with style():
+        figure = canvas(9.2, 1.0 + 0.46 * len(comparisons))
+        axes = figure.add_subplot()
+        axes.grid(axis="y", visible=False)
+        axes.axvline(0, color=INK, linewidth=1)
+        for row, comparison in enumerate(comparisons):
+            colour, effect = colours[comparison.method.method], comparison.primary
+            if effect.interval:
+                axes.hlines(row, *effect.interval, color=colour, linewidth=1.6)
+            if comparison.bootstrap:
+                axes.hlines(row, *comparison.bootstrap, color=colour, linewidth=5, alpha=0.55)
+            below = [row + 0.27] * len(effect.per_seed)
+            axes.scatter(effect.per_seed, below, s=11, color=colour, alpha=0.75, linewidths=0)
+            filled = colour if verdict(comparison).startswith("established") else PAPER
+            axes.scatter(effect.mean, row, s=62, facecolor=filled, edgecolor=colour, linewidths=1.8, zorder=3)
+            numbers = f"{estimate(effect, signed=True)}   p {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}"
+            axes.text(1.02, row, numbers, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
+        labels = [_label(comparison, name_data) for comparison in comparisons]
+        axes.set_yticks(range(len(labels)), labels, fontsize=10)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(labels) - 0.45, -0.55)
+        axes.spines["left"].set_visible(False)
+        axes.spines["bottom"].set_color(FAINT)
+        axes.set_xlabel("difference in test MAP@R to the bare loss, points (right of 0: the method is better)")
+        alt = "Paired differences in test MAP@R. " + " ".join(
+            f"{label}: {estimate(comparison.primary, signed=True)} points."
+            for label, comparison in zip(labels, comparisons, strict=True)
+        )
+        return Figure(to_svg(figure, "forest", alt), alt)
+
+
+def _label(comparison: Comparison, name_data: bool) -> str:
+    data = f"{comparison.method.data}: " if name_data else ""
+    return f"{data}{loss_name(comparison.method.loss)} + {method_name(comparison.method.method)}"

@@ -1,0 +1,48 @@
+"""Validation MAP@R by epoch, bare loss and methods in one panel a loss."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ... import statistics
+from ..names import loss_name, method_name
+from ..summary import Cell, Table
+from .svg import INK, Figure, canvas, style, to_svg
+
+
+def learning_curves(table: Table, colours: dict[str, str]) -> list[Figure]:
+    """One panel a loss: the mean over seeds and its 95 % t-interval at each epoch."""
+    losses = sorted({cell.loss for cell in table.cells})
+    return [_panel([cell for cell in table.cells if cell.loss == loss], colours) for loss in losses]
+
+
+def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
+    loss = cells[0].loss
+    with style():
+        figure = canvas(4.4, 3.0)
+        axes = figure.add_subplot()
+        said = []
+        for cell in cells:
+            epochs, per_seed = _curve(cell)
+            mean = per_seed.mean(axis=1)
+            label, colour = method_name(cell.method), colours[cell.method]
+            line = {"linewidth": 1.6, "linestyle": "--"} if cell.method == "none" else {"linewidth": 1.9}
+            axes.plot(epochs, mean, color=colour, label=label, marker="o", markersize=2.6, **line)
+            bands = [statistics.t_interval(values) for values in per_seed]
+            if all(bands):
+                low, high = np.transpose([band for band in bands if band])
+                axes.fill_between(epochs, low, high, color=colour, alpha=0.16, linewidth=0)
+            said.append(f"{label} ends at {mean[-1]:.1f}")
+        axes.set_title(loss_name(loss), color=INK, loc="left")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("validation MAP@R, points")
+        axes.legend(loc="lower right", fontsize=9)
+        alt = f"Validation MAP@R by epoch for {loss_name(loss)}: {', '.join(said)} points."
+        return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt), alt, loss_name(loss))
+
+
+def _curve(cell: Cell) -> tuple[list[int], np.ndarray]:
+    """The epochs that all runs of the cell reached, and (epochs, seeds) scores in points, averaged over folds."""
+    epochs = sorted(set.intersection(*(set(run.curve) for run in cell.runs)))
+    scores = [statistics.over_seeds({run.pair: 100 * run.curve[epoch] for run in cell.runs}) for epoch in epochs]
+    return epochs, np.array(scores)

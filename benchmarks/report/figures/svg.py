@@ -1,0 +1,93 @@
+"""From matplotlib to SVG that takes the page's colours and font, and comes out the same every time."""
+
+import io
+import re
+from contextlib import AbstractContextManager
+from html import escape
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Canvas
+
+# stand-ins that the page's own colours replace, so that one figure serves light and dark
+INK, FAINT, PAPER = "#010203", "#040506", "#070809"
+_PAGE_COLOURS = {INK: "var(--ink)", FAINT: "var(--rule)", PAPER: "var(--paper)"}
+# middle tones: at least 3 : 1 against white and against near-black
+_METHOD_COLOURS = ("#3b82d6", "#d9701e", "#2f9e64", "#a45ee5", "#e0487a", "#1d97a8", "#a3852a")
+BARE_COLOUR = "#84868f"
+
+_RC: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": FAINT,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "figure.facecolor": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.facecolor": "none",
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "ytick.color": FAINT,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 9,
+}
+
+
+class Figure(NamedTuple):
+    svg: str
+    alt: str
+    title: str = ""
+
+
+def canvas(width: float, height: float) -> Canvas:
+    """An empty figure, in inches, drawn without any global state of pyplot."""
+    return Canvas(figsize=(width, height), layout="constrained")
+
+
+def style() -> AbstractContextManager[None]:
+    """The settings within which a figure is made and saved."""
+    return mpl.rc_context(_RC)
+
+
+def method_colours(methods: list[str]) -> dict[str, str]:
+    """A colour for each method of the report, the same in all its figures; grey for the bare loss."""
+    augmented = sorted(set(methods) - {"none"})
+    colours = {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(augmented)}
+    return {"none": BARE_COLOUR, **colours}
+
+
+def to_svg(figure: Canvas, name: str, alt: str) -> str:
+    """The figure as an <svg> element without fixed size, date or ids that another figure could share.
+
+    Args:
+        name: unique on the page; it salts the ids of clip paths and markers.
+        alt: what a reader who cannot see the figure should know.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (xmlns:\w+|version)="[^"]*"', "", svg)
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
+    svg = svg.replace("xlink:href", "href")
+    svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
+    for stand_in, colour in _PAGE_COLOURS.items():
+        svg = svg.replace(stand_in, colour)
+    opening = rf'<svg \1 role="img" aria-label="{escape(alt)}">'
+    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', opening, svg, count=1).strip()

@@ -1,0 +1,73 @@
+"""Numbers as the report writes them. A missing value is a dash."""
+
+from ..statistics import Interval
+from .summary import Estimate
+
+MISSING = "–"
+
+
+def number(value: float | None, digits: int = 2, signed: bool = False) -> str:
+    """A number with a true minus sign.
+
+    Example:
+        >>> number(-1.236), number(0.5, signed=True), number(None)
+        ('−1.24', '+0.50', '–')
+    """
+    if value is None:
+        return MISSING
+    text = f"{value:{'+' if signed else ''}.{digits}f}"
+    if float(text) == 0:  # no -0.00 and no +0.00
+        text = f"{0:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def interval(value: Interval | None, digits: int = 2) -> str:
+    """
+    Example:
+        >>> interval(Interval(-0.5, 2.0)), interval(None)
+        ('−0.50 to 2.00', '–')
+    """
+    return MISSING if value is None else f"{number(value.low, digits)} to {number(value.high, digits)}"
+
+
+def estimate(value: Estimate, digits: int = 2, signed: bool = False) -> str:
+    """The mean with its interval behind it.
+
+    Example:
+        >>> estimate(Estimate((1.0, 2.0, 3.0)), digits=1), estimate(Estimate((1.0,)), digits=1)
+        ('2.0 [−0.5 to 4.5]', '1.0 [–]')
+    """
+    return f"{number(value.mean, digits, signed)} [{interval(value.interval, digits)}]"
+
+
+def p_value(value: float) -> str:
+    """Three significant digits.
+
+    Example:
+        >>> p_value(1.0), p_value(0.0625), p_value(0.03125), p_value(0.00195), p_value(0.00002)
+        ('1', '0.0625', '0.0312', '0.00195', '<0.0001')
+    """
+    if value >= 0.9995:
+        return "1"
+    if value < 0.0001:
+        return "<0.0001"
+    return f"{value:.3g}"
+
+
+def memory(value: float | None) -> str:
+    """Bytes as MiB.
+
+    Example:
+        >>> memory(3 * 2**29), memory(None)
+        ('1,536', '–')
+    """
+    return MISSING if value is None else f"{value / 2**20:,.0f}"
+
+
+def span(low: int, high: int) -> str:
+    """
+    Example:
+        >>> span(4, 4), span(4, 9)
+        ('4', '4–9')
+    """
+    return str(low) if low == high else f"{low}–{high}"

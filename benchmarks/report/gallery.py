@@ -1,0 +1,124 @@
+"""Test queries with their nearest neighbours under the bare loss and under a method."""
+
+import base64
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ..errors import Refusal
+from .run_folder import Run
+from .summary import Comparison
+
+EACH = 2  # queries shown of each kind: more right, fewer right, as many right
+LARGEST = 96  # pixels, so that a gallery of photographs stays small
+
+
+class Neighbor(NamedTuple):
+    image: str  # data URI
+    label: int
+    right: bool
+
+
+class Shown(NamedTuple):
+    kind: str
+    image: str  # data URI
+    label: int
+    bare: tuple[Neighbor, ...]
+    method: tuple[Neighbor, ...]
+
+
+class Gallery(NamedTuple):
+    comparison: Comparison
+    fold: int
+    seed: int
+    num_queries: int
+    num_neighbors: int
+    more: int  # queries with more right neighbours under the method
+    fewer: int
+    same: int
+    shown: tuple[Shown, ...]
+
+
+def gallery(comparison: Comparison) -> Gallery:
+    """The lowest seed and fold of the comparison, and of its fixed queries those that show most, for and against.
+
+    Shown are the queries whose number of right neighbours grows most, those where it falls most, and of those where it
+    stays the one with fewest right and the one with most; ties by the query's row. All are counted, shown or not.
+    """
+    bare_run, method_run = comparison.bare.runs[0], comparison.method.runs[0]
+    bare, method = _load(bare_run), _load(method_run)
+    if not np.array_equal(bare["query"], method["query"]):
+        raise Refusal(f"the galleries of {bare_run.path} and {method_run.path} show different queries")
+    bare_right, method_right = _right(bare), _right(method)
+    gain = method_right.sum(axis=1) - bare_right.sum(axis=1)
+    shown = [
+        Shown(
+            kind,
+            _data_uri(bare["query_image"][row]),
+            int(bare["query_label"][row]),
+            _neighbors(bare, bare_right, row),
+            _neighbors(method, method_right, row),
+        )
+        for kind, row in _chosen(gain, bare_right.sum(axis=1))
+    ]
+    return Gallery(
+        comparison,
+        fold=bare_run.fold,
+        seed=bare_run.seed,
+        num_queries=len(gain),
+        num_neighbors=bare["neighbor_label"].shape[1],
+        more=int((gain > 0).sum()),
+        fewer=int((gain < 0).sum()),
+        same=int((gain == 0).sum()),
+        shown=tuple(shown),
+    )
+
+
+def _right(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """(G, K): whether a neighbour has its query's class."""
+    return arrays["neighbor_label"] == arrays["query_label"][:, None]
+
+
+def _chosen(gain: np.ndarray, right: np.ndarray) -> Iterator[tuple[str, int]]:
+    for row in np.argsort(-gain, kind="stable")[:EACH]:
+        if gain[row] > 0:
+            yield "more right", int(row)
+    for row in np.argsort(gain, kind="stable")[:EACH]:
+        if gain[row] < 0:
+            yield "fewer right", int(row)
+    equal = np.flatnonzero(gain == 0)
+    by_right = equal[np.argsort(right[equal], kind="stable")]
+    for row in by_right[:: max(1, len(by_right) - 1)][:EACH]:
+        yield "as many right", int(row)
+
+
+def _neighbors(arrays: dict[str, np.ndarray], right: np.ndarray, row: int) -> tuple[Neighbor, ...]:
+    return tuple(
+        Neighbor(_data_uri(image), int(label), bool(correct))
+        for image, label, correct in zip(
+            arrays["neighbor_image"][row], arrays["neighbor_label"][row], right[row], strict=True
+        )
+    )
+
+
+def _load(run: Run) -> dict[str, np.ndarray]:
+    path = run.path / "gallery.npz"
+    keys = ("query", "query_label", "neighbor_label", "query_image", "neighbor_image")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in keys}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+        raise Refusal(f"{run.path} is damaged: gallery.npz cannot be read ({problem})") from problem
+
+
+def _data_uri(image: np.ndarray) -> str:
+    """(h, w, 1 or 3) uint8 as a PNG within the page."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+    picture.thumbnail((LARGEST, LARGEST))
+    picture.save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

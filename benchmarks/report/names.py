@@ -1,0 +1,31 @@
+"""Names as people write them, from names as configs spell them."""
+
+ABBREVIATIONS = frozenset({"ee", "iaa", "idml", "ms", "nca", "nt", "ps", "snr", "xbm", "map"})
+METRIC_NAMES = {
+    "precision_at_1": "Precision@1",
+    "r_precision": "R-precision",
+    "mean_average_precision_at_r": "MAP@R",
+}
+RULE_NAMES = {"validation": "chosen by validation", "last": "last epoch", "test": "best on test"}
+
+
+def loss_name(name: str) -> str:
+    """The loss in CamelCase, as PML's classes are.
+
+    Example:
+        >>> loss_name("multi_similarity"), loss_name("proxy_nca")
+        ('MultiSimilarity', 'ProxyNCA')
+    """
+    return "".join(part.upper() if part in ABBREVIATIONS else part.capitalize() for part in name.split("_"))
+
+
+def method_name(name: str) -> str:
+    """The method with its abbreviations in capitals; an unknown name stays as it is.
+
+    Example:
+        >>> method_name("none"), method_name("iaa_ps"), method_name("idml_no_mixup")
+        ('bare', 'IAA PS', 'IDML no mixup')
+    """
+    if name == "none":
+        return "bare"
+    return " ".join(part.upper() if part in ABBREVIATIONS else part for part in name.split("_"))

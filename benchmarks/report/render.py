@@ -1,0 +1,80 @@
+"""Templates filled with the report's numbers."""
+
+import re
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from . import formatting
+from .figures import accuracy_cost, forest, learning_curves, method_colours
+from .gallery import gallery
+from .names import METRIC_NAMES, RULE_NAMES, loss_name, method_name
+from .provenance import provenance
+from .run_folder import METRICS, PRIMARY, RULES
+from .summary import Summary
+from .words import cautions, findings, overview
+
+_LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "–": "--", "~": r"\textasciitilde{}", "<": "$<$"}
+
+
+def render_html(summary: Summary) -> str:
+    """The page: one file, no request to anywhere."""
+    colours = method_colours([cell.method for table in summary.tables for cell in table.cells])
+    return _templates(autoescape=True).get_template("report.html.j2").render(
+        _context(summary),
+        colours=colours,
+        forest=forest(summary.comparisons, colours, len(summary.tables) > 1) if summary.comparisons else None,
+        curves={table.data: learning_curves(table, colours) for table in summary.tables},
+        cost_figures={table.data: accuracy_cost(table, colours) for table in summary.tables},
+        galleries=[gallery(comparison) for comparison in summary.comparisons],
+    )  # fmt: skip
+
+
+def render_markdown(summary: Summary) -> str:
+    return _templates().get_template("report.md.j2").render(_context(summary))
+
+
+def render_latex(summary: Summary) -> str:
+    """Tables for a paper; they need the package booktabs."""
+    templates = _templates(
+        block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
+        comment_start_string="<#", comment_end_string="#>", finalize=_latex,
+    )  # fmt: skip
+    return templates.get_template("tables.tex.j2").render(_context(summary))
+
+
+def _context(summary: Summary) -> dict[str, object]:
+    return {
+        "summary": summary,
+        "overview": overview(summary),
+        "findings": findings(summary),
+        "cautions": cautions(summary),
+        "provenance": provenance(summary),
+        "metrics": METRICS,
+        "primary": PRIMARY,
+        "rules": RULES,
+    }
+
+
+def _templates(**options: object) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("benchmarks.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+    environment.filters.update(
+        estimate=formatting.estimate,
+        interval=formatting.interval,
+        loss=loss_name,
+        memory=formatting.memory,
+        method=method_name,
+        metric=METRIC_NAMES.__getitem__,
+        number=formatting.number,
+        p=formatting.p_value,
+        rule=RULE_NAMES.__getitem__,
+        span=lambda ends: formatting.span(*ends),
+    )
+    return environment
+
+
+def _latex(value: object) -> str:
+    """Every value that enters the LaTeX template, its special characters escaped."""
+    return re.sub("|".join(map(re.escape, _LATEX_SPECIAL)), lambda match: _LATEX_SPECIAL[match[0]], str(value))

@@ -1,0 +1,189 @@
+"""From checked runs to the numbers of the report. All scores in points: shares times 100."""
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from .. import statistics
+from ..statistics import Interval
+from .fairness import BARE
+from .run_folder import PRIMARY, Run
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95 % t-interval; no interval for one seed."""
+
+    per_seed: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.per_seed))
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        return statistics.t_interval(self.per_seed)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All runs of one loss with one method on one data set."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def data(self) -> str:
+        return self.runs[0].data
+
+    @property
+    def loss(self) -> str:
+        return self.runs[0].loss
+
+    @property
+    def method(self) -> str:
+        return self.runs[0].method
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({run.seed for run in self.runs})
+
+    @property
+    def folds(self) -> list[int]:
+        return sorted({run.fold for run in self.runs})
+
+    def score(self, metric: str, rule: str = "validation") -> Estimate:
+        return self._estimate(lambda run: 100 * run.selection[rule].test[metric])
+
+    def inflation(self, rule: str) -> Estimate:
+        """How much higher the rule's MAP@R is than that of the epoch which the validation fold chose."""
+        return self._estimate(
+            lambda run: 100 * (run.selection[rule].test[PRIMARY] - run.selection["validation"].test[PRIMARY])
+        )
+
+    def epochs(self, rule: str) -> tuple[int, int]:
+        """The earliest and the latest epoch that the rule chose."""
+        chosen = [run.selection[rule].epoch for run in self.runs]
+        return min(chosen), max(chosen)
+
+    def oracle(self, rule: str) -> bool:
+        return self.runs[0].selection[rule].oracle
+
+    @cached_property
+    def milliseconds_per_step(self) -> Estimate:
+        return self._estimate(lambda run: 1000 * run.cost.seconds_per_step)
+
+    @cached_property
+    def images_per_second(self) -> Estimate:
+        return self._estimate(lambda run: run.cost.images_per_second)
+
+    @cached_property
+    def peak_memory_bytes(self) -> float | None:
+        """The highest peak of all its runs; None where one was not measured."""
+        peaks = [run.cost.peak_memory_bytes for run in self.runs]
+        return None if None in peaks else max(p for p in peaks if p is not None)
+
+    def _estimate(self, value: Callable[[Run], float]) -> Estimate:
+        return Estimate(tuple(statistics.over_seeds({run.pair: value(run) for run in self.runs}).tolist()))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method against its bare loss, paired by (seed, fold)."""
+
+    method: Cell
+    bare: Cell
+    holm_p: float = 1.0  # adjusted over all comparisons of the report
+    smallest_holm_p: float = 1.0  # what holm_p would be if all comparisons had the smallest p their seeds can reach
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.method.seeds)
+
+    def difference(self, metric: str = PRIMARY, rule: str = "validation") -> Estimate:
+        def score(run: Run) -> float:
+            return 100 * run.selection[rule].test[metric]
+
+        return self._paired(score, operator.sub)
+
+    @cached_property
+    def primary(self) -> Estimate:
+        return self.difference()
+
+    @cached_property
+    def bootstrap(self) -> Interval | None:
+        return statistics.bootstrap_interval(self.primary.per_seed)
+
+    @cached_property
+    def p(self) -> float:
+        return statistics.sign_flip_p(self.primary.per_seed)
+
+    @property
+    def smallest_p(self) -> float:
+        return statistics.smallest_p(self.num_seeds)
+
+    @cached_property
+    def detectable(self) -> float | None:
+        return statistics.minimum_detectable_effect(self.primary.per_seed)
+
+    @cached_property
+    def slowdown(self) -> Estimate:
+        """Seconds a step, as a multiple of the bare loss's."""
+        return self._paired(lambda run: run.cost.seconds_per_step, operator.truediv)
+
+    def _paired(self, value: Callable[[Run], float], combine: Callable[[float, float], float]) -> Estimate:
+        scores = [{run.pair: value(run) for run in cell.runs} for cell in (self.method, self.bare)]
+        return Estimate(tuple(statistics.paired_by_seed(scores[0], scores[1], combine).tolist()))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One data set: its cells (the bare loss first, then its methods) and its comparisons."""
+
+    data: str
+    cells: tuple[Cell, ...]
+    comparisons: tuple[Comparison, ...]
+
+    def comparison(self, cell: Cell) -> Comparison | None:
+        """The comparison of a method's cell; None for a bare loss."""
+        return next((c for c in self.comparisons if c.method is cell), None)
+
+
+@dataclass(frozen=True)
+class Summary:
+    runs: tuple[Run, ...]
+    tables: tuple[Table, ...]
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        return tuple(comparison for table in self.tables for comparison in table.comparisons)
+
+
+def summarize(runs: Iterable[Run]) -> Summary:
+    """The report's numbers from runs that ``check_comparable`` let through.
+
+    Holm's family is every comparison of the report on test MAP@R at the epoch that the validation fold chose.
+    """
+    runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, run.method != BARE, run.method, run.pair)))
+    cells: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        cells.setdefault((run.data, run.loss, run.method), []).append(run)
+    made = {key: Cell(tuple(group)) for key, group in cells.items()}
+    plain = [Comparison(cell, made[data, loss, BARE]) for (data, loss, method), cell in made.items() if method != BARE]
+    adjusted = statistics.holm([comparison.p for comparison in plain])
+    smallest = statistics.holm([comparison.smallest_p for comparison in plain])
+    comparisons = [
+        replace(comparison, holm_p=p, smallest_holm_p=least)
+        for comparison, p, least in zip(plain, adjusted, smallest, strict=True)
+    ]
+    tables = [
+        Table(
+            data,
+            tuple(cell for key, cell in made.items() if key[0] == data),
+            tuple(comparison for comparison in comparisons if comparison.method.data == data),
+        )
+        for data in sorted({run.data for run in runs})
+    ]
+    return Summary(runs, tuple(tables))

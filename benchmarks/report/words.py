@@ -1,0 +1,159 @@
+"""What was found and how sure one can be, in plain sentences."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .. import statistics
+from .formatting import interval, number, p_value
+from .names import loss_name, method_name
+from .summary import Comparison, Summary
+
+ALPHA = 0.05
+VERDICTS = ("established gain", "established loss", "hint", "not established", "cannot be decided")
+
+
+class Finding(NamedTuple):
+    verdict: str  # one of VERDICTS
+    headline: str
+    sentence: str
+
+
+def verdict(comparison: Comparison) -> str:
+    """One of VERDICTS; only the Holm-adjusted exact p establishes anything.
+
+    hint: significant alone, not after the correction for all comparisons of the report.
+    cannot be decided: with these seeds not even the largest difference could be established.
+    """
+    if comparison.holm_p <= ALPHA:
+        return "established gain" if comparison.primary.mean > 0 else "established loss"
+    if comparison.p <= ALPHA:
+        return "hint"
+    return "cannot be decided" if comparison.smallest_holm_p > ALPHA else "not established"
+
+
+def findings(summary: Summary) -> list[Finding]:
+    several = len(summary.tables) > 1
+    return [_finding(comparison, len(summary.comparisons), several) for comparison in summary.comparisons]
+
+
+def _finding(comparison: Comparison, family: int, name_data: bool) -> Finding:
+    effect, judged = comparison.primary, verdict(comparison)
+    method, loss = method_name(comparison.method.method), loss_name(comparison.method.loss)
+    where = f" on {comparison.method.data}" if name_data else ""
+    headline = f"{loss} + {method}{where}"
+    if not any(effect.per_seed):
+        return Finding(judged, headline, f"With {method}, the test MAP@R of {loss} is the same in every run.")
+    direction = "higher" if effect.mean > 0 else "lower"
+    start = f"With {method}, the test MAP@R of {loss} is {number(abs(effect.mean))} points {direction}"
+    if comparison.num_seeds == 1:
+        return Finding(
+            judged, headline, f"{start} in the one seed there is. One seed has no interval and decides nothing."
+        )
+    numbers = (
+        f"{start} (difference {number(effect.mean, signed=True)}, 95\u00a0% interval {interval(effect.interval)}; "
+        f"p = {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}; {comparison.num_seeds} seeds)."
+    )
+    return Finding(judged, headline, f"{numbers} {_certainty(comparison, judged, family)}")
+
+
+def _certainty(comparison: Comparison, judged: str, family: int) -> str:
+    seeds, detectable = comparison.num_seeds, number(comparison.detectable)
+    over = f"after Holm's correction for {family} comparisons" if family > 1 else "with the exact test"
+    if judged.startswith("established"):
+        return f"Established at the 5\u00a0% level, {over}."
+    if judged == "hint":
+        never = f", nor could it be with {seeds} seeds" if comparison.smallest_holm_p > ALPHA else ""
+        return f"A hint, not established: alone it would be significant, {over} it is not{never}."
+    if judged == "not established":
+        return (
+            f"Not established. A true difference of {detectable} points or more would probably have been found; "
+            "a smaller one may well exist."
+        )
+    if comparison.smallest_p > ALPHA:
+        reason = f"the smallest p that {seeds} seeds can reach is {p_value(comparison.smallest_p)}"
+    else:
+        reason = (
+            f"alone, {seeds} seeds can reach p = {p_value(comparison.smallest_p)}, but {over} no less than "
+            f"{p_value(comparison.smallest_holm_p)}"
+        )
+    return f"Cannot be decided: {reason}, so no difference, however large, can be significant."
+
+
+def overview(summary: Summary) -> list[str]:
+    """One to three sentences above everything else."""
+    comparisons = summary.comparisons
+    if not comparisons:
+        return ["Only bare losses were run, so nothing is compared; the levels below stand for themselves."]
+    counts = Counter(verdict(comparison) for comparison in comparisons)
+    return [_outcome(counts, len(comparisons)), *_limits(summary)]
+
+
+def _outcome(counts: Counter[str], family: int) -> str:
+    comparisons = "one comparison" if family == 1 else f"{family} comparisons"
+    gains, losses = counts["established gain"], counts["established loss"]
+    if not gains + losses:
+        return f"Of {comparisons} between a method and its bare loss, none is established."
+    parts = []
+    if gains:
+        parts.append(f"{gains} {'is an' if gains == 1 else 'are'} established gain{'s' * (gains > 1)}")
+    if losses:
+        parts.append(f"{losses} {'is an' if losses == 1 else 'are'} established loss{'es' * (losses > 1)}")
+    if rest := family - gains - losses:
+        parts.append(f"{rest} {'is' if rest == 1 else 'are'} not established")
+    return f"Of {comparisons} between a method and its bare loss, {', '.join(parts)}."
+
+
+def _limits(summary: Summary) -> Iterator[str]:
+    comparisons = summary.comparisons
+    counts = sorted({comparison.num_seeds for comparison in comparisons})
+    seeds = " or ".join(f"{n} seed{'s' * (n > 1)}" for n in counts)
+    smallest = min(comparison.smallest_p for comparison in comparisons)
+    least = min(comparison.smallest_holm_p for comparison in comparisons)
+    needed = statistics.seeds_to_reach(ALPHA, len(comparisons))
+    if smallest == 1:
+        yield (
+            f"With {seeds} there is neither an interval nor a test, so nothing can be established. "
+            f"It takes {needed} seeds a comparison."
+        )
+    elif least > ALPHA:
+        adjusted = f", and {p_value(least)} after the correction for {len(comparisons)} comparisons"
+        yield (
+            f"With {seeds} nothing can be established here: the smallest p within reach is {p_value(smallest)}"
+            f"{adjusted if len(comparisons) > 1 else ''}. It takes {needed} seeds a comparison. "
+            "Read the differences and intervals as a first look, not as a result."
+        )
+    else:
+        yield (
+            f"There are {seeds} a comparison; the smallest p within reach is {p_value(smallest)}, and "
+            f"{p_value(least)} after Holm's correction."
+        )
+    blind = [c.detectable for c in comparisons if c.detectable is not None]
+    if blind:
+        yield (
+            f"Differences below {number(min(blind))} to {number(max(blind))} points (by comparison) are too small for "
+            "this many seeds to find reliably."
+            if len(blind) > 1
+            else f"A difference below {number(blind[0])} points is too small for this many seeds to find reliably."
+        )
+
+
+def cautions(summary: Summary) -> list[str]:
+    """What a sceptical reader should know about where these runs come from."""
+    environments = [run.environment for run in summary.runs]
+    found = []
+    for key, what in (("commit", "commits"), ("cpu", "CPUs"), ("gpu", "GPUs")):
+        values = sorted({str(environment.get(key)) for environment in environments})
+        if len(values) > 1:
+            found.append(f"The runs come from {len(values)} {what}: {', '.join(values)}.")
+    if any(environment.get("dirty") for environment in environments):
+        found.append("Some runs were made with uncommitted changes, so their commit does not name their code.")
+    devices = sorted({run.cost.device for run in summary.runs})
+    if len(devices) > 1:
+        found.append(f"Costs were measured on different devices ({', '.join(devices)}) and do not compare.")
+    packages = {str(sorted(environment.get("packages", {}).items())) for environment in environments}
+    if len(packages) > 1:
+        found.append("The runs were made with different package versions; they are listed below.")
+    if {len(cell.folds) for table in summary.tables for cell in table.cells} == {1}:
+        found.append("There is one fold, so the spread shown is that of the seed, not that of the training classes.")
+    return found

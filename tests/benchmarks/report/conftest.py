@@ -1,0 +1,162 @@
+"""Canned run folders: the structure of real ones, numbers made up here."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+METRICS = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
+EPOCHS = 6
+# (loss, method) -> test MAP@R of the bare loss, and what the method adds
+LEVELS = {"multi_similarity": 0.58, "triplet": 0.56, "normalized_softmax": 0.54, "proxy_anchor": 0.55}
+
+
+class CannedRuns:
+    """Writes finished run folders into ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, loss: str = "multi_similarity", method: str = "none", fold: int = 0, seed: int = 0,
+              map_at_r: float | None = None, seconds: float = 0.01, **changes: Any) -> Path:  # fmt: skip
+        """One run. ``map_at_r``: test MAP@R at the epoch that validation chose; by default simulated.
+
+        ``changes``: entries of result.json, nested keys with two underscores (``data__hash="other"``).
+        """
+        result = self._result(loss, method, fold, seed, map_at_r, seconds)
+        config = {
+            "data": {"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 32, "num_classes": 100},
+            "loss": {"name": loss, "criterion": {"_target_": f"losses.{loss}"}},
+            "method": {"name": method},
+            "trunk": {"name": "small_cnn"},
+            "protocol": {"name": "quickstart", "version": 1},
+            "fold": fold,
+            "seed": seed,
+        }
+        for key, value in changes.items():
+            *parents, last = key.split("__")
+            place = result
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        identity = json.dumps([config, changes], sort_keys=True, default=str)
+        result["run"] = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        folder = self.root / result["run"]
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "environment.json").write_text(json.dumps(ENVIRONMENT))
+        np.savez(folder / "queries.npz", labels=np.arange(3))
+        self._gallery(folder, method, fold, gain=METHOD_GAIN.get(method, 0.0))
+        self.finish(folder, result)
+        return folder
+
+    def suite(self, losses: Iterable[str], methods: Iterable[str], seeds: int, folds: int = 1) -> Path:
+        for loss in losses:
+            for method in ("none", *methods):
+                for seed in range(seeds):
+                    for fold in range(folds):
+                        self.write(loss, method, fold, seed)
+        return self.root
+
+    def finish(self, folder: Path, result: dict[str, Any]) -> None:
+        content = json.dumps(result).encode()
+        (folder / "result.json").write_bytes(content)
+        (folder / "done").write_text(hashlib.sha256(content).hexdigest())
+
+    def edit(self, folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change a finished run's result as if it had been written so."""
+        result = json.loads((folder / "result.json").read_text())
+        change(result)
+        self.finish(folder, result)
+
+    def edit_config(self, folder: Path, group: str, **changes: Any) -> None:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config[group].update(changes)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def _result(self, loss: str, method: str, fold: int, seed: int, map_at_r: float | None,
+                seconds: float) -> dict[str, Any]:  # fmt: skip
+        shared = np.random.default_rng([seed, fold])
+        own = np.random.default_rng([seed, fold, *method.encode(), *loss.encode()])
+        level = LEVELS.get(loss, 0.5) + 0.01 * shared.normal() + METHOD_GAIN.get(method, 0.0) + 0.004 * own.normal()
+        chosen = level if map_at_r is None else map_at_r
+        step = seconds * (1.2 if method != "none" else 1.0) * (1 + 0.1 * own.random())
+        rise = 1 - np.exp(-np.arange(EPOCHS) / 1.3)
+        noise = 0.004 * own.normal(size=EPOCHS)
+        history = [
+            {"epoch": epoch, "iterations": 50 * epoch, "loss": None if epoch == 0 else 1 / epoch,
+             "val": scores(0.15 + (chosen + 0.04 - 0.15) * rise[epoch] + noise[epoch]),
+             "test": scores(0.12 + (chosen - 0.12) * rise[epoch])}
+            for epoch in range(EPOCHS)
+        ]  # fmt: skip
+
+        def rule(oracle: bool, epoch: int, gain: float) -> dict[str, Any]:
+            return {"oracle": oracle, "epoch": epoch, "val": history[epoch]["val"], "test": scores(chosen + gain)}
+
+        return {
+            "schema": 1, "run": "", "loss": loss, "method": method, "fold": fold, "seed": seed,
+            "data": {"name": "glyphs", "hash": "5e1f" * 16, "image_size": 32, "channels": 1,
+                     "classes": {"train": 38, "val": 12, "test": 50},
+                     "images": {"train": 460, "val": 150, "test": 610}},
+            "trunk": "small_cnn", "embedding_size": 64, "protocol": "quickstart", "protocol_version": 1,
+            "batch_size": 32, "images_seen": 9600,
+            "selection": {"validation": rule(False, 4, 0.0), "last": rule(True, 5, 0.002 * own.normal()),
+                          "test": rule(True, 3, 0.003 + 0.002 * own.random())},
+            "history": history,
+            "cost": {"seconds_per_step": step, "images_per_second": 32 / step, "peak_memory_bytes": 600 * 2**20,
+                     "train_seconds": 10.0, "total_seconds": 12.0, "device": "cpu", "threads": 1},
+        }  # fmt: skip
+
+    def _gallery(
+        self, folder: Path, method: str, fold: int, gain: float, queries: int = 24, neighbors: int = 6
+    ) -> None:
+        fixed = np.random.default_rng(fold)
+        own = np.random.default_rng([fold, *method.encode()])
+        query_label = fixed.integers(50, 100, queries)
+        right = own.random((queries, neighbors)) < 0.6 + gain
+        neighbor_label = np.where(right, query_label[:, None], 50 + (query_label[:, None] - 49) % 50)
+        arrays = {
+            "query": fixed.permutation(600)[:queries],
+            "neighbors": own.integers(0, 600, (queries, neighbors)),
+            "query_label": query_label,
+            "neighbor_label": neighbor_label,
+            "query_image": picture(query_label, 0),
+            "neighbor_image": np.stack([picture(column, 1 + i) for i, column in enumerate(neighbor_label.T)], axis=1),
+        }
+        np.savez(folder / "gallery.npz", **arrays)
+
+
+METHOD_GAIN = {"ee": 0.012, "ps": -0.004}
+ENVIRONMENT = {
+    "python": "3.12.1", "platform": "Linux", "cpu": "made-up CPU", "gpu": None,
+    "packages": {"numpy": "2.0.0", "torch": "2.8.0"}, "commit": "0" * 40, "dirty": False,
+    "data_hash": "5e1f" * 16, "started": "2024-01-02T03:04:05+00:00",
+}  # fmt: skip
+
+
+def scores(map_at_r: float) -> dict[str, float]:
+    values = {"mean_average_precision_at_r": map_at_r, "r_precision": 0.1 + 0.9 * map_at_r,
+              "precision_at_1": 0.5 + 0.5 * map_at_r}  # fmt: skip
+    return {**values, **{f"recall_at_{k}": values["precision_at_1"] for k in (1, 2, 4, 8)}}
+
+
+def picture(labels: np.ndarray, variant: int) -> np.ndarray:
+    """(n, 32, 32, 1): a pattern of blocks for each class, a little different in each variant."""
+    images = [np.random.default_rng(label).integers(0, 2, (8, 8)).repeat(4, 0).repeat(4, 1) for label in labels]
+    return np.roll(np.array(images, dtype=np.uint8) * 200, variant, axis=1)[..., None]
+
+
+@pytest.fixture
+def canned(tmp_path: Path) -> CannedRuns:
+    return CannedRuns(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def canned_in() -> type[CannedRuns]:
+    """For fixtures that several tests share: ``canned_in(root)``."""
+    return CannedRuns

@@ -1,0 +1,92 @@
+import math
+
+import pytest
+
+from benchmarks.report.run_folder import read_runs
+from benchmarks.report.summary import summarize
+
+BARE = [0.50, 0.52, 0.54]
+METHOD = [0.51, 0.55, 0.56]  # differences of 1, 3 and 2 points: mean 2, standard deviation 1
+
+
+@pytest.fixture
+def three_seeds(canned):
+    for seed, (bare, method) in enumerate(zip(BARE, METHOD, strict=True)):
+        canned.write("triplet", seed=seed, map_at_r=bare, seconds=0.01, cost__seconds_per_step=0.01 + 0.001 * seed)
+        canned.write("triplet", "ee", seed=seed, map_at_r=method, cost__seconds_per_step=0.02 + 0.002 * seed)
+    return summarize(read_runs(canned.root))
+
+
+def test_levels_are_means_over_seeds_in_points(three_seeds):
+    bare, method = three_seeds.tables[0].cells
+    assert (bare.method, method.method) == ("none", "ee")
+    level = bare.score("mean_average_precision_at_r")
+    assert level.mean == pytest.approx(52)
+    half = 4.302653 * 2 / math.sqrt(3)  # t_{2, .975} times standard deviation over the root of n
+    assert level.interval == pytest.approx((52 - half, 52 + half), abs=1e-5)
+
+
+def test_the_difference_is_paired(three_seeds):
+    (comparison,) = three_seeds.comparisons
+    assert comparison.primary.per_seed == pytest.approx([1, 3, 2])
+    half = 4.302653 / math.sqrt(3)  # far narrower than the levels' intervals
+    assert comparison.primary.interval == pytest.approx((2 - half, 2 + half), abs=1e-5)
+    assert comparison.bootstrap == pytest.approx((1, 3))
+    assert comparison.difference("r_precision").mean == pytest.approx(0.9 * 2)  # as the canned scores are made
+    assert (comparison.p, comparison.smallest_p) == (0.25, 0.25)
+    assert comparison.detectable == pytest.approx(3.264, abs=1e-3)  # 3 seeds: 3.264 standard deviations
+
+
+def test_step_time_is_a_ratio_within_pairs(three_seeds):
+    assert three_seeds.comparisons[0].slowdown.per_seed == pytest.approx([2, 2, 2])
+
+
+def test_folds_are_averaged_and_do_not_count_as_seeds(canned):
+    scores = {("none", 0): 0.5, ("none", 1): 0.6, ("ee", 0): 0.51, ("ee", 1): 0.63}
+    for (method, fold), score in scores.items():
+        for seed in (0, 1):
+            canned.write("triplet", method, fold, seed, map_at_r=score + 0.01 * seed)
+    (comparison,) = summarize(read_runs(canned.root)).comparisons
+    assert comparison.num_seeds == 2
+    assert comparison.primary.per_seed == pytest.approx([2, 2])
+
+
+def test_holm_counts_all_comparisons_of_the_report(canned):
+    for data in ("glyphs", "emoji"):
+        for seed in range(2):
+            for method, gain in (("none", 0.0), ("ee", 0.01), ("ps", 0.02)):
+                canned.write("proxy_nca", method, seed=seed, map_at_r=0.5 + gain + 0.001 * seed, data__name=data)
+    summary = summarize(read_runs(canned.root))
+    assert [table.data for table in summary.tables] == ["emoji", "glyphs"]
+    assert [comparison.p for comparison in summary.comparisons] == [0.5] * 4
+    assert [comparison.holm_p for comparison in summary.comparisons] == [1.0] * 4
+
+
+def test_inflation_is_what_the_oracle_adds(canned):
+    for seed, added in enumerate([0.01, 0.03]):
+        canned.write("triplet", seed=seed, map_at_r=0.5)
+        canned.edit(
+            sorted(canned.root.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)[-1],
+            lambda result, added=added: result["selection"]["test"]["test"].update(
+                mean_average_precision_at_r=0.5 + added
+            ),
+        )
+    (cell,) = summarize(read_runs(canned.root)).tables[0].cells
+    assert sorted(cell.inflation("test").per_seed) == pytest.approx([1, 3])
+    assert cell.inflation("validation").per_seed == (0, 0)
+
+
+def test_one_seed_has_a_mean_and_no_interval(canned):
+    canned.suite(["triplet"], ["ee"], seeds=1)
+    (comparison,) = summarize(read_runs(canned.root)).comparisons
+    assert comparison.primary.interval is comparison.bootstrap is comparison.detectable is None
+    assert comparison.p == comparison.holm_p == comparison.smallest_p == 1
+
+
+def test_memory_is_the_highest_peak_and_unknown_when_one_run_lacks_it(canned):
+    canned.write("triplet", seed=0, cost__peak_memory_bytes=100)
+    canned.write("triplet", seed=1, cost__peak_memory_bytes=300)
+    canned.write("proxy_nca", seed=0, cost__peak_memory_bytes=100)
+    canned.write("proxy_nca", seed=1, cost__peak_memory_bytes=None)
+    nca, triplet = summarize(read_runs(canned.root)).tables[0].cells
+    assert (nca.peak_memory_bytes, triplet.peak_memory_bytes) == (None, 300)
