@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -99,7 +100,7 @@ def result(
             "hash": data.content_hash,
             "image_size": data.images.shape[1],
             "channels": data.images.shape[3],
-            "classes": {name: len(set(data.labels[part].tolist())) for name, part in rows.items()},
+            "classes": {name: len(np.unique(data.labels[part])) for name, part in rows.items()},
             "images": {name: len(part) for name, part in rows.items()},
         },
         "trunk": config.trunk.name,
@@ -120,12 +121,25 @@ def result(
 
 
 def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
-    """Images and their split; the data set read last is kept, for a process that trains many times."""
+    """Images and their split; the data set read last is kept, for a process that trains many times.
+
+    Raises:
+        Refusal: if they cannot be read, or have too few classes for the folds or for a batch.
+    """
     try:
         data = _load(json.dumps(config.data, sort_keys=True))
-        return data, class_disjoint_split(data.labels, config.fold)
+        split = class_disjoint_split(data.labels, config.fold)
     except (OSError, ValueError) as error:
         raise Refusal(f"data={config.data['name']} fold={config.fold}: {error}") from error
+    classes = len(np.unique(data.labels[split.train]))
+    batch_size, images_per_class = config.protocol.batch_size, config.loss.images_per_class
+    if classes * images_per_class < batch_size:
+        raise Refusal(
+            f"loss={config.loss.name} takes {images_per_class} images of a class, so a batch of {batch_size} needs "
+            f"{batch_size // images_per_class} training classes, but data={config.data['name']} has {classes}: "
+            "use more classes or a smaller protocol.batch_size"
+        )
+    return data, split
 
 
 @lru_cache(maxsize=1)
@@ -146,17 +160,21 @@ def choose_device(name: str) -> torch.device:
 @contextmanager
 def repeatable(threads: int) -> Iterator[None]:
     """Deterministic algorithms where PyTorch has them (a warning where not) and a fixed number of threads."""
+    memory: Any = torch.utils.deterministic  # PyTorch declares its switch in a way that type checkers do not see
     before = torch.get_num_threads(), faiss.omp_get_max_threads(), torch.get_deterministic_debug_mode()
+    filled = memory.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # nothing here reads such memory, and filling it costs time
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         faiss.omp_set_num_threads(before[1])
         torch.set_deterministic_debug_mode(before[2])
+        memory.fill_uninitialized_memory = filled
 
 
 def progress_bar(config: RunConfig, quiet: bool) -> tqdm:

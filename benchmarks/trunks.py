@@ -6,11 +6,13 @@ from torch import Tensor, nn
 
 
 class SmallCNN(nn.Module):
-    r"""Convolution, BatchNorm, ReLU, pooling, once per width; then the mean over what is left of the image.
+    """Convolution, pooling, BatchNorm, ReLU, once per width; then the mean over what is left of the image.
+
+    Pooling comes first because the rest then costs a quarter.
 
     Args:
         in_channels: 1 (gray) or 3 (colour).
-        widths: channels of each block; every block but the last halves the image's sides.
+        widths: channels of each block; each block halves the image's sides.
 
     Shapes:
         (N, in_channels, H, W) -> (N, widths[-1])
@@ -29,11 +31,11 @@ class SmallCNN(nn.Module):
         for before, after in zip([in_channels, *widths], widths, strict=False):
             blocks += [
                 nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False),
+                nn.MaxPool2d(2),
                 nn.BatchNorm2d(after),
                 nn.ReLU(inplace=True),
-                nn.MaxPool2d(2),
             ]
-        self.blocks = nn.Sequential(*blocks[:-1])
+        self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.out_features = widths[-1]
 

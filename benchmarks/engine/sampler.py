@@ -6,7 +6,6 @@ import numpy as np
 from pytorch_metric_learning.samplers import MPerClassSampler
 from pytorch_metric_learning.utils import common_functions as c_f
 
-from ..errors import Refusal
 from ..seeds import stream_seed
 
 
@@ -17,23 +16,14 @@ class EpochSampler(MPerClassSampler):
     batches depend on whatever ran before. Here each epoch starts from the sorted list and a generator of its own.
 
     Args:
-        labels: of the training images, (N,).
+        labels: of the training images, (N,), with at least as many classes as a batch needs.
         images_per_class: of each class in a batch, drawn with replacement only if the class has fewer.
         batch_size: a multiple of ``images_per_class``.
         batches: in an epoch.
         seed: the run's.
-
-    Raises:
-        Refusal: if there are fewer classes than a batch needs.
     """
 
     def __init__(self, labels: np.ndarray, images_per_class: int, batch_size: int, batches: int, seed: int) -> None:
-        needed, classes = batch_size // images_per_class, len(np.unique(labels))
-        if classes < needed:
-            raise Refusal(
-                f"a batch of {batch_size} images, {images_per_class} of a class, needs {needed} training classes, but "
-                f"there are {classes}: use more classes or a smaller protocol.batch_size"
-            )
         super().__init__(labels, images_per_class, batch_size, length_before_new_iter=batches * batch_size)
         self.seed = seed
         self.start_epoch(1)

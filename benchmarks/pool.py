@@ -1,0 +1,89 @@
+"""Many tasks over a few lasting processes, which may fail or die without taking the others along."""
+
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple
+
+CONTEXT = multiprocessing.get_context("spawn")  # a forked torch or CUDA does not work
+
+
+class Outcome(NamedTuple):
+    """How a task ended."""
+
+    task: int  # its position among the tasks
+    error: str | None  # a traceback, or a sentence when the process died; None if all went well
+
+
+class _Worker:
+    """A process that calls ``function`` on each task it is sent, and what it works at."""
+
+    def __init__(self, function: Callable[[Any], object]) -> None:
+        self.connection, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=_serve, args=(theirs, function), daemon=True)
+        self.process.start()
+        theirs.close()  # so that the process's death ends the connection
+        self.task = -1
+
+    def give(self, position: int, task: object) -> None:
+        self.task = position
+        self.connection.send(task)
+
+    def outcome(self) -> Outcome:
+        """Of the task at hand; waits for it."""
+        try:
+            return Outcome(self.task, self.connection.recv())
+        except (EOFError, ConnectionError):
+            self.process.join()
+            return Outcome(self.task, f"the worker process died with exit code {self.process.exitcode}")
+
+
+def run_all(function: Callable[[Any], object], tasks: Sequence[Any], workers: int) -> Iterator[Outcome]:
+    """The outcome of ``function(task)`` for every task, in the order in which they end.
+
+    Args:
+        function: importable by name; what it returns is dropped.
+        tasks: picklable.
+        workers: processes at most.
+    """
+    waiting = iter(enumerate(tasks))
+    busy: dict[Connection, _Worker] = {}
+    try:
+        for position, task in waiting:
+            worker = _Worker(function)
+            worker.give(position, task)
+            busy[worker.connection] = worker
+            if len(busy) == workers:
+                break
+        while busy:
+            for ready in wait(list(busy)):
+                worker = busy.pop(ready)  # type: ignore[call-overload]  # what was waited for is what comes back
+                yield worker.outcome()
+                for position, task in waiting:
+                    if not worker.process.is_alive():
+                        worker = _Worker(function)
+                    worker.give(position, task)
+                    busy[worker.connection] = worker
+                    break
+                else:
+                    worker.connection.close()
+    finally:
+        for worker in busy.values():
+            worker.process.terminate()
+
+
+def _serve(connection: Connection, function: Callable[[Any], object]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        error = None
+        try:
+            function(task)
+        except Exception:
+            error = traceback.format_exc()
+        connection.send(error)

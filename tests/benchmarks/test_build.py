@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from benchmarks.build import build, check
+from benchmarks.config import compose, options_of
+from benchmarks.errors import Refusal
+
+CPU = torch.device("cpu")
+
+
+def parts_of(*overrides: str):
+    return build(compose(overrides)[0], num_classes=5, channels=1, device=CPU)
+
+
+@pytest.mark.parametrize(("loss", "method"), [("multi_similarity", "ee"), ("proxy_anchor", "ps")])
+def test_a_method_and_its_bare_loss_start_from_the_same_weights(loss: str, method: str) -> None:
+    bare, wrapped = parts_of(f"loss={loss}"), parts_of(f"loss={loss}", f"method={method}")
+    for name in ("trunk", "embedder"):
+        torch.testing.assert_close(wrapped.models[name].state_dict(), bare.models[name].state_dict(), rtol=0, atol=0)
+    proxies = [list(parts.loss_funcs["metric_loss"].parameters()) for parts in (bare, wrapped)]
+    torch.testing.assert_close(proxies[1], proxies[0], rtol=0, atol=0)
+
+
+def test_all_losses_start_from_the_same_trunk() -> None:
+    first, *others = [parts_of(f"loss={loss}").models["trunk"].state_dict() for loss in options_of("loss")]
+    for other in others:
+        torch.testing.assert_close(other, first, rtol=0, atol=0)
+
+
+def test_another_seed_gives_other_weights() -> None:
+    first, second = (parts_of(f"seed={seed}").models["embedder"].weight for seed in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_building_leaves_the_shared_generator_alone() -> None:
+    before = torch.get_rng_state()
+    parts_of("loss=proxy_anchor", "method=ps")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_bare_loss_leaves_its_miner_to_the_trainer() -> None:
+    assert "tuple_miner" in parts_of("loss=triplet").mining_funcs
+
+
+def test_a_wrapper_that_takes_a_miner_gets_it_instead_of_the_trainer() -> None:
+    parts = parts_of("loss=triplet", "method=ee")
+    assert parts.mining_funcs == {}
+    assert type(parts.loss_funcs["metric_loss"].miner).__name__ == "BatchHardMiner"
+
+
+@pytest.mark.parametrize("method", ["none", "ps"])
+def test_proxies_have_an_optimizer_with_their_own_learning_rate(method: str) -> None:
+    parts = parts_of("loss=proxy_anchor", f"method={method}", "loss.proxy_lr=0.5")
+    (group,) = parts.optimizers["metric_loss_optimizer"].param_groups
+    assert group["lr"] == 0.5
+    assert group["params"][0].shape == (5, 64)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            ["loss=multi_similarity", "method=ps"],
+            "loss=multi_similarity method=ps cannot be built: .*MultiSimilarityLoss",
+        ),
+        (["loss=proxy_anchor", "method=ee"], "loss=proxy_anchor method=ee cannot be built: .*ProxyAnchorLoss"),
+        (["loss=proxy_anchor", "loss.proxy_lr=null"], "would never move: set loss.proxy_lr"),
+        (["loss=triplet", "loss.proxy_lr=1"], "loss.proxy_lr must be null, not 1.0"),
+        (["trunk.network.widths=[]"], "trunk=small_cnn cannot be built: widths must be"),
+        (["method=ee", "method.wrapper.num_points=-1"], "method=ee cannot be built: num_points must be"),
+        (["loss.criterion._target_=torch.nn.NoSuchLoss"], "torch.nn.NoSuchLoss cannot be built"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_with_its_own_sentence(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(Refusal, match=sentence):
+        check(compose(overrides)[0])

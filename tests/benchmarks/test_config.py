@@ -1,0 +1,60 @@
+import pytest
+
+from benchmarks.config import compose
+from benchmarks.errors import Refusal
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("loss=tripelt", "unknown loss 'tripelt'; the nearest known one is 'triplet'"),
+        ("method=eee", "unknown method 'eee'; the nearest known one is 'ee'"),
+        ("sed=1", "unknown key 'sed'; the nearest known one is 'seed'"),
+        ("protocol.epoch=1", "unknown key 'protocol.epoch'; the nearest known one is 'protocol.epochs'"),
+        ("loss.criterion.alhpa=1", "the nearest known one is 'loss.criterion.alpha'"),
+        ("method.wrapper.num_points=1", "unknown key 'method.wrapper.num_points'"),  # the bare loss has no wrapper
+        ("fold=first", "fold: Value 'first' of type 'str' could not be converted to Integer"),
+        ("protocol.epochs=2.5", "protocol.epochs: Value '2.5' of type 'float' could not be converted"),
+        ("+extra=1", "expected key=value"),
+        ("~seed", "expected key=value"),
+        ("seed=0,1", "expected key=value"),
+        ("seed", "cannot read 'seed' as key=value: missing EQUAL"),
+        ("seed=-1", "seed must be at least 0, but got -1"),
+        ("threads=0", "threads must be at least 1, but got 0"),
+        ("protocol.epochs=0", "protocol.epochs must be at least 1, but got 0"),
+        ("protocol.patience=-1", "protocol.patience must be null or at least 0, but got -1"),
+        ("protocol.max_shift=1", "protocol.max_shift must be at least 0 and below 1, but got 1.0"),
+        ("protocol.batch_size=30", "must divide protocol.batch_size=30, but got 4"),
+    ],
+)
+def test_a_wrong_word_is_refused_by_name(override: str, sentence: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        compose([override])
+    assert sentence in str(refusal.value)
+
+
+def test_keys_of_a_chosen_group_option_can_be_set() -> None:
+    config, _ = compose(["method=ee", "method.wrapper.num_points=5", "data=npz", "data.path='/a b/c=d.npz'"])
+    assert config.method.wrapper is not None and config.method.wrapper["num_points"] == 5
+    assert config.data["path"] == "/a b/c=d.npz"
+
+
+def test_the_identity_leaves_out_where_and_how_a_run_is_computed() -> None:
+    plain, _ = compose([])
+    elsewhere, options = compose(["runs=/elsewhere", "quiet=true", "threads=3", "device=cpu"])
+    assert plain.identity() == elsewhere.identity()
+    assert (options.runs, options.quiet, options.threads, options.device) == ("/elsewhere", True, 3, "cpu")
+
+
+def test_the_identity_holds_everything_that_moves_the_numbers() -> None:
+    plain = compose([])[0].identity()
+    for override in ("seed=1", "fold=1", "loss.criterion.alpha=3", "data.num_classes=50", "protocol.epochs=1"):
+        assert compose([override])[0].identity() != plain
+
+
+def test_every_option_of_every_group_composes() -> None:
+    from benchmarks.config import GROUPS, options_of
+
+    for group in GROUPS:
+        for option in options_of(group):
+            assert compose([f"{group}={option}"])[0].identity()[group]["name"] == option

@@ -1,0 +1,22 @@
+from benchmarks.pool import run_all
+
+DIE = "__import__('os')._exit(3)"
+
+
+def test_tasks_that_raise_or_kill_their_process_leave_the_others_alone() -> None:
+    tasks = ["1 + 1", "1 / 0", DIE, "2 + 2", DIE, "3 + 3"]
+    outcomes = dict(run_all(eval, tasks, workers=2))
+    assert sorted(outcomes) == [0, 1, 2, 3, 4, 5]
+    assert [outcomes[task] for task in (0, 3, 5)] == [None, None, None]
+    assert "ZeroDivisionError" in outcomes[1]
+    assert outcomes[2] == outcomes[4] == "the worker process died with exit code 3"
+
+
+def test_a_process_serves_many_tasks() -> None:
+    count = "__import__('sys').__dict__.setdefault('seen', []).append(1) or 1 / (len(__import__('sys').seen) - 3)"
+    outcomes = list(run_all(eval, [count] * 4, workers=1))
+    assert [outcome.error is None for outcome in outcomes] == [True, True, False, True]
+
+
+def test_nothing_to_do_needs_no_process() -> None:
+    assert list(run_all(eval, [], workers=2)) == []

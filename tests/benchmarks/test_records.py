@@ -1,0 +1,54 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.errors import Refusal
+from benchmarks.records import RunFolder, environment, run_name, write_whole
+
+
+def test_a_name_is_the_hash_of_the_canonical_json() -> None:
+    expected = hashlib.sha256(b'{"a":{"c":null,"d":0.5},"b":1}').hexdigest()[:12]
+    assert run_name({"b": 1, "a": {"d": 0.5, "c": None}}) == expected
+
+
+def test_a_run_is_done_only_when_marked(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {"seed": 0})
+    folder.prepare()
+    assert not folder.is_done()
+    folder.checkpoint.write_text("state")
+    folder.finish({"score": 0.5})
+    assert folder.is_done()
+    assert json.loads(folder.result.read_text()) == {"score": 0.5}
+    assert not folder.checkpoint.exists()
+
+
+def test_a_result_changed_after_the_mark_is_refused_by_path(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {"seed": 0})
+    folder.prepare()
+    folder.finish({"score": 0.5})
+    folder.result.write_text('{"score": 0.9}')
+    with pytest.raises(Refusal, match=f"{folder.path} is damaged"):
+        folder.is_done()
+
+
+def test_a_number_that_is_none_is_not_written(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {"seed": 0})
+    folder.prepare()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.finish({"score": float("nan")})
+    assert not folder.is_done()
+
+
+def test_writing_replaces_a_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    write_whole(tmp_path / "file", b"old")
+    write_whole(tmp_path / "file", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_the_environment_names_versions_and_data() -> None:
+    found = environment(gpu=None, data_hash="abc")
+    assert {"torch", "pytorch-metric-learning", "pml-aug"} <= set(found["packages"])
+    assert found["data_hash"] == "abc" and found["cpu"]

@@ -1,0 +1,82 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.errors import Refusal
+from benchmarks.suite import list_tasks, read_suite
+
+TINY = [
+    "data.num_classes=24",
+    "data.image_size=12",
+    "trunk.network.widths=[4,8]",
+    "protocol.batch_size=8",
+    "protocol.iterations_per_epoch=2",
+    "protocol.epochs=1",
+    "protocol.embedding_size=8",
+    "quiet=true",
+]
+
+
+def test_a_suite_is_every_data_loss_method_fold_and_seed_once() -> None:
+    suite, rest = read_suite("smoke", [*TINY, "seeds=[3,1]", "folds=[0,2]"])
+    suite.comparisons.append(suite.comparisons[0])  # the same bare loss and method again
+    tasks = list_tasks(suite, rest)
+    listed = [(task.config.seed, task.config.fold, task.config.loss.name, task.config.method.name) for task in tasks]
+    kinds = [("multi_similarity", "none"), ("multi_similarity", "ee"), ("proxy_anchor", "none"), ("proxy_anchor", "ps")]
+    assert listed == [(seed, fold, *kind) for seed in (3, 1) for fold in (0, 2) for kind in kinds]
+    assert len({task.folder.path for task in tasks}) == len(tasks)
+
+
+@pytest.mark.parametrize("suite", ["quickstart", "standard"])
+def test_every_loss_of_a_suite_is_there_bare_and_with_a_method_over_enough_seeds(suite: str) -> None:
+    config, _ = read_suite(suite, [])
+    assert all(comparison.methods[0] == "none" and len(comparison.methods) > 1 for comparison in config.comparisons)
+    assert 2 ** (1 - len(config.seeds)) < 0.05  # what the sign-flip test can reach
+    assert list_tasks(config, ["data.num_classes=100", "data.image_size=8"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["seeds=many"], "suite smoke: seeds"),
+        (["sedes=[1]"], "unknown key 'sedes'; the nearest known one is 'seed'"),
+        (["method.wrapper.num_points=1"], "unknown key 'method.wrapper.num_points'"),
+        (["folds=[9]"], "fold must be between 0 and 3"),
+        (["data=[glyfs]"], "unknown data 'glyfs'; the nearest known one is 'glyphs'"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        list_tasks(*read_suite("smoke", [*TINY, *overrides]))
+    assert sentence in str(refusal.value)
+
+
+def test_an_unknown_suite_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["suite", "quikstart"]) == 2
+    assert "unknown suite 'quikstart'; the nearest known one is 'quickstart'" in capsys.readouterr().err
+
+
+def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["smoke", *TINY, f"runs={tmp_path}", "workers=1"]
+    first, *others = list_tasks(*read_suite(words[0], words[1:]))
+    first.folder.path.mkdir()
+    (first.folder.path / "records").write_text("a file where the run wants a folder")
+
+    assert main(["suite", *words]) == 1
+    shown = capsys.readouterr()
+    assert f"failed: {first}: FileExistsError" in shown.err and str(first.folder.log) in shown.err
+    assert "Traceback" in first.folder.log.read_text()
+    assert "1 of 8 trainings failed, so there is no report" in shown.out
+    assert all(task.folder.is_done() for task in others) and len(others) == 7
+
+    (first.folder.path / "records").unlink()
+    assert main(["suite", *words]) == 0
+    shown = capsys.readouterr()
+    assert "1 trained, 7 done before, 0 failed" in shown.out
+    assert str(tmp_path / "report" / "report.html") in shown.out and (tmp_path / "report" / "report.html").exists()
+    (done,) = {json.loads(task.folder.result.read_text())["images_seen"] for task in (first, *others)}
+    assert done == 16
