@@ -1,27 +1,18 @@
 """Embedding Expansion around any PML loss that compares embeddings with each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from pml_aug.distances.pooled import Expanded, pooled_matrix
+from pml_aug.distances.expansion import Expansion
+from pml_aug.distances.pooled import Expanded
 from pml_aug.distances.precomputed import PrecomputedDistance
-from pml_aug.synthesis.interpolate import interpolate
-from pml_aug.synthesis.pairs import Pairs, adjacent_pairs, all_positive_pairs, within_class_pairs
+from pml_aug.swapped import swapped
 from pml_aug.wrappers.base import Batch, LossWrapper
-from pml_aug.wrappers.swapped import swapped
-
-PAIRINGS: Mapping[str, Callable[[Tensor], Pairs]] = {
-    "within_class": within_class_pairs,
-    "adjacent": adjacent_pairs,
-    "all_pairs": all_positive_pairs,
-}
-ANCHOR_POINTS = ("class", "own")
 
 _PROXIES = "it compares embeddings with proxies, and no pair of embeddings is there to expand; use ProxySynthesis"
 _NO_MATRIX = "it never asks its distance for the matrix of the batch, so the harder negatives would not reach it"
@@ -98,21 +89,15 @@ class EmbeddingExpansion(LossWrapper):
         pairing: str = "within_class",
         anchor_points: str = "class",
     ) -> None:
-        if num_points < 0:
-            raise ValueError(f"num_points must be at least 0, but got {num_points}")
-        if pairing not in PAIRINGS:
-            raise ValueError(f"Expected argument `pairing` to be one of {list(PAIRINGS)} but got {pairing!r}")
-        if anchor_points not in ANCHOR_POINTS:
-            raise ValueError(
-                f"Expected argument `anchor_points` to be one of {ANCHOR_POINTS} but got {anchor_points!r}"
-            )
         super().__init__(loss, miner)
-        self.num_points = num_points
-        self.normalize = normalize
-        self.pairing = pairing
-        self.anchor_points = anchor_points
+        self.expansion = Expansion(num_points, normalize, pairing, anchor_points)
         self.add_to_recordable_attributes(name="num_points", is_stat=False)
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
+
+    @property
+    def num_points(self) -> int:
+        """Interior points a pair."""
+        return self.expansion.num_points
 
     def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
         embeddings, labels, indices_tuple, ref_emb, ref_labels = batch
@@ -121,10 +106,9 @@ class EmbeddingExpansion(LossWrapper):
                 indices_tuple = self.miner(embeddings, labels, ref_emb, ref_labels)
             return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
-        query = self.expand(embeddings, labels)
-        reference = query if ref_emb is None or ref_labels is None else self.expand(ref_emb, ref_labels)
+        query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels)
         self.num_synthetic = len(query.points)
-        matrix = self.pool(self.loss.distance, query, reference)
+        matrix = self.expansion.pool(self.loss.distance, query, reference)
         if indices_tuple is None and self.miner is not None:
             indices_tuple = self._mine(batch, query, reference, matrix)
         precomputed = PrecomputedDistance(self.loss.distance, matrix)
@@ -134,25 +118,11 @@ class EmbeddingExpansion(LossWrapper):
             raise ValueError(f"EmbeddingExpansion cannot wrap {type(self.loss).__name__}: {_NO_MATRIX}")
         return value
 
-    def expand(self, embeddings: Tensor, labels: Tensor) -> Expanded:
-        """The rows and the points between them: (N, D), (N,) -> Expanded of N rows and n points a pair."""
-        rows = normalize(embeddings) if self.normalize else embeddings
-        labels = labels.to(embeddings.device)
-        pairs = PAIRINGS[self.pairing](labels)
-        points = interpolate(rows[pairs.start], rows[pairs.end], self.num_points, self.normalize)
-        return Expanded(rows, labels, pairs, points)
-
-    def pool(self, distance: BaseDistance, query: Expanded, reference: Expanded) -> Tensor:
-        """The matrix M by any PML distance: N rows, R columns -> (N, R)."""
-        already_unit = self.normalize and distance.p == 2
-        with swapped(distance, normalize_embeddings=distance.normalize_embeddings and not already_unit):
-            return pooled_matrix(distance, query, reference, over_class=self.anchor_points == "class")
-
     def _mine(self, batch: Batch, query: Expanded, reference: Expanded, matrix: Tensor) -> tuple[Tensor, ...]:
         assert self.miner is not None
         with torch.no_grad():
             if not _measure_alike(self.miner.distance, self.loss.distance):
-                matrix = self.pool(self.miner.distance, query, reference)
+                matrix = self.expansion.pool(self.miner.distance, query, reference)
             with swapped(self.miner, distance=PrecomputedDistance(self.miner.distance, matrix.detach())):
                 return self.miner(batch.embeddings, batch.labels, batch.ref_emb, batch.ref_labels)
 

@@ -8,11 +8,11 @@ from pytorch_metric_learning import losses, reducers
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from pml_aug.swapped import swapped
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
 from pml_aug.wrappers.base import Batch, LossWrapper
 from pml_aug.wrappers.proxies import OnFirstRows, layout_of
-from pml_aug.wrappers.swapped import swapped
 
 PAIRINGS = ("different_class", "roll", "reordered_roll")
 

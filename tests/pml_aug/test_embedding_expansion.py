@@ -214,8 +214,8 @@ def test_two_calls_give_the_same_number():
 
 
 def matrix_of(wrapper, embeddings, labels, distance):
-    query = wrapper.expand(embeddings, labels)
-    return wrapper.pool(distance, query, query)
+    query = wrapper.expansion.expand(embeddings, labels)
+    return wrapper.expansion.pool(distance, query, query)
 
 
 ALL_MINERS = {
@@ -295,8 +295,9 @@ def test_references_are_expanded_too(make_miner):
     wrapper = EmbeddingExpansion(loss, miner=make_miner and make_miner())
     value = wrapper(embeddings, labels, None, references, reference_labels)
 
-    query, reference = wrapper.expand(embeddings, labels), wrapper.expand(references, reference_labels)
-    matrix = wrapper.pool(distances.CosineSimilarity(), query, reference)
+    expansion = wrapper.expansion
+    query, reference = expansion.expand_both(embeddings, labels, references, reference_labels)
+    matrix = expansion.pool(distances.CosineSimilarity(), query, reference)
     indices_tuple = None
     if make_miner:
         miner = make_miner(distance=PrecomputedDistance(distances.CosineSimilarity(), matrix))
