@@ -1,0 +1,153 @@
+"""Draws the pictures of the method pages with the library itself, on points in the plane.
+
+python docs/figures.py [FOLDER]
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import torch
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.losses import ProxyAnchorLoss, TripletMarginLoss
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from pml_aug.distances import IntrospectiveDistance
+from pml_aug.statistics import ClassStatistics
+from pml_aug.synthesis import class_gaussian_copies, different_class_pairs, mix
+from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
+
+COLORS = ("#1f77b4", "#d95f02", "#1b9e77")
+
+
+def embedding_expansion() -> pyplot.Figure:
+    """Interior points between same-class rows, and the negative distance that they shorten."""
+    rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.2, 0.5], [0.6, 1.5]])
+    labels = torch.tensor([0, 0, 1, 1])
+    expansion = EmbeddingExpansion(TripletMarginLoss(), num_points=2, normalize=False)
+    expanded = expansion.expand(rows, labels)
+    distance = LpDistance(normalize_embeddings=False)
+    bare, pooled = distance(rows)[:2, 2:].min(), expansion.pool(distance, expanded, expanded)[:2, 2:].min()
+    figure, axes = _plane("Embedding Expansion")
+    for start, end in torch.stack(expanded.pairs, dim=1).tolist():
+        axes.plot(*rows[[start, end]].T, color=COLORS[labels[start]], linewidth=1, linestyle=":")
+    _points(axes, rows, labels, "embeddings")
+    _points(axes, expanded.points, labels[expanded.pairs.start].repeat(2), "interior points", hollow=True)
+    of_first, of_second = expanded.points[::2], expanded.points[1::2]
+    for style, color, first, second in (
+        ("--", "grey", rows[:2], rows[2:]),
+        ("-", "black", torch.cat([rows[:2], of_first]), torch.cat([rows[2:], of_second])),
+    ):
+        axes.plot(*torch.stack(_nearest(first, second)).T, color=color, linestyle=style, linewidth=1.5)
+    axes.set_title(f"nearest negatives: {bare:.2f} bare, {pooled:.2f} expanded", fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    return figure
+
+
+def intra_class_adaptive_augmentation() -> pyplot.Figure:
+    """Copies spread as widely, and in the directions, as their own class is."""
+    generator = torch.Generator().manual_seed(1)
+    centers = torch.tensor([[-1.5, 0.0], [1.5, 0.6]])
+    spread = torch.tensor([[0.25, 0.9], [0.7, 0.2]])
+    labels = torch.arange(2).repeat_interleave(40)
+    training_set = centers[labels] + spread[labels] * torch.randn(80, 2, generator=generator)
+    statistics = ClassStatistics(num_classes=2, embedding_size=2)
+    statistics.update(training_set, labels)
+    batch = torch.tensor([0, 1, 40, 41])
+    copies = class_gaussian_copies(
+        training_set[batch], labels[batch], statistics.variance, strength=0.8, num_copies=12, generator=generator
+    )
+    figure, axes = _plane("Intra-class Adaptive Augmentation")
+    axes.scatter(*training_set.T, c=[COLORS[label] for label in labels], s=8, alpha=0.25, label="training set")
+    _points(axes, copies.embeddings, copies.labels, "copies", marker="o", hollow=True)
+    _points(axes, training_set[batch], labels[batch], "batch")
+    axes.set_title("each class's own variance shapes its copies", fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc="lower center")
+    return figure
+
+
+def proxy_synthesis() -> pyplot.Figure:
+    """Mixed rows and mixed proxies: classes that no image has."""
+    torch.manual_seed(0)
+    angles = torch.tensor([0.1, 0.45, 2.0, 2.4, 4.0, 4.5])
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    rows = torch.stack([angles.cos(), angles.sin()], dim=1)
+    proxies = normalize(torch.stack([rows[labels == label].mean(dim=0) for label in range(3)]))
+    loss = ProxySynthesis(ProxyAnchorLoss(num_classes=3, embedding_size=2))
+    with torch.no_grad():
+        loss.loss.proxies.copy_(proxies)
+    start, end = different_class_pairs(labels)
+    synthetic = normalize(mix(rows[start], rows[end], 0.6))
+    synthetic_proxies = normalize(mix(proxies[labels[start]], proxies[labels[end]], 0.6))
+    value, bare = loss(rows, labels, mixing=0.6), loss.loss(rows, labels)
+    figure, axes = _plane("Proxy Synthesis")
+    _circle(axes)
+    _points(axes, rows, labels, "embeddings")
+    _points(axes, proxies, torch.arange(3), "proxies", marker="*", size=160)
+    axes.scatter(*synthetic.T, facecolors="none", edgecolors="black", s=40, label="synthetic embeddings")
+    axes.scatter(*synthetic_proxies.T, marker="*", facecolors="none", edgecolors="black", s=160, label="their proxies")
+    axes.set_title(
+        f"proxy-anchor loss {bare.detach():.2f} bare, {value.detach():.2f} with synthetic classes", fontsize=9
+    )
+    axes.legend(frameon=False, fontsize=8, loc="center")
+    return figure
+
+
+def introspective_metric() -> pyplot.Figure:
+    """The distance of two rows as their uncertainty grows."""
+    semantic = torch.linspace(0.01, 2, 100)
+    distance = IntrospectiveDistance(embedding_size=1, normalize_embeddings=False)
+    figure, axes = pyplot.subplots(figsize=(4.2, 4.2), layout="constrained")
+    for uncertainty in (0.0, 1.0, 3.0, 8.0):
+        rows = torch.stack([semantic, torch.full_like(semantic, uncertainty)], dim=1)
+        axes.plot(semantic, distance(rows, torch.zeros(1, 2))[:, 0], label=f"uncertainty {uncertainty:g}")
+    axes.set_xlabel("semantic distance")
+    axes.set_ylabel("introspective distance")
+    axes.set_title("an uncertain pair counts as less dissimilar", fontsize=9)
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _plane(title: str) -> tuple[pyplot.Figure, Axes]:
+    figure, axes = pyplot.subplots(figsize=(4.6, 4.6), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes.set_aspect("equal")
+    axes.axis("off")
+    return figure, axes
+
+
+def _circle(axes: Axes) -> None:
+    axes.add_patch(pyplot.Circle((0, 0), 1, fill=False, color="lightgrey"))
+
+
+def _points(
+    axes: Axes, rows: Tensor, labels: Tensor, name: str, marker: str = "o", size: int = 45, hollow: bool = False
+) -> None:
+    colors = [COLORS[label] for label in labels]
+    axes.scatter(
+        *rows.T, marker=marker, s=size, edgecolors=colors, facecolors="none" if hollow else colors, label=name, zorder=2
+    )
+
+
+def _nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    row, other = divmod(int(torch.cdist(rows, others).argmin()), len(others))
+    return rows[row], others[other]
+
+
+def main(folder: Path) -> None:
+    """Writes one PNG a method into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for draw in (embedding_expansion, intra_class_adaptive_augmentation, proxy_synthesis, introspective_metric):
+        figure = draw()
+        figure.savefig(folder / f"{draw.__name__}.png", dpi=130)
+        pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "methods" / "figures")
