@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pml_aug.distances.expansion import Expansion
 from pml_aug.distances.pooled import Expanded
 from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.swapped import swapped
 from pml_aug.wrappers.base import Batch, LossWrapper
 
@@ -76,6 +77,7 @@ class EmbeddingExpansion(LossWrapper):
         losses.ProxyNCALoss: _PROXIES,
         losses.SoftTripleLoss: _PROXIES,
         miners.AngularMiner: "it measures angles in triplets of embeddings and never asks for the matrix",
+        ExpansionMiner: "it expands the batch by itself; hand over the miner inside it",
         LossWrapper: "its inner loss compares more than this batch; put EmbeddingExpansion around the bare loss, and "
         "the other wrapper around EmbeddingExpansion",
     }

@@ -1,0 +1,3 @@
+from pml_aug.miners.expansion_miner import ExpansionMiner
+
+__all__ = ["ExpansionMiner"]

@@ -1,0 +1,112 @@
+"""Any PML miner, mining by the distances of Embedding Expansion."""
+
+from collections.abc import Mapping
+
+import torch
+from pytorch_metric_learning import miners
+from pytorch_metric_learning.distances import BaseDistance
+from pytorch_metric_learning.miners import BaseMiner
+from torch import Tensor, nn
+
+from pml_aug.distances.expansion import Expansion
+from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.swapped import swapped
+
+_NO_MATRIX = "it never asks its distance for the matrix of the batch, so the points would not reach it"
+
+REFUSALS: Mapping[type[nn.Module], str] = {
+    miners.AngularMiner: "it measures angles in triplets of embeddings and never asks for the matrix",
+    miners.EmbeddingsAlreadyPackagedAsTriplets: "its triplets are rows of the batch in a fixed order",
+}
+
+
+class ExpansionMiner(BaseMiner):
+    r"""Pairs or triplets of rows, chosen by how near the points between same-class rows come.
+
+    The wrapped miner sees the pooled matrix of :func:`pooled_matrix` instead of the distances of the rows: a negative
+    counts as being as near as the points around both rows are. What it finds are rows of the batch (or of `ref_emb`)
+    all the same, so that a bare loss takes it, and a PML trainer takes this as its `tuple_miner`. The loss then
+    measures the rows themselves; around a loss that should see the points too, use EmbeddingExpansion.
+
+    Args:
+        miner: a PML miner that asks its distance for the matrix of the batch.
+        num_points: interior points a pair; 0 gives the bare miner.
+        normalize: bring embeddings and points to unit length before they are measured.
+        pairing: "within_class", "adjacent" or "all_pairs", see EmbeddingExpansion.
+        anchor_points: "class" or "own", see EmbeddingExpansion.
+
+    Shapes:
+        (N, D), (N,) -> what the wrapped miner gives
+
+    Raises:
+        ValueError: an argument out of range; a miner that the points do not reach.
+        TypeError: `miner` is none of PML's.
+
+    Source: Ko and Gu, "Embedding Expansion", CVPR 2020; there the loss always measures what was mined by.
+
+    Example:
+        >>> from pytorch_metric_learning.distances import LpDistance
+        >>> rows = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, 1.0], [1.0, 3.0], [2.5, 1.0], [4.0, 1.0]])
+        >>> labels = torch.tensor([0, 0, 1, 1, 2, 2])
+        >>> hardest = miners.BatchHardMiner(distance=LpDistance(normalize_embeddings=False))
+        >>> expanded = ExpansionMiner(hardest, num_points=1, normalize=False)
+        >>> [miner(rows, labels)[2][1].item() for miner in (hardest, expanded)]  # of row 1; row 2 is 1 from (1, 0)
+        [4, 2]
+    """
+
+    def __init__(
+        self,
+        miner: BaseMiner,
+        num_points: int = 2,
+        normalize: bool = True,
+        pairing: str = "within_class",
+        anchor_points: str = "class",
+    ) -> None:
+        name = type(miner).__name__
+        if not isinstance(miner, BaseMiner):
+            raise TypeError(
+                f"ExpansionMiner expected argument `miner` to be a BaseMiner of pytorch-metric-learning, but got {name}"
+            )
+        if isinstance(miner, ExpansionMiner):
+            raise ValueError("ExpansionMiner cannot wrap ExpansionMiner: it expands the batch already")
+        reason = next((REFUSALS[kind] for kind in type(miner).__mro__ if kind in REFUSALS), None)
+        if reason is not None:
+            raise ValueError(f"ExpansionMiner cannot wrap {name}: {reason}")
+        super().__init__()
+        del self.distance  # the wrapped miner's is shown instead
+        self.miner = miner
+        self.expansion = Expansion(num_points, normalize, pairing, anchor_points)
+        self.add_to_recordable_attributes(name="num_points", is_stat=False)
+        self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
+
+    @property
+    def distance(self) -> BaseDistance:
+        """The wrapped miner's distance."""
+        return self.miner.distance
+
+    @property
+    def num_points(self) -> int:
+        """Interior points a pair."""
+        return self.expansion.num_points
+
+    def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> tuple[Tensor, ...]:
+        compares_itself = ref_emb is embeddings
+        embeddings = _at_least_single(embeddings)
+        ref_emb = embeddings if compares_itself else _at_least_single(ref_emb)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            if self.num_points == 0:
+                return self.miner(embeddings, labels, ref_emb, ref_labels)
+            query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels)
+            self.num_synthetic = len(query.points)
+            matrix = self.expansion.pool(self.miner.distance, query, reference)
+            precomputed = PrecomputedDistance(self.miner.distance, matrix)
+            with swapped(self.miner, distance=precomputed):
+                found = self.miner(embeddings, labels, ref_emb, ref_labels)
+        if not precomputed.was_asked and any(len(rows) > 0 for rows in found):
+            raise ValueError(f"ExpansionMiner cannot wrap {type(self.miner).__name__}: {_NO_MATRIX}")
+        return found
+
+
+def _at_least_single(rows: Tensor) -> Tensor:
+    """Half precision raised to float32: it breaks `cdist`, and ties distances that differ."""
+    return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
