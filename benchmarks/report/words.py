@@ -70,14 +70,10 @@ def _certainty(comparison: Comparison, judged: str, family: int) -> str:
             f"Not established. A true difference of {detectable} points or more would probably have been found; "
             "a smaller one may well exist."
         )
-    if comparison.smallest_p > ALPHA:
-        reason = f"the smallest p that {seeds} seeds can reach is {p_value(comparison.smallest_p)}"
-    else:
-        reason = (
-            f"alone, {seeds} seeds can reach p = {p_value(comparison.smallest_p)}, but {over} no less than "
-            f"{p_value(comparison.smallest_holm_p)}"
-        )
-    return f"Cannot be decided: {reason}, so no difference, however large, can be significant."
+    floor = p_value(comparison.smallest_p)
+    if comparison.smallest_p <= ALPHA:
+        floor = f"{p_value(comparison.smallest_holm_p)} {over}"
+    return f"Cannot be decided: with {seeds} seeds p cannot fall below {floor}, however large the difference."
 
 
 def overview(summary: Summary) -> list[str]:

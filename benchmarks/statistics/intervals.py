@@ -14,9 +14,6 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    def excludes(self, value: float) -> bool:
-        return not self.low <= value <= self.high
-
 
 def t_interval(values: Any, confidence: float = 0.95) -> Interval | None:
     r"""Student's t-interval for the mean; None for one value, which has no interval.

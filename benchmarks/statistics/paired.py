@@ -38,9 +38,7 @@ def over_seeds(scores: Scores) -> np.ndarray:
     return finite([[scores[seed, fold] for fold in folds] for seed in seeds], "scores").mean(axis=1)
 
 
-def paired_by_seed(
-    method: Scores, bare: Scores, combine: Callable[[float, float], float] = operator.sub
-) -> np.ndarray:
+def paired_by_seed(method: Scores, bare: Scores, combine: Callable[[float, float], float] = operator.sub) -> np.ndarray:
     r"""``method`` minus ``bare``, taken within each (seed, fold) and averaged over folds; seeds ascending.
 
     .. math:: d_i = \frac 1 F \sum_f (m_{i,f} - b_{i,f})

@@ -38,7 +38,7 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
         axes.set_ylabel("validation MAP@R, points")
         axes.legend(loc="lower right", fontsize=9)
         alt = f"Validation MAP@R by epoch for {loss_name(loss)}: {', '.join(said)} points."
-        return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt), alt, loss_name(loss))
+        return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt), alt)
 
 
 def _curve(cell: Cell) -> tuple[list[int], np.ndarray]:

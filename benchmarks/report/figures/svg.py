@@ -49,7 +49,6 @@ _RC: Any = {
 class Figure(NamedTuple):
     svg: str
     alt: str
-    title: str = ""
 
 
 def canvas(width: float, height: float) -> Canvas:

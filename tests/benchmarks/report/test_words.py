@@ -40,7 +40,7 @@ def test_five_seeds_decide_nothing_however_large_the_difference(canned):
     summary = summary_of(canned, [10, 11, 12, 11, 10])
     (finding,) = findings(summary)
     assert finding.verdict == "cannot be decided"
-    assert "the smallest p that 5 seeds can reach is 0.0625, so no difference, however large" in finding.sentence
+    assert "with 5 seeds p cannot fall below 0.0625, however large the difference" in finding.sentence
     assert "With 5 seeds nothing can be established here" in overview(summary)[1]
     assert "It takes 6 seeds" in overview(summary)[1]
 
@@ -52,6 +52,14 @@ def test_what_holm_takes_away_is_a_hint(canned):
         findings(summary)[0].sentence
     )
     assert "It takes 7 seeds a comparison" in overview(summary)[1]
+
+
+def test_what_holm_puts_out_of_reach_is_said(canned):
+    summary = summary_of(canned, [1, -1, 2, -2, 3, 3], losses=("triplet", "proxy_nca"))
+    assert [finding.sentence.split(". ")[-1] for finding in findings(summary)] == [
+        "Cannot be decided: with 6 seeds p cannot fall below 0.0625 after Holm's correction for 2 comparisons, "
+        "however large the difference."
+    ] * 2
 
 
 def test_a_difference_within_the_noise_names_what_could_have_been_seen(canned):
