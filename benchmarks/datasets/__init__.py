@@ -1,0 +1,6 @@
+"""Labelled images, held in memory: the glyphs shipped here, an npz file, or a folder of images by class."""
+
+from benchmarks.datasets.arrays import ImageArrays
+from benchmarks.datasets.loading import load
+
+__all__ = ["ImageArrays", "load"]

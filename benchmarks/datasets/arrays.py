@@ -1,0 +1,85 @@
+"""The form every data set takes before a training sees it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArrays:
+    """Images with their classes and, where known, where each one comes from."""
+
+    name: str
+    images: np.ndarray  # (N, H, W, C), uint8; C is 1 (grey) or 3 (RGB)
+    labels: np.ndarray  # (N,), int64, 0 to num_classes - 1
+    class_names: list[str]  # one a class
+    source: np.ndarray | None  # (N,), int64: the font face or vendor that drew the image
+    source_names: list[str]  # one a source; empty where source is None
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 of everything but the data set's name, the same on every platform."""
+        digest = hashlib.sha256()
+        names = {"shape": self.images.shape, "classes": self.class_names, "sources": self.source_names}
+        digest.update(json.dumps(names).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        if self.source is not None:
+            digest.update(np.ascontiguousarray(self.source, dtype="<i8").data)
+        return digest.hexdigest()
+
+    def with_classes(self, num_classes: int) -> "ImageArrays":
+        """Only ``num_classes`` of the classes, spread evenly over the sorted ids and numbered anew; no randomness."""
+        available = len(self.class_names)
+        if not 2 <= num_classes <= available:
+            raise ValueError(f"data.num_classes must be between 2 and the {available} there are, but got {num_classes}")
+        kept = np.arange(num_classes) * available // num_classes
+        rows = np.flatnonzero(np.isin(self.labels, kept))
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=np.searchsorted(kept, self.labels[rows]),
+            class_names=[self.class_names[k] for k in kept],
+            source=None if self.source is None else self.source[rows],
+        )
+
+    def resized(self, image_size: int) -> "ImageArrays":
+        """Every image as an ``image_size`` square, see :func:`fit_square`."""
+        if self.images.shape[1:3] == (image_size, image_size):
+            return self
+        channels = self.images.shape[3]
+        pictures = (Image.fromarray(image[..., 0] if channels == 1 else image) for image in self.images)
+        resized = np.stack([np.asarray(fit_square(picture, image_size)) for picture in pictures])
+        return replace(self, images=resized.reshape(len(resized), image_size, image_size, channels))
+
+
+def fit_square(picture: Image.Image, image_size: int) -> Image.Image:
+    """The largest centred square of a picture, resampled bilinearly with antialiasing."""
+    if image_size < 1:
+        raise ValueError(f"data.image_size must be at least 1, but got {image_size}")
+    return ImageOps.fit(picture, (image_size, image_size), method=Image.Resampling.BILINEAR)
+
+
+def require_two_images_a_class(labels: np.ndarray, class_names: Sequence[str], origin: str) -> None:
+    """Refuses data in which a query could have no right answer, or no wrong one.
+
+    Args:
+        labels: (N,), 0 to ``len(class_names) - 1``.
+        class_names: one a class.
+        origin: the path the data came from, for the message.
+    """
+    if len(class_names) < 2:
+        raise ValueError(f"{origin}: found {len(class_names)} class, but comparing classes needs at least 2")
+    counts = np.bincount(labels, minlength=len(class_names))
+    lonely = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
+    if lonely:
+        listed = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
+        raise ValueError(
+            f"{origin}: {len(lonely)} of {len(class_names)} classes have a single image ({listed}), so it has no "
+            "neighbour to find; add images or leave these classes out"
+        )

@@ -1,0 +1,57 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.datasets import load
+
+
+def group(**changes: Any) -> dict[str, Any]:
+    return {"name": "mine", "kind": "glyphs", "path": None, "image_size": None, "num_classes": None} | changes
+
+
+def test_glyphs_have_the_stated_size() -> None:
+    glyphs = load(group())
+    counts = np.bincount(glyphs.labels)
+    assert glyphs.images.shape == (22783, 64, 64, 1)
+    assert (len(counts), counts.min(), np.median(counts), counts.max()) == (1880, 8, 12, 16)
+    assert len(glyphs.source_names) == 16
+
+
+def test_subset_is_taken_before_resizing_and_decides_the_hash() -> None:
+    small = load(group(image_size=16, num_classes=20))
+    assert small.images.shape[1:] == (16, 16, 1) and len(small.class_names) == 20
+    whole = load(group()).with_classes(20).resized(16)
+    assert small.content_hash == whole.content_hash != load(group(num_classes=20)).content_hash
+
+
+def test_npz_and_folder_of_the_same_images_agree(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(6) // 2
+    np.savez(tmp_path / "data.npz", images=images, labels=labels, class_names=["a", "b", "c"])
+    for row, image in enumerate(images):
+        file = tmp_path / "folder" / "abc"[labels[row]] / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+    for image_size in (None, 5):
+        npz = load(group(kind="npz", path=str(tmp_path / "data.npz"), image_size=image_size))
+        folder = load(group(kind="folder", path=str(tmp_path / "folder"), image_size=image_size))
+        assert npz.content_hash == folder.content_hash
+
+
+@pytest.mark.parametrize("kind", ["npz", "folder"])
+def test_missing_path_is_asked_for(kind: str) -> None:
+    with pytest.raises(ValueError, match=f"data.path is missing: .* data={kind} data.path="):
+        load(group(kind=kind))
+
+
+def test_path_for_glyphs_is_refused() -> None:
+    with pytest.raises(ValueError, match="data.path must be null for data.kind=glyphs, but got 'x.npz'"):
+        load(group(path="x.npz"))
+
+
+def test_unknown_kind_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="data.kind must be one of glyphs, npz, folder, but got 'csv'"):
+        load(group(kind="csv"))
