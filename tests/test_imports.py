@@ -1,0 +1,106 @@
+"""Reads every import statement and holds the project to its layers."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(file for package in ("pml_aug", "benchmarks") for file in (ROOT / package).rglob("*.py"))
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(file): file for file in FILES}
+
+
+def imported(source: str, module: str, is_package: bool) -> set[str]:
+    """Dotted names that a module imports anywhere, in functions too; ``from a import b`` counts as a and a.b."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = module.split(".") if is_package else module.split(".")[:-1]
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join(base + ([node.module] if node.module else []))
+            names |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
+    return names
+
+
+IMPORTS = {name: imported(file.read_text(), name, file.name == "__init__.py") for name, file in MODULES.items()}
+
+
+def closure(module: str) -> dict[str, str]:
+    """Everything that importing a module imports, with the module that asks for it; packages run their __init__."""
+    asked: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        current = waiting.pop()
+        parents = [current.rpartition(".")[0]] if "." in current else []
+        for name in [*IMPORTS[current], *parents]:
+            if name not in asked:
+                asked[name] = current
+                if name in MODULES:
+                    waiting.append(name)
+    return asked
+
+
+def in_packages(name: str, packages: tuple[str, ...]) -> bool:
+    return name.startswith(tuple(f"{package}." for package in packages)) or name in packages
+
+
+LIBRARY = [module for module in MODULES if in_packages(module, ("pml_aug",))]
+REPORTING = [
+    module
+    for module in MODULES
+    if in_packages(module, ("benchmarks.report",)) or module.startswith("benchmarks.statistics")
+]
+PARTS = ("synthesis", "statistics", "distances", "heads", "losses", "regularizers", "miners")
+LAYERS = {part: 0 for part in PARTS} | {"wrappers": 1, "trainers": 2, "hooks": 2}
+
+
+def test_reader_sees_every_kind_of_import() -> None:
+    source = "import a.b\nfrom c import d\nfrom . import e\nfrom ..f import g\ndef late():\n    import h\n"
+    expected = {"a.b", "c", "c.d", "x.y", "x.y.e", "x.f", "x.f.g", "h"}
+    assert imported(source, "x.y.z", is_package=False) == expected
+    assert imported("from .e import f", "x.y", is_package=True) == {"x.y.e", "x.y.e.f"}
+
+
+@pytest.mark.parametrize("module", LIBRARY)
+def test_library_imports_torch_and_its_host_but_nothing_of_the_benchmark(module: str) -> None:
+    forbidden = ("benchmarks", "hydra", "omegaconf", "optuna", "torchvision", "faiss", "record_keeper")
+    assert not [name for name in IMPORTS[module] if in_packages(name, forbidden)]
+
+
+@pytest.mark.parametrize("module", REPORTING)
+def test_report_and_statistics_need_no_torch(module: str) -> None:
+    forbidden = ("torch", "torchvision", "pml_aug", "pytorch_metric_learning")
+    assert not {name: by for name, by in closure(module).items() if in_packages(name, forbidden)}
+
+
+def part_of(name: str) -> str:
+    return name.split(".")[1] if name.startswith("pml_aug.") else ""
+
+
+@pytest.mark.parametrize("module", [module for module in LIBRARY if part_of(module) in LAYERS])
+def test_library_imports_run_from_parts_to_wrappers_to_trainers_and_hooks(module: str) -> None:
+    used = {part_of(name) for name in closure(module)} & LAYERS.keys()
+    assert not [part for part in used if LAYERS[part] > LAYERS[part_of(module)]]
+
+
+def test_library_packages_import_each_other_in_no_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for module in LIBRARY:
+        used = {part_of(name) for name in IMPORTS[module]} & LAYERS.keys()
+        graph.setdefault(part_of(module), set()).update(used - {part_of(module)})
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError and names the circle
+
+
+def test_every_library_package_has_its_layer() -> None:
+    packages = {module.split(".")[1] for module in LIBRARY if MODULES[module].name == "__init__.py" and "." in module}
+    assert packages <= LAYERS.keys()
