@@ -1,0 +1,3 @@
+from pml_aug.heads.introspective import IntrospectiveHead
+
+__all__ = ["IntrospectiveHead"]

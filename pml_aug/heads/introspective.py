@@ -1,0 +1,79 @@
+"""The embedding head with a second output for how uncertain the first one is (IDML)."""
+
+import torch
+from torch import Tensor, nn
+
+UNIT_EPS = 1e-12  # below the root, as the official network has it
+
+
+class IntrospectiveHead(nn.Module):
+    r"""[semantic | uncertainty] in training, the semantic embedding alone in evaluation.
+
+    .. math:: m = \frac{W_e h + b_e}{|W_e h + b_e|}, \quad v = \frac{u}{\sqrt{D + |u|^2}}, \quad u = W_u h + b_u
+
+    It stands where the `embedder` of PML's trainers stands. PML's testers put it into evaluation and see embeddings of
+    the usual width; the uncertainty takes part in training only, through an introspective distance.
+
+    Args:
+        in_features: of the trunk.
+        embedding_size: D, of either part.
+        normalize_uncertainty: bring v to unit length: the official default, under which every row is equally uncertain
+            and the uncertainty learns nothing.
+        normalize_semantic: bring m to unit length.
+        bound_uncertainty: keep v shorter than 1, as above. False takes v = u; where the features' scale or D make that
+            long, every pair is so uncertain that the loss has no gradient left. Without effect on a normalised v.
+
+    Shapes:
+        (N, in_features) -> (N, 2 * D) in training, (N, D) in evaluation
+
+    Raises:
+        ValueError: a size below 1.
+
+    Source: Wang et al., "Introspective Deep Metric Learning", TPAMI 2023; github.com/wangck20/IDML (net/resnet.py),
+    where both parts are normalised or neither is (--l2-norm). The bound is ours; its D makes lengths start alike at
+    every width.
+
+    Example:
+        >>> head = IntrospectiveHead(in_features=8, embedding_size=4)
+        >>> head(torch.randn(2, 8)).shape, head.eval()(torch.randn(2, 8)).shape
+        (torch.Size([2, 8]), torch.Size([2, 4]))
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        embedding_size: int,
+        normalize_uncertainty: bool = False,
+        normalize_semantic: bool = True,
+        bound_uncertainty: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, size in (("in_features", in_features), ("embedding_size", embedding_size)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, but got {size}")
+        self.embedding_size = embedding_size
+        self.normalize_uncertainty = normalize_uncertainty
+        self.normalize_semantic = normalize_semantic
+        self.bound_uncertainty = bound_uncertainty
+        self.semantic_layer = nn.Linear(in_features, embedding_size)
+        self.uncertainty_layer = nn.Linear(in_features, embedding_size)
+        nn.init.kaiming_normal_(self.semantic_layer.weight, mode="fan_out")
+        nn.init.zeros_(self.semantic_layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        semantic = self.semantic_layer(features)
+        if self.normalize_semantic:
+            semantic = _shortened(semantic, UNIT_EPS)
+        return torch.cat([semantic, self.uncertainty(features)], dim=1) if self.training else semantic
+
+    def uncertainty(self, features: Tensor) -> Tensor:
+        """The rows v, (N, in_features) -> (N, D); their length tells how uncertain each embedding is."""
+        uncertainty = self.uncertainty_layer(features)
+        if self.normalize_uncertainty:
+            return _shortened(uncertainty, UNIT_EPS)
+        return _shortened(uncertainty, self.embedding_size) if self.bound_uncertainty else uncertainty
+
+
+def _shortened(rows: Tensor, below_root: float) -> Tensor:
+    """Rows of length l with length l / sqrt(l^2 + below_root)."""
+    return rows * torch.rsqrt(rows.square().sum(dim=1, keepdim=True) + below_root)
