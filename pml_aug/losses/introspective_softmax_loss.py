@@ -1,0 +1,157 @@
+"""Classification whose logits doubt a dissimilarity of which the features are uncertain (IDML)."""
+
+from typing import Any
+
+import torch
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from pytorch_metric_learning.reducers import ClassWeightedReducer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
+
+from pml_aug.distances.introspective_rows import trust
+
+
+class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
+    r"""Cross entropy of logits that are drawn towards 1 where features are uncertain or near a class's prototype.
+
+    .. math::
+        o_c = w_c \cdot h + b_c, \quad u = \mathrm{relu}(W_u h + b_u), \quad
+        s_c = 1 - (1 - o_c) \exp\Bigl(-\frac{|u|^2 + \text{offset}}{\tau |h - w_c|^2}\Bigr)
+
+    It takes the features h of a trunk and holds the classifier and the uncertainty layer; give its parameters to an
+    optimizer. Predict with `get_logits`: the plain o, without the uncertainty. With infinite tau it is the ordinary
+    softmax loss.
+
+    Args:
+        num_classes: C.
+        in_features: F, of the trunk.
+        uncertainty_size: U, width of u.
+        tau: above 0; larger doubts less.
+        offset: uncertainty that every row has, at least 0.
+        bias_in_prototype: compare h with :math:`w_c + b_c` (the bias added to every coordinate, as the official code's
+            way to read out the prototypes does) instead of :math:`w_c`.
+        kwargs: `reducer`, `embedding_regularizer` and `collect_stats`, as of every PML loss.
+
+    Shapes:
+        (N, F), (N,) or (N, C) -> what the reducer gives; labels of shape (N, C) are probabilities, as Mixup and CutMix
+        of torchvision's v2 transforms give them
+
+    Raises:
+        ValueError: an argument out of range, or a `distance`; in a call, labels of another shape, `indices_tuple` or
+            `ref_emb`.
+
+    Source: Wang et al., "Introspective Deep Metric Learning", TPAMI 2023; github.com/wangck20/IDML, history of
+    image_classification (last in the parent of commit 66812ee). There the prototypes hold the bias. Deviations: that
+    one, and a floor under the distance. A logit has no upper bound, so 1 - o is no dissimilarity in the strict sense;
+    it is kept as published.
+
+    Example:
+        >>> loss = IntrospectiveSoftmaxLoss(num_classes=3, in_features=8, uncertainty_size=4)
+        >>> features, labels = torch.randn(5, 8), torch.tensor([0, 1, 2, 0, 1])
+        >>> one_hot = torch.nn.functional.one_hot(labels, 3).float()
+        >>> bool(torch.isclose(loss(features, labels), loss(features, one_hot)))
+        True
+        >>> loss.get_logits(features).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_features: int,
+        uncertainty_size: int,
+        tau: float = 5.0,
+        offset: float = 0.0,
+        bias_in_prototype: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        for name, size in {
+            "num_classes": num_classes,
+            "in_features": in_features,
+            "uncertainty_size": uncertainty_size,
+        }.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, but got {size}")
+        if not tau > 0:
+            raise ValueError(f"tau must be above 0, but got {tau}")
+        if not offset >= 0:
+            raise ValueError(f"offset must be at least 0, but got {offset}")
+        if "distance" in kwargs:
+            raise ValueError(
+                "IntrospectiveSoftmaxLoss takes no `distance`: it compares features with its own classifier"
+            )
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.tau = tau
+        self.offset = offset
+        self.bias_in_prototype = bias_in_prototype
+        self.classifier = nn.Linear(in_features, num_classes)
+        self.uncertainty_layer = nn.Linear(in_features, uncertainty_size)
+        self.add_to_recordable_attributes(list_of_names=["num_classes", "tau", "offset"], is_stat=False)
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor | None = None,
+        indices_tuple: tuple[Tensor, ...] | None = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of features (N, F) under classes (N,) or probabilities of classes (N, C).
+
+        Half precision is raised to float32, and autocast is off inside.
+        """
+        self.reset_stats()
+        for name, given in (("indices_tuple", indices_tuple), ("ref_emb", ref_emb), ("ref_labels", ref_labels)):
+            if given is not None:
+                raise ValueError(f"IntrospectiveSoftmaxLoss takes no `{name}`: it classifies each row by itself")
+        labels = self._checked(labels, len(embeddings))
+        with torch.autocast(embeddings.device.type, enabled=False):
+            embeddings = embeddings.to(self.classifier.weight.dtype)
+            loss_dict = self.compute_loss(embeddings, labels.to(embeddings.device))
+            self.add_embedding_regularization_to_loss_dict(loss_dict, embeddings)
+            return self.reducer(loss_dict, embeddings, labels)
+
+    def compute_loss(self, embeddings: Tensor, labels: Tensor) -> dict[str, Any]:
+        losses = cross_entropy(self.introspective_logits(embeddings), labels, reduction="none")
+        indices = torch.arange(len(losses), device=losses.device)
+        return {"loss": {"losses": losses, "indices": indices, "reduction_type": "element"}}
+
+    def introspective_logits(self, features: Tensor) -> Tensor:
+        """s, which training compares with the labels: (N, F) -> (N, C)."""
+        weight, bias = self.classifier.weight, self.classifier.bias
+        product = linear(features, weight)
+        logits = product + bias
+        if self.bias_in_prototype:
+            weight = weight + bias[:, None]
+            product = product + bias * features.sum(dim=1, keepdim=True)
+        squares, prototype_squares = features.square().sum(dim=1, keepdim=True), weight.square().sum(dim=1)
+        distance = torch.sub(squares + prototype_squares, product, alpha=2)
+        level = self.uncertainty(features).square().sum(dim=1, keepdim=True)
+        return 1 + (logits - 1) * trust(distance, level, self.tau, self.offset)
+
+    def uncertainty(self, features: Tensor) -> Tensor:
+        """The rows u, (N, F) -> (N, U); their length tells how uncertain the features are."""
+        return self.uncertainty_layer(features).relu()
+
+    def get_logits(self, embeddings: Tensor) -> Tensor:
+        """o, which predicts: (N, F) -> (N, C)."""
+        return self.classifier(embeddings)
+
+    def _checked(self, labels: Tensor | None, num_rows: int) -> Tensor:
+        if labels is not None and labels.shape == (num_rows,) and not labels.is_floating_point():
+            out_of_range = labels.device.type == "cpu" and ((labels < 0) | (labels >= self.num_classes)).any()
+            if out_of_range:  # not looked for on an accelerator, which would have to wait; it stops there by itself
+                raise ValueError(
+                    f"labels must be in 0 .. {self.num_classes - 1}, but got {labels.min()} .. {labels.max()}"
+                )
+            return labels
+        if labels is None or labels.shape != (num_rows, self.num_classes) or not labels.is_floating_point():
+            got = "None" if labels is None else f"{labels.dtype} of shape {tuple(labels.shape)}"
+            raise ValueError(
+                f"labels must be integers of shape ({num_rows},) or probabilities of shape ({num_rows}, "
+                f"{self.num_classes}), but got {got}"
+            )
+        if any(isinstance(module, ClassWeightedReducer) for module in self.modules()):
+            raise ValueError("ClassWeightedReducer weighs rows by their one class, but got probabilities of classes")
+        return labels
