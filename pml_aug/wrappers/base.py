@@ -113,9 +113,9 @@ class LossWrapper(BaseMetricLossFunction):
         if (ref_emb is None) != (ref_labels is None):
             given, missing = ("ref_emb", "ref_labels") if ref_labels is None else ("ref_labels", "ref_emb")
             raise ValueError(f"`{given}` was given without `{missing}`: give both or neither")
-        embeddings, labels = _checked_rows(embeddings, labels, "embeddings", "labels")
+        embeddings, labels = checked_rows(embeddings, labels, "embeddings", "labels")
         if ref_emb is not None and ref_labels is not None:
-            ref_emb, ref_labels = _checked_rows(ref_emb, ref_labels, "ref_emb", "ref_labels")
+            ref_emb, ref_labels = checked_rows(ref_emb, ref_labels, "ref_emb", "ref_labels")
             if ref_emb.shape[1] != embeddings.shape[1]:
                 raise ValueError(
                     f"`ref_emb` must be as wide as `embeddings` ({embeddings.shape[1]}), but got {ref_emb.shape[1]}"
@@ -123,7 +123,8 @@ class LossWrapper(BaseMetricLossFunction):
         return Batch(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
 
-def _checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str) -> tuple[Tensor, Tensor]:
+def checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str) -> tuple[Tensor, Tensor]:
+    """Finite rows in float32 or wider and one integer label for each; an error by their names for anything else."""
     if embeddings.ndim != 2 or not embeddings.is_floating_point():
         raise ValueError(
             f"`{name}` must be a floating-point tensor of shape (rows, embedding_size), but got "
