@@ -13,14 +13,14 @@ import torch
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import ProxyAnchorLoss, TripletMarginLoss
+from pytorch_metric_learning.losses import ProxyAnchorLoss
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pml_aug.distances import IntrospectiveDistance
+from pml_aug.distances import Expansion, IntrospectiveDistance
 from pml_aug.statistics import ClassStatistics
 from pml_aug.synthesis import class_gaussian_copies, different_class_pairs, mix
-from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
+from pml_aug.wrappers import ProxySynthesis
 
 COLORS = ("#1f77b4", "#d95f02", "#1b9e77")
 
@@ -29,7 +29,7 @@ def embedding_expansion() -> pyplot.Figure:
     """Interior points between same-class rows, and the negative distance that they shorten."""
     rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.2, 0.5], [0.6, 1.5]])
     labels = torch.tensor([0, 0, 1, 1])
-    expansion = EmbeddingExpansion(TripletMarginLoss(), num_points=2, normalize=False)
+    expansion = Expansion(num_points=2, normalize=False)
     expanded = expansion.expand(rows, labels)
     distance = LpDistance(normalize_embeddings=False)
     bare, pooled = distance(rows)[:2, 2:].min(), expansion.pool(distance, expanded, expanded)[:2, 2:].min()
