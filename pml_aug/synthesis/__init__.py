@@ -1,3 +1,4 @@
+from pml_aug.synthesis.class_gaussian_copies import class_gaussian_copies
 from pml_aug.synthesis.interpolate import interpolate, to_unit_length
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import (
@@ -16,6 +17,7 @@ __all__ = [
     "Synthetic",
     "adjacent_pairs",
     "all_positive_pairs",
+    "class_gaussian_copies",
     "different_class_pairs",
     "draw_mixing",
     "interpolate",

@@ -1,5 +1,6 @@
 from pml_aug.wrappers.base import Batch, LossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
+from pml_aug.wrappers.intra_class_adaptive_augmentation import IntraClassAdaptiveAugmentation
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
-__all__ = ["Batch", "EmbeddingExpansion", "LossWrapper", "ProxySynthesis"]
+__all__ = ["Batch", "EmbeddingExpansion", "IntraClassAdaptiveAugmentation", "LossWrapper", "ProxySynthesis"]

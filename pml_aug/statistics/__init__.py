@@ -1,0 +1,9 @@
+from pml_aug.statistics.class_statistics import ClassStatistics
+from pml_aug.statistics.neighbor_correction import (
+    NeighborCorrection,
+    few_sample_weight,
+    global_variance,
+    neighbor_variance,
+)
+
+__all__ = ["ClassStatistics", "NeighborCorrection", "few_sample_weight", "global_variance", "neighbor_variance"]

@@ -1,0 +1,114 @@
+"""What the rows of a batch are compared with when synthetic copies stand beside it, and all pairs of these."""
+
+from typing import NamedTuple
+
+import torch
+from pytorch_metric_learning import losses
+from pytorch_metric_learning.distances import BaseDistance
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from pytorch_metric_learning.utils import common_functions as c_f
+from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
+from torch import Tensor
+
+from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.synthesis.synthetic import Synthetic
+from pml_aug.wrappers.base import Batch, IndicesTuple
+
+TRIPLET_LOSSES = (losses.DynamicSoftMarginLoss, losses.HistogramLoss, losses.MarginLoss, losses.TripletMarginLoss)
+
+
+class Candidates(NamedTuple):
+    """Rows, and what each of them may be compared with."""
+
+    embeddings: Tensor  # (N, D)
+    labels: Tensor  # (N,), long
+    ref_emb: Tensor  # (R, D)
+    ref_labels: Tensor  # (R,), long
+    own: Tensor  # (N, R), bool: the candidate is the row itself or one of its copies, and no positive of it
+
+    def matches(self) -> Tensor:
+        """Which candidates are positives: (N, R), bool."""
+        return (self.labels[:, None] == self.ref_labels) & ~self.own
+
+    def differences(self) -> Tensor:
+        """Which candidates are negatives: (N, R), bool."""
+        return self.labels[:, None] != self.ref_labels
+
+    def since(self, start: int) -> "Candidates":
+        """The same rows without the first `start` candidates."""
+        return self._replace(ref_emb=self.ref_emb[start:], ref_labels=self.ref_labels[start:], own=self.own[:, start:])
+
+
+def candidates_of(batch: Batch, copies: Synthetic) -> Candidates:
+    """The batch, or its `ref_emb` instead, followed by the copies; the rows of a `ref_emb` are nobody's own."""
+    rows = torch.arange(len(batch.embeddings), device=batch.embeddings.device)
+    labels = batch.labels.to(rows.device)
+    if batch.ref_emb is None or batch.ref_labels is None:
+        ref_emb, ref_labels, source = batch.embeddings, labels, rows
+    else:
+        ref_emb, ref_labels, source = batch.ref_emb, batch.ref_labels.to(rows.device), rows.new_full((1,), -1)
+        source = source.expand(len(ref_emb))
+    return Candidates(
+        batch.embeddings,
+        labels,
+        torch.cat([ref_emb, copies.embeddings]),
+        torch.cat([ref_labels, copies.labels]),
+        rows[:, None] == torch.cat([source, copies.source]),
+    )
+
+
+def all_pairs(candidates: Candidates) -> IndicesTuple:
+    """Every positive and every negative pair, four tensors as PML's miners give them."""
+    return *torch.where(candidates.matches()), *torch.where(candidates.differences())
+
+
+def all_triplets(candidates: Candidates) -> IndicesTuple:
+    """Every triplet, three tensors as PML's miners give them."""
+    matches, differences = candidates.matches().byte(), candidates.differences().byte()
+    if matches.numel() * matches.shape[1] < torch.iinfo(torch.int32).max:  # as PML chooses
+        return lmu.get_all_triplets_indices_vectorized_method(matches, differences)
+    return lmu.get_all_triplets_indices_loop_method(candidates.labels, matches, differences)
+
+
+def random_triplets(candidates: Candidates, per_anchor: int) -> IndicesTuple:
+    """For each row with a positive and a negative, `per_anchor` triplets, drawn evenly with replacement."""
+    matches, differences = candidates.matches(), candidates.differences()
+    # to `multinomial` a row without any is an error: such a row draws something, and is left out
+    positive, negative = (
+        torch.multinomial(allowed.float().clamp_min(1e-9), per_anchor, replacement=True)
+        for allowed in (matches, differences)
+    )
+    anchor, draw = torch.where(matches.gather(1, positive) & differences.gather(1, negative))
+    return anchor, positive[anchor, draw], negative[anchor, draw]
+
+
+def every_tuple(loss: BaseMetricLossFunction, candidates: Candidates) -> IndicesTuple:
+    """What PML's `loss` would make for itself, had it no own copies to leave out."""
+    if not isinstance(loss, TRIPLET_LOSSES):
+        return all_pairs(candidates)
+    per_anchor = getattr(loss, "triplets_per_anchor", "all")
+    return all_triplets(candidates) if per_anchor == "all" else random_triplets(candidates, int(per_anchor))
+
+
+def with_pairs_of_copies(given: IndicesTuple, candidates: Candidates, num_copies: int) -> IndicesTuple:
+    """The given pairs or triplets, and all of those with the copies, which are the last candidates."""
+    start = len(candidates.ref_labels) - num_copies
+    of_copies = candidates.since(start)
+    added = all_triplets(of_copies) if len(given) == 3 else all_pairs(of_copies)
+    return c_f.concatenate_indices_tuples(given, c_f.shift_indices_tuple(added, start))
+
+
+def with_own_easiest(distance: BaseDistance, candidates: Candidates) -> PrecomputedDistance:
+    """The distances, but a row's own candidates are nearer than anything: no search for hard positives finds them."""
+    return _with_own_at(distance, candidates, nearest=True)
+
+
+def with_own_farthest(distance: BaseDistance, candidates: Candidates) -> PrecomputedDistance:
+    """The distances, but a row's own candidates are farther than anything: a softmax over the row passes them over."""
+    return _with_own_at(distance, candidates, nearest=False)
+
+
+def _with_own_at(distance: BaseDistance, candidates: Candidates, nearest: bool) -> PrecomputedDistance:
+    matrix = distance(candidates.embeddings, candidates.ref_emb)
+    extreme = c_f.pos_inf if nearest == distance.is_inverted else c_f.neg_inf
+    return PrecomputedDistance(distance, matrix.masked_fill(candidates.own, extreme(matrix.dtype)))
