@@ -1,6 +1,14 @@
 from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.wrappers.cross_batch_memory import CrossBatchMemory
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.intra_class_adaptive_augmentation import IntraClassAdaptiveAugmentation
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
-__all__ = ["Batch", "EmbeddingExpansion", "IntraClassAdaptiveAugmentation", "LossWrapper", "ProxySynthesis"]
+__all__ = [
+    "Batch",
+    "CrossBatchMemory",
+    "EmbeddingExpansion",
+    "IntraClassAdaptiveAugmentation",
+    "LossWrapper",
+    "ProxySynthesis",
+]
