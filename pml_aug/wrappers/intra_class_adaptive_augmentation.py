@@ -8,7 +8,9 @@ from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
 from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.statistics import ClassStatistics, NeighborCorrection
+from pml_aug.swapped import swapped
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper
@@ -17,7 +19,6 @@ from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion, _measure_al
 from pml_aug.wrappers.handover import Handover, check_handover, handover_of, innermost
 from pml_aug.wrappers.own_copies import WithoutOwnCopies, mined
 from pml_aug.wrappers.proxies import OnFirstRows
-from pml_aug.wrappers.swapped import swapped
 
 MANY_CLASSES = 1000  # above, classes have few samples each, and the official code corrects by neighbours
 ROWS_AT_A_TIME = 4096  # of a training set
@@ -230,7 +231,8 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             indices_tuple = with_pairs_of_copies(batch.indices_tuple, candidates, len(copies.source))
         elif self.miner is not None:
             distance = self.miner.distance
-            if not anchored and _measure_alike(distance, self.loss.distance):  # one matrix serves both
+            shares = not anchored and not isinstance(self.miner, ExpansionMiner)
+            if shares and _measure_alike(distance, self.loss.distance):  # one matrix serves miner and loss
                 distance = self.loss.distance
                 distance = PrecomputedDistance(distance, distance(candidates.embeddings, candidates.ref_emb))
                 inner["distance"] = distance

@@ -10,9 +10,10 @@ from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor
 
 from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.miners.expansion_miner import ExpansionMiner
+from pml_aug.swapped import swapped
 from pml_aug.wrappers.base import IndicesTuple
 from pml_aug.wrappers.candidates import Candidates, all_pairs, with_own_easiest
-from pml_aug.wrappers.swapped import swapped
 
 
 @torch.no_grad()
@@ -110,10 +111,20 @@ def _uniform_histogram(miner: BaseMiner, distance: BaseDistance, candidates: Can
     return anchor, positive, negative_anchor, negative
 
 
+def _expansion(miner: BaseMiner, distance: BaseDistance, candidates: Candidates) -> IndicesTuple:
+    # the matrix that it would make, for the miner in it
+    if miner.num_points == 0:
+        return mined(miner.miner, candidates, distance)
+    rows = (candidates.embeddings, candidates.labels, candidates.ref_emb, candidates.ref_labels)
+    matrix = miner.expansion.pool(distance, *miner.expansion.expand_both(*rows))
+    return mined(miner.miner, candidates, PrecomputedDistance(distance, matrix))
+
+
 MINE: Mapping[type[BaseMiner], Callable[[BaseMiner, BaseDistance, Candidates], IndicesTuple]] = {
     miners.MultiSimilarityMiner: _multi_similarity,
     miners.BatchEasyHardMiner: _easy_hard,
     miners.BatchHardMiner: _easy_hard,
     miners.HDCMiner: _hardest_share,
     miners.UniformHistogramMiner: _uniform_histogram,
+    ExpansionMiner: _expansion,
 }
