@@ -1,3 +1,0 @@
-from pml_aug.swapped import swapped
-
-__all__ = ["swapped"]
