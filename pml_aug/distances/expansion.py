@@ -7,9 +7,10 @@ from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pml_aug.distances.introspective_rows import IntrospectiveRows
 from pml_aug.distances.pooled import Expanded, pooled_matrix
 from pml_aug.swapped import swapped
-from pml_aug.synthesis.interpolate import interpolate
+from pml_aug.synthesis.interpolate import interpolate, to_unit_length
 from pml_aug.synthesis.pairs import Pairs, adjacent_pairs, all_positive_pairs, within_class_pairs
 
 PAIRINGS: Mapping[str, Callable[[Tensor], Pairs]] = {
@@ -26,7 +27,7 @@ class Expansion:
 
     Args:
         num_points: interior points a pair, at least 0.
-        normalize: bring embeddings and points to unit length.
+        normalize: bring embeddings and points to unit length; of rows [semantic | uncertainty], the semantic part.
         pairing: "within_class", "adjacent" or "all_pairs".
         anchor_points: "class" or "own".
 
@@ -35,7 +36,8 @@ class Expansion:
 
     Example:
         >>> import torch
-        >>> expanded = Expansion(num_points=3).expand(torch.eye(4), torch.tensor([0, 0, 1, 1]))
+        >>> from pytorch_metric_learning.distances import LpDistance
+        >>> expanded = Expansion(num_points=3).expand(LpDistance(), torch.eye(4), torch.tensor([0, 0, 1, 1]))
         >>> expanded.points.shape  # three on each of two segments
         torch.Size([6, 4])
     """
@@ -55,22 +57,31 @@ class Expansion:
                 f"Expected argument `anchor_points` to be one of {ANCHOR_POINTS} but got {self.anchor_points!r}"
             )
 
-    def expand(self, embeddings: Tensor, labels: Tensor) -> Expanded:
-        """The rows and the points between them: (N, D), (N,) -> Expanded of N rows and n points a pair."""
-        rows = normalize(embeddings) if self.normalize else embeddings
-        labels = labels.to(embeddings.device)
+    def expand(self, distance: BaseDistance, embeddings: Tensor, labels: Tensor) -> Expanded:
+        """The rows and the points between them, for a distance: (N, D), (N,) -> Expanded of N rows, n points a pair."""
+        of_two_parts = isinstance(distance, IntrospectiveRows)  # whose uncertainty has no length to bring to 1
+        rows, labels = embeddings, labels.to(embeddings.device)
+        if self.normalize:
+            rows = distance.normalize(rows) if of_two_parts else normalize(rows)
         pairs = PAIRINGS[self.pairing](labels)
-        points = interpolate(rows[pairs.start], rows[pairs.end], self.num_points, self.normalize)
+        points = interpolate(rows[pairs.start], rows[pairs.end], self.num_points, normalize=False)
+        if self.normalize:
+            points = distance.normalize(points) if of_two_parts else to_unit_length(points)
         return Expanded(rows, labels, pairs, points)
 
     def expand_both(
-        self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor | None, ref_labels: Tensor | None
+        self,
+        distance: BaseDistance,
+        embeddings: Tensor,
+        labels: Tensor,
+        ref_emb: Tensor | None,
+        ref_labels: Tensor | None,
     ) -> tuple[Expanded, Expanded]:
         """The batch and what it is compared with; one object twice where that is the batch itself."""
-        query = self.expand(embeddings, labels)
+        query = self.expand(distance, embeddings, labels)
         if ref_emb is None or ref_labels is None or (ref_emb is embeddings and ref_labels is labels):
             return query, query
-        return query, self.expand(ref_emb, ref_labels)
+        return query, self.expand(distance, ref_emb, ref_labels)
 
     def pool(self, distance: BaseDistance, query: Expanded, reference: Expanded) -> Tensor:
         """The matrix of :func:`pooled_matrix` by any PML distance: N rows, R columns -> (N, R)."""

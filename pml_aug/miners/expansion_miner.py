@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import torch
 from pytorch_metric_learning import miners
-from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor, nn
 
@@ -72,17 +71,11 @@ class ExpansionMiner(BaseMiner):
         reason = next((REFUSALS[kind] for kind in type(miner).__mro__ if kind in REFUSALS), None)
         if reason is not None:
             raise ValueError(f"ExpansionMiner cannot wrap {name}: {reason}")
-        super().__init__()
-        del self.distance  # the wrapped miner's is shown instead
+        super().__init__(distance=miner.distance)
         self.miner = miner
         self.expansion = Expansion(num_points, normalize, pairing, anchor_points)
         self.add_to_recordable_attributes(name="num_points", is_stat=False)
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
-
-    @property
-    def distance(self) -> BaseDistance:
-        """The wrapped miner's distance."""
-        return self.miner.distance
 
     @property
     def num_points(self) -> int:
@@ -96,10 +89,10 @@ class ExpansionMiner(BaseMiner):
         with torch.autocast(embeddings.device.type, enabled=False):
             if self.num_points == 0:
                 return self.miner(embeddings, labels, ref_emb, ref_labels)
-            query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels)
+            query, reference = self.expansion.expand_both(self.distance, embeddings, labels, ref_emb, ref_labels)
             self.num_synthetic = len(query.points)
-            matrix = self.expansion.pool(self.miner.distance, query, reference)
-            precomputed = PrecomputedDistance(self.miner.distance, matrix)
+            matrix = self.expansion.pool(self.distance, query, reference)
+            precomputed = PrecomputedDistance(self.distance, matrix)
             with swapped(self.miner, distance=precomputed):
                 found = self.miner(embeddings, labels, ref_emb, ref_labels)
         if not precomputed.was_asked and any(len(rows) > 0 for rows in found):

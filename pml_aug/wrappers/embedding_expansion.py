@@ -35,7 +35,8 @@ class EmbeddingExpansion(LossWrapper):
         loss: a PML loss that asks its distance for the matrix of the batch.
         num_points: interior points a pair; 0 gives the bare loss.
         miner: mines on the same matrix; used where the call brings no `indices_tuple`.
-        normalize: bring embeddings and points to unit length, as the official network head and code do.
+        normalize: bring embeddings and points to unit length, as the official network head and code do; with an
+            introspective distance, the semantic part of each.
         pairing: "within_class" (disjoint pairs of equal labels in the order of the batch), "adjacent" (rows 0 and 1,
             2 and 3, ..., whatever their labels: the official code) or "all_pairs" (every positive pair: the paper's
             formula, and the dearest).
@@ -108,7 +109,7 @@ class EmbeddingExpansion(LossWrapper):
                 indices_tuple = self.miner(embeddings, labels, ref_emb, ref_labels)
             return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
-        query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels)
+        query, reference = self.expansion.expand_both(self.loss.distance, embeddings, labels, ref_emb, ref_labels)
         self.num_synthetic = len(query.points)
         matrix = self.expansion.pool(self.loss.distance, query, reference)
         if indices_tuple is None and self.miner is not None:

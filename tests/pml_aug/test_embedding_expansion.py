@@ -1,5 +1,7 @@
 """Embedding Expansion: recorded numbers, hand-made cases, limits, refusals, what keeps working."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 from torch.nn.functional import normalize
 
-from pml_aug.distances import PrecomputedDistance
+from pml_aug.distances import IntrospectiveDistance, PrecomputedDistance
 from pml_aug.synthesis import interpolate
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
 
@@ -213,8 +215,25 @@ def test_two_calls_give_the_same_number():
 # ---- what keeps working
 
 
+@pytest.mark.parametrize("normalize_rows", [True, False])
+@pytest.mark.parametrize("make_miner", [None, miners.BatchHardMiner])
+def test_an_introspective_distance_expands_the_semantic_part_and_the_uncertainty_beside_it(make_miner, normalize_rows):
+    semantic, labels = batch(torch.float64)
+    rows = torch.cat([semantic, 3 * torch.randn_like(semantic)], dim=1)
+
+    def expanded(distance):
+        miner = make_miner and make_miner(distance=distance)
+        return EmbeddingExpansion(losses.TripletMarginLoss(distance=distance), 2, miner, normalize=normalize_rows)
+
+    for options in ({}, {"normalize_embeddings": False}):
+        trusting = IntrospectiveDistance(5, tau=math.inf, **options)
+        plain = distances.LpDistance(**options)
+        torch.testing.assert_close(expanded(trusting)(rows, labels), expanded(plain)(semantic, labels))
+        assert expanded(IntrospectiveDistance(5, **options))(rows, labels) != expanded(plain)(semantic, labels)
+
+
 def matrix_of(wrapper, embeddings, labels, distance):
-    query = wrapper.expansion.expand(embeddings, labels)
+    query = wrapper.expansion.expand(distance, embeddings, labels)
     return wrapper.expansion.pool(distance, query, query)
 
 
@@ -295,9 +314,8 @@ def test_references_are_expanded_too(make_miner):
     wrapper = EmbeddingExpansion(loss, miner=make_miner and make_miner())
     value = wrapper(embeddings, labels, None, references, reference_labels)
 
-    expansion = wrapper.expansion
-    query, reference = expansion.expand_both(embeddings, labels, references, reference_labels)
-    matrix = expansion.pool(distances.CosineSimilarity(), query, reference)
+    query, reference = wrapper.expansion.expand_both(loss.distance, embeddings, labels, references, reference_labels)
+    matrix = wrapper.expansion.pool(loss.distance, query, reference)
     indices_tuple = None
     if make_miner:
         miner = make_miner(distance=PrecomputedDistance(distances.CosineSimilarity(), matrix))
