@@ -12,6 +12,7 @@ COMMANDS = {
     "run": "train and evaluate one model",
     "suite": "train many models over worker processes, then write the report",
     "report": "read finished runs and write html, markdown, latex and csv",
+    "cost": "measure what each piece costs beside the bare loss",
 }
 
 

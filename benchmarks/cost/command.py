@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -74,10 +75,10 @@ def _own_size(piece: Piece, device: str) -> Size:
 def _points(piece: Piece, device: str, growth: bool) -> list[tuple[Piece, Size]]:
     """The piece at its own size, and with one quantity changed at a time."""
     own = _own_size(piece, device)
-    sizes = [own]
+    changes: list[dict[str, Any]] = [{}]
     for quantity in piece.grows_with if growth else ():
-        sizes += [own._replace(**{quantity: value}) for value in GROWTH[quantity] if value != getattr(own, quantity)]
-    return [(piece, size) for size in sizes]
+        changes += [{quantity: value} for value in GROWTH[quantity] if value != getattr(own, quantity)]
+    return [(piece, own._replace(**change)) for change in changes]
 
 
 def _environment(device: str, rounds: int) -> dict[str, str | int]:

@@ -34,17 +34,16 @@ class _Counter(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
+        given = {tensor.untyped_storage()._cdata for tensor in _tensors((args, kwargs))}
         result = function(*args, **(kwargs or {}))
-        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
         name = function._schema.name.removeprefix("aten::")
         if not function.is_view and name not in ("detach", "alias", "_unsafe_view", "lift_fresh"):
             self.kernels += 1
         by_mask = name in ("index", "index_put", "index_put_", "_index_put_impl_") and any(
-            isinstance(leaf, torch.Tensor) and leaf.dtype in (torch.bool, torch.uint8) for leaf in tree_leaves(args[1])
+            tensor.dtype in (torch.bool, torch.uint8) for tensor in _tensors(args[1])
         )
         self.waits += name in HOST_WAITS or by_mask
-        for tensor in made:
+        for tensor in _tensors(result):
             self._hold(tensor.untyped_storage(), given)
         return result
 
@@ -60,6 +59,10 @@ class _Counter(TorchDispatchMode):
     def _release(self, key: int, size: int) -> None:
         self.storages.discard(key)
         self.held -= size
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def count(call: Callable[[], object]) -> Counts:

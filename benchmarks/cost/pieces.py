@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from pytorch_metric_learning import distances, losses, miners
+from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
 from pml_aug import wrappers
