@@ -36,8 +36,7 @@ class Expansion:
 
     Example:
         >>> import torch
-        >>> from pytorch_metric_learning.distances import LpDistance
-        >>> expanded = Expansion(num_points=3).expand(LpDistance(), torch.eye(4), torch.tensor([0, 0, 1, 1]))
+        >>> expanded = Expansion(num_points=3).expand(torch.eye(4), torch.tensor([0, 0, 1, 1]))
         >>> expanded.points.shape  # three on each of two segments
         torch.Size([6, 4])
     """
@@ -57,9 +56,15 @@ class Expansion:
                 f"Expected argument `anchor_points` to be one of {ANCHOR_POINTS} but got {self.anchor_points!r}"
             )
 
-    def expand(self, distance: BaseDistance, embeddings: Tensor, labels: Tensor) -> Expanded:
-        """The rows and the points between them, for a distance: (N, D), (N,) -> Expanded of N rows, n points a pair."""
-        of_two_parts = isinstance(distance, IntrospectiveRows)  # whose uncertainty has no length to bring to 1
+    def expand(self, embeddings: Tensor, labels: Tensor, distance: BaseDistance | None = None) -> Expanded:
+        """The rows and the points between them: (N, D), (N,) -> Expanded of N rows and n points a pair.
+
+        Args:
+            embeddings: (N, D).
+            labels: (N,).
+            distance: what they will be measured by. An introspective one knows which part of a row has a length.
+        """
+        of_two_parts = isinstance(distance, IntrospectiveRows)
         rows, labels = embeddings, labels.to(embeddings.device)
         if self.normalize:
             rows = distance.normalize(rows) if of_two_parts else normalize(rows)
@@ -71,17 +76,17 @@ class Expansion:
 
     def expand_both(
         self,
-        distance: BaseDistance,
         embeddings: Tensor,
         labels: Tensor,
         ref_emb: Tensor | None,
         ref_labels: Tensor | None,
+        distance: BaseDistance | None = None,
     ) -> tuple[Expanded, Expanded]:
         """The batch and what it is compared with; one object twice where that is the batch itself."""
-        query = self.expand(distance, embeddings, labels)
+        query = self.expand(embeddings, labels, distance)
         if ref_emb is None or ref_labels is None or (ref_emb is embeddings and ref_labels is labels):
             return query, query
-        return query, self.expand(distance, ref_emb, ref_labels)
+        return query, self.expand(ref_emb, ref_labels, distance)
 
     def pool(self, distance: BaseDistance, query: Expanded, reference: Expanded) -> Tensor:
         """The matrix of :func:`pooled_matrix` by any PML distance: N rows, R columns -> (N, R)."""

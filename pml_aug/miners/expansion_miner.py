@@ -89,7 +89,7 @@ class ExpansionMiner(BaseMiner):
         with torch.autocast(embeddings.device.type, enabled=False):
             if self.num_points == 0:
                 return self.miner(embeddings, labels, ref_emb, ref_labels)
-            query, reference = self.expansion.expand_both(self.distance, embeddings, labels, ref_emb, ref_labels)
+            query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels, self.distance)
             self.num_synthetic = len(query.points)
             matrix = self.expansion.pool(self.distance, query, reference)
             precomputed = PrecomputedDistance(self.distance, matrix)

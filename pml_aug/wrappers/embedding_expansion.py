@@ -109,7 +109,7 @@ class EmbeddingExpansion(LossWrapper):
                 indices_tuple = self.miner(embeddings, labels, ref_emb, ref_labels)
             return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
-        query, reference = self.expansion.expand_both(self.loss.distance, embeddings, labels, ref_emb, ref_labels)
+        query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels, self.loss.distance)
         self.num_synthetic = len(query.points)
         matrix = self.expansion.pool(self.loss.distance, query, reference)
         if indices_tuple is None and self.miner is not None:

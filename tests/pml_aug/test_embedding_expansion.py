@@ -233,7 +233,7 @@ def test_an_introspective_distance_expands_the_semantic_part_and_the_uncertainty
 
 
 def matrix_of(wrapper, embeddings, labels, distance):
-    query = wrapper.expansion.expand(distance, embeddings, labels)
+    query = wrapper.expansion.expand(embeddings, labels, distance)
     return wrapper.expansion.pool(distance, query, query)
 
 
@@ -314,7 +314,7 @@ def test_references_are_expanded_too(make_miner):
     wrapper = EmbeddingExpansion(loss, miner=make_miner and make_miner())
     value = wrapper(embeddings, labels, None, references, reference_labels)
 
-    query, reference = wrapper.expansion.expand_both(loss.distance, embeddings, labels, references, reference_labels)
+    query, reference = wrapper.expansion.expand_both(embeddings, labels, references, reference_labels)
     matrix = wrapper.expansion.pool(loss.distance, query, reference)
     indices_tuple = None
     if make_miner:
