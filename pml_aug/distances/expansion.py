@@ -64,14 +64,14 @@ class Expansion:
             labels: (N,).
             distance: what they will be measured by. An introspective one knows which part of a row has a length.
         """
-        of_two_parts = isinstance(distance, IntrospectiveRows)
+        of_two_parts = distance if isinstance(distance, IntrospectiveRows) else None
         rows, labels = embeddings, labels.to(embeddings.device)
         if self.normalize:
-            rows = distance.normalize(rows) if of_two_parts else normalize(rows)
+            rows = normalize(rows) if of_two_parts is None else of_two_parts.normalize(rows)
         pairs = PAIRINGS[self.pairing](labels)
         points = interpolate(rows[pairs.start], rows[pairs.end], self.num_points, normalize=False)
         if self.normalize:
-            points = distance.normalize(points) if of_two_parts else to_unit_length(points)
+            points = to_unit_length(points) if of_two_parts is None else of_two_parts.normalize(points)
         return Expanded(rows, labels, pairs, points)
 
     def expand_both(
