@@ -13,7 +13,7 @@ from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from pml_aug.losses import BinomialDevianceLoss, SoftLiftedStructureLoss
 from pml_aug.miners import ExpansionMiner
 from pml_aug.regularizers import MultiLevelDistanceRegularizer
-from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion, ProxySynthesis
+from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion, IntraClassAdaptiveAugmentation, ProxySynthesis
 
 C, D = 3, 4
 
@@ -128,6 +128,29 @@ def test_the_memory_s_miner_and_the_expansion_s_own_mine_alike_by_the_expansion_
             expansion()(embeddings, labels, (anchor[kept], positive[kept], negative[kept]), *memory), value
         )
     assert not all(torch.equal(*rows) for rows in zip(chosen_by_rows[-1], (anchor, positive, negative), strict=True))
+
+
+def adaptive(loss, **options):
+    wrapper = IntraClassAdaptiveAugmentation(loss, C, D, **options)
+    wrapper.refresh(torch.randn(60, D, generator=torch.Generator().manual_seed(6)), torch.arange(60) % C)
+    return wrapper
+
+
+@pytest.mark.parametrize("make_inner", [losses.ContrastiveLoss, lambda: EmbeddingExpansion(losses.ContrastiveLoss())])
+@pytest.mark.parametrize("make_miner", [None, miners.BatchHardMiner])
+def test_adaptive_copies_stand_beside_the_memory_and_are_not_stored(make_inner, make_miner):
+    loss = adaptive(make_inner())
+    memory = CrossBatchMemory(loss, D, 20, make_miner and make_miner())
+    for embeddings, labels in batches(4):
+        labels[:2] = torch.tensor([0, 1])
+        value = memory(embeddings, labels, generator=torch.Generator().manual_seed(7))
+        stored = 20 if memory.has_been_filled else memory.queue_idx
+        references = memory.embedding_memory[:stored], memory.label_memory[:stored]
+        tuples = memory.create_indices_tuple(embeddings, labels, *references, None, True)
+        expected = loss(embeddings, labels, tuples, *references, generator=torch.Generator().manual_seed(7))
+        assert torch.equal(value, expected)
+        assert torch.equal(memory.embedding_memory[memory.curr_batch_idx], embeddings)
+    assert value != losses.CrossBatchMemory(losses.ContrastiveLoss(), D, 20)(embeddings, labels)
 
 
 def test_a_regularizer_sees_each_batch_once():
@@ -352,6 +375,18 @@ def test_two_miners_are_refused():
     loss = EmbeddingExpansion(losses.TripletMarginLoss(), miner=miners.BatchHardMiner())
     with pytest.raises(ValueError, match="a miner to CrossBatchMemory or to EmbeddingExpansion, but got one for each"):
         CrossBatchMemory(loss, D, miner=miners.BatchHardMiner())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: adaptive(losses.ContrastiveLoss(), miner=miners.PairMarginMiner()),
+        lambda: adaptive(EmbeddingExpansion(losses.ContrastiveLoss(), miner=miners.PairMarginMiner())),
+    ],
+)
+def test_a_miner_beside_adaptive_copies_belongs_to_the_memory(make):
+    with pytest.raises(ValueError, match="give the miner to CrossBatchMemory, which names the pairs, instead of"):
+        CrossBatchMemory(make(), D)
 
 
 def test_what_is_no_miner_is_refused():
