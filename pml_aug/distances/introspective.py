@@ -195,9 +195,8 @@ def _all_squared_levels(uncertainty: Tensor | None, ref_uncertainty: Tensor | No
     if ref_uncertainty is None:
         return own
     both = own + _squares(ref_uncertainty).unsqueeze(-2)
-    return torch.add(both, inner_products(uncertainty, ref_uncertainty), alpha=2).clamp_min(
-        0
-    )  # rounding can fall below 0
+    levels = torch.add(both, inner_products(uncertainty, ref_uncertainty), alpha=2)
+    return levels.clamp_min(0)  # where the two cancel, rounding can fall below 0
 
 
 def _pair_squared_levels(uncertainty: Tensor | None, ref_uncertainty: Tensor | None) -> Tensor:
