@@ -6,6 +6,7 @@ from pytorch_metric_learning import losses
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.reducers import PerAnchorReducer
 
+from pml_aug.losses.introspective_softmax_loss import IntrospectiveSoftmaxLoss
 from pml_aug.wrappers.base import LossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.proxies import layout_of
@@ -22,7 +23,7 @@ class Handover(Enum):
 
 READ_TUPLES_WITHOUT_REF = (losses.HistogramLoss, losses.ThresholdConsistentMarginLoss)
 RANK_THE_BATCH = (losses.FastAPLoss, losses.PNPLoss, losses.RankedListLoss)
-READ_NO_TUPLES = (losses.P2SGradLoss, losses.PNPLoss, losses.RankedListLoss)
+READ_NO_TUPLES = (IntrospectiveSoftmaxLoss, losses.P2SGradLoss, losses.PNPLoss, losses.RankedListLoss)
 
 
 def innermost(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
@@ -35,12 +36,12 @@ def innermost(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
 def handover_of(loss: BaseMetricLossFunction) -> Handover:
     """The way that suits `loss`, or the loss inside it.
 
-    Losses with proxies of their classes, and those that rank all rows of a batch, know no anchors beside samples. Some
-    losses read index tuples, but look up positives and negatives in the batch: HistogramLoss,
+    Losses with proxies or weights of their classes, and those that rank all rows of a batch, know no anchors beside
+    samples. Some losses read index tuples, but look up positives and negatives in the batch: HistogramLoss,
     ThresholdConsistentMarginLoss, and TripletMarginLoss with `swap`.
     """
     loss = innermost(loss)
-    if isinstance(loss, RANK_THE_BATCH) or layout_of(loss) is not None:
+    if isinstance(loss, (IntrospectiveSoftmaxLoss, *RANK_THE_BATCH)) or layout_of(loss) is not None:
         return Handover.SAMPLES
     swaps = isinstance(loss, losses.TripletMarginLoss) and loss.swap
     if isinstance(loss, READ_TUPLES_WITHOUT_REF) or swaps:
