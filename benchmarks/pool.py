@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -72,10 +73,13 @@ def run_all(function: Callable[[Any], object], tasks: Sequence[Any], workers: in
     finally:
         for worker in busy.values():
             worker.process.terminate()
+        for worker in busy.values():
+            worker.process.join()
 
 
 def _serve(connection: Connection, function: Callable[[Any], object]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself ...
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ... and lets them clean up
     while True:
         try:
             task = connection.recv()

@@ -1,3 +1,5 @@
+import multiprocessing
+
 from benchmarks.pool import run_all
 
 DIE = "__import__('os')._exit(3)"
@@ -20,3 +22,10 @@ def test_a_process_serves_many_tasks() -> None:
 
 def test_nothing_to_do_needs_no_process() -> None:
     assert list(run_all(eval, [], workers=2)) == []
+
+
+def test_leaving_early_ends_the_processes() -> None:
+    outcomes = run_all(eval, ["1 + 1", "__import__('time').sleep(600)"], workers=2)
+    assert next(outcomes).error is None
+    outcomes.close()
+    assert not multiprocessing.active_children()
