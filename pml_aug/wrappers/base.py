@@ -46,8 +46,8 @@ class LossWrapper(BaseMetricLossFunction):
         if not isinstance(loss, BaseMetricLossFunction):
             raise TypeError(
                 f"{name} expected argument `loss` to be a BaseMetricLossFunction of pytorch-metric-learning, but got "
-                f"{type(loss).__name__}; wrap the loss itself, and put MultipleLosses, CrossBatchMemory, "
-                "SelfSupervisedLoss or DistributedLossWrapper around the result"
+                f"{type(loss).__name__}; wrap the loss itself, and put MultipleLosses, DistributedLossWrapper or "
+                "pml_aug's CrossBatchMemory around the result; in place of SelfSupervisedLoss give both views one label"
             )
         if miner is not None and not isinstance(miner, BaseMiner):
             raise TypeError(

@@ -79,8 +79,8 @@ class EmbeddingExpansion(LossWrapper):
         losses.SoftTripleLoss: _PROXIES,
         miners.AngularMiner: "it measures angles in triplets of embeddings and never asks for the matrix",
         ExpansionMiner: "it expands the batch by itself; hand over the miner inside it",
-        LossWrapper: "its inner loss compares more than this batch; put EmbeddingExpansion around the bare loss, and "
-        "the other wrapper around EmbeddingExpansion",
+        LossWrapper: "it gives its loss more to compare than this batch; put EmbeddingExpansion around a bare loss of "
+        "pairs or triplets, and other wrappers around EmbeddingExpansion",
     }
 
     def __init__(

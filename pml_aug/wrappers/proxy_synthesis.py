@@ -5,9 +5,11 @@ from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning import losses, reducers
+from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from pml_aug.distances.introspective_rows import IntrospectiveRows
 from pml_aug.swapped import swapped
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
@@ -64,6 +66,8 @@ class ProxySynthesis(LossWrapper):
 
     refusals: ClassVar[Mapping[type[nn.Module], str]] = {
         losses.ManifoldLoss: "its proxies belong to no class",
+        LossWrapper: "the proxies must be the wrapped loss's own; put ProxySynthesis around the bare proxy loss, and "
+        "other wrappers around ProxySynthesis",
     }
 
     def __init__(
@@ -139,8 +143,8 @@ class ProxySynthesis(LossWrapper):
         partners = torch.cat(pairs).to(embeddings.device)
         first, second = embeddings[partners].chunk(2)
         first_proxies, second_proxies = self.layout.of_classes(self.loss, labels[partners]).chunk(2)
-        synthetic = mix(first, second, self.mixing)
-        synthetic_proxies = mix(first_proxies, second_proxies, self.mixing)
+        synthetic = _mixed_rows(self.distance, first, second, self.mixing)
+        synthetic_proxies = _mixed_rows(self.distance, first_proxies, second_proxies, self.mixing)
         synthetic_labels = num_classes + torch.arange(self.num_synthetic, device=labels.device)
         enlarged = self.layout.enlarged(self.loss, synthetic_proxies)
 
@@ -169,6 +173,17 @@ class ProxySynthesis(LossWrapper):
         else:
             pairs = rolled_pairs(labels)
         return Pairs(pairs.start[:limit], pairs.end[:limit])
+
+
+def _mixed_rows(distance: BaseDistance, first: Tensor, second: Tensor, mixing: float) -> Tensor:
+    """Mixed directions; of rows [semantic | uncertainty] the uncertainty is mixed as it is."""
+    if not isinstance(distance, IntrospectiveRows):
+        return mix(first, second, mixing)
+    (first, first_doubt), (second, second_doubt) = distance.split(first), distance.split(second)
+    semantic = mix(first, second, mixing)
+    if first_doubt is None or second_doubt is None:
+        return semantic
+    return torch.cat([semantic, torch.lerp(second_doubt, first_doubt, mixing)], dim=1)
 
 
 def _on_first_rows(loss: nn.Module, name: str, num_rows: int) -> nn.Module | None:
