@@ -30,8 +30,8 @@ def embedding_expansion() -> pyplot.Figure:
     rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.2, 0.5], [0.6, 1.5]])
     labels = torch.tensor([0, 0, 1, 1])
     expansion = Expansion(num_points=2, normalize=False)
-    expanded = expansion.expand(rows, labels)
     distance = LpDistance(normalize_embeddings=False)
+    expanded = expansion.expand(distance, rows, labels)
     bare, pooled = distance(rows)[:2, 2:].min(), expansion.pool(distance, expanded, expanded)[:2, 2:].min()
     figure, axes = _plane("Embedding Expansion")
     for start, end in torch.stack(expanded.pairs, dim=1).tolist():

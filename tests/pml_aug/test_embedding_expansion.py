@@ -509,5 +509,5 @@ def test_a_miner_that_never_asks_for_the_matrix_is_refused_by_name():
 
 def test_another_wrapper_inside_is_refused():
     inner = ProxySynthesis(losses.ProxyNCALoss(C, D))
-    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap ProxySynthesis: its inner loss compares more"):
+    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap ProxySynthesis: it gives its loss more"):
         EmbeddingExpansion(inner)

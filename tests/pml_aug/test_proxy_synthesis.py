@@ -453,6 +453,6 @@ def test_what_is_no_loss_is_refused(make):
         ProxySynthesis(make())
 
 
-def test_a_wrapper_without_proxies_is_refused():
-    with pytest.raises(ValueError, match="cannot wrap EmbeddingExpansion: it has no proxies"):
+def test_another_wrapper_inside_is_refused():
+    with pytest.raises(ValueError, match="cannot wrap EmbeddingExpansion: the proxies must be"):
         ProxySynthesis(EmbeddingExpansion(losses.TripletMarginLoss()))
