@@ -171,6 +171,12 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
                 corrected = self.correction(self.statistics.mean, self.statistics.variance, count)
                 self.variance.copy_(corrected)
 
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"strength": self.strength}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.strength = state["strength"]
+
     def wrapped(
         self, batch: Batch, noise: Tensor | None = None, generator: torch.Generator | None = None, **draws: Any
     ) -> Tensor:
@@ -223,6 +229,10 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
 
     def _with_candidates(self, batch: Batch, copies: Synthetic, draws: dict[str, Any]) -> Tensor:
         candidates = candidates_of(batch, copies)
+        if isinstance(self.loss, losses.NCALoss) and not candidates.matches().any():
+            nothing = self.loss.zero_losses()  # PML's takes a mean over nothing
+            self.loss.add_embedding_regularization_to_loss_dict(nothing, batch.embeddings)
+            return self.loss.reducer(nothing, batch.embeddings, candidates.labels)
         anchored = handover_of(self.loss) is Handover.ANCHORED
         inner: dict[str, Any] = {}  # what the loss has exchanged for this call
         outer: dict[str, Any] = {}  # and a wrapper around it
