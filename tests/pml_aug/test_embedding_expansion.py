@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 from torch.nn.functional import normalize
 
-from pml_aug.distances import IntrospectiveDistance, PrecomputedDistance
+from pml_aug.distances import IntrospectiveDistance, PrecomputedDistance, pooled_matrix
 from pml_aug.synthesis import interpolate
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
 
@@ -322,6 +322,20 @@ def test_references_are_expanded_too(make_miner):
         indices_tuple = miner(embeddings, labels, references, reference_labels)
     loss.distance = PrecomputedDistance(distances.CosineSimilarity(), matrix)
     assert torch.equal(value, loss(embeddings, labels, indices_tuple, references, reference_labels))
+
+
+@pytest.mark.parametrize(
+    "distance", [distances.LpDistance(p=1), distances.LpDistance(p=2), distances.CosineSimilarity()]
+)
+def test_a_distance_that_normalises_still_does_by_its_own_norm(distance):
+    embeddings, labels = batch(torch.float64)
+    loss = losses.ContrastiveLoss(distance=distance)
+    wrapper = EmbeddingExpansion(loss)
+    value = wrapper(embeddings, labels)
+    batch_with_points = wrapper.expansion.expand(embeddings, labels)
+    matrix = pooled_matrix(distance, batch_with_points, batch_with_points, over_class=True)
+    loss.distance = PrecomputedDistance(distance, matrix)
+    torch.testing.assert_close(value, loss(embeddings, labels), rtol=1e-9, atol=0)  # points are 1 - 5e-11 long
 
 
 REDUCERS = {

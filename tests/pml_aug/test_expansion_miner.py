@@ -139,7 +139,7 @@ def test_it_has_no_state_of_its_own():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_mined_in_float32(dtype):
-    embeddings, labels = batch()
+    embeddings, labels = batch(size=60)
     embeddings = embeddings.to(dtype)
     miner = ExpansionMiner(miners.MultiSimilarityMiner())
     expected = miner(embeddings.float(), labels)

@@ -134,6 +134,9 @@ def test_another_distance_and_reducer_are_used():
     embeddings = torch.randn(6, 3)
     cosine = MultiLevelDistanceRegularizer(distance=distances.CosineSimilarity())
     assert not torch.equal(cosine(embeddings), MultiLevelDistanceRegularizer()(embeddings))
+    between_rows = distances.CosineSimilarity()(embeddings).fill_diagonal_(0)  # rows count as 0 from themselves
+    torch.testing.assert_close(cosine.running_mean, between_rows.mean())
+    torch.testing.assert_close(cosine.running_std, between_rows.std())
     total = MultiLevelDistanceRegularizer(reducer=reducers.SumReducer())(embeddings)
     torch.testing.assert_close(total, 6 * MultiLevelDistanceRegularizer()(embeddings))
 
