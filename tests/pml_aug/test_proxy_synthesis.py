@@ -237,7 +237,7 @@ def test_the_generator_decides_pairs_and_mixing():
     wrapper = ProxySynthesis(WORK["ProxyAnchorLoss"](C))
 
     def drawn(seed):
-        return float(wrapper(embeddings, labels, generator=torch.Generator().manual_seed(seed)))
+        return wrapper(embeddings, labels, generator=torch.Generator().manual_seed(seed)).item()
 
     assert drawn(1) == drawn(1)
     assert len({drawn(seed) for seed in range(5)}) == 5
