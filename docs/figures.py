@@ -31,7 +31,7 @@ def embedding_expansion() -> pyplot.Figure:
     labels = torch.tensor([0, 0, 1, 1])
     expansion = Expansion(num_points=2, normalize=False)
     distance = LpDistance(normalize_embeddings=False)
-    expanded = expansion.expand(distance, rows, labels)
+    expanded = expansion.expand(rows, labels)
     bare, pooled = distance(rows)[:2, 2:].min(), expansion.pool(distance, expanded, expanded)[:2, 2:].min()
     figure, axes = _plane("Embedding Expansion")
     for start, end in torch.stack(expanded.pairs, dim=1).tolist():
