@@ -113,6 +113,7 @@ class LossWrapper(BaseMetricLossFunction):
         if (ref_emb is None) != (ref_labels is None):
             given, missing = ("ref_emb", "ref_labels") if ref_labels is None else ("ref_labels", "ref_emb")
             raise ValueError(f"`{given}` was given without `{missing}`: give both or neither")
+        compares_itself = ref_emb is embeddings  # PML tells by identity, which a raised dtype must not break
         embeddings, labels = checked_rows(embeddings, labels, "embeddings", "labels")
         if ref_emb is not None and ref_labels is not None:
             ref_emb, ref_labels = checked_rows(ref_emb, ref_labels, "ref_emb", "ref_labels")
@@ -120,6 +121,8 @@ class LossWrapper(BaseMetricLossFunction):
                 raise ValueError(
                     f"`ref_emb` must be as wide as `embeddings` ({embeddings.shape[1]}), but got {ref_emb.shape[1]}"
                 )
+        if compares_itself:
+            ref_emb = embeddings
         return Batch(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
 

@@ -33,6 +33,14 @@ def _soft_triple(**options: object) -> BaseMetricLossFunction:
     return losses.SoftTripleLoss(num_classes=NUM_CLASSES, embedding_size=SIZE, centers_per_class=3, **options)
 
 
+def _augmented(loss: BaseMetricLossFunction, **options: object) -> BaseMetricLossFunction:
+    """IAA with the statistics of a training set."""
+    generator = torch.Generator().manual_seed(1)
+    wrapper = wrappers.IntraClassAdaptiveAugmentation(loss, num_classes=NUM_CLASSES, embedding_size=SIZE, **options)
+    wrapper.refresh(torch.randn(60, SIZE, generator=generator), torch.arange(60) % NUM_CLASSES)
+    return wrapper
+
+
 WRAPPERS = {
     "expansion of multi-similarity": Case(
         losses.MultiSimilarityLoss,
@@ -51,6 +59,22 @@ WRAPPERS = {
         _soft_triple,
         lambda loss: wrappers.ProxySynthesis(loss, ratio=0.5),
         lambda loss: wrappers.ProxySynthesis(loss, ratio=0),
+    ),
+    "adaptive augmentation of multi-similarity": Case(
+        losses.MultiSimilarityLoss, _augmented, lambda loss: _augmented(loss, num_copies=0)
+    ),
+    "adaptive augmentation of proxy anchor": Case(
+        _proxy_anchor, _augmented, lambda loss: _augmented(loss, strength=0.0)
+    ),
+    "adaptive augmentation of expansion": Case(
+        losses.MultiSimilarityLoss,
+        lambda loss: _augmented(wrappers.EmbeddingExpansion(loss)),
+        lambda loss: _augmented(wrappers.EmbeddingExpansion(loss, num_points=0), num_copies=0),
+    ),
+    "adaptive augmentation of proxy synthesis": Case(
+        _proxy_anchor,
+        lambda loss: _augmented(wrappers.ProxySynthesis(loss)),
+        lambda loss: _augmented(wrappers.ProxySynthesis(loss, ratio=0), num_copies=0),
     ),
 }
 
@@ -141,6 +165,12 @@ def test_half_precision_runs_in_float32_and_leaves_the_parameters_alone(case, ba
     assert all(parameter.dtype == torch.float32 for parameter in loss.parameters())
 
 
+def test_half_precision_compared_with_itself_is_still_compared_with_itself():
+    rows, labels = torch.randn(12, SIZE).half(), torch.arange(12) % 4
+    loss = wrappers.EmbeddingExpansion(losses.NCALoss())
+    assert torch.equal(loss(rows, labels, None, rows, labels), loss(rows, labels))
+
+
 @pytest.mark.parametrize("reducer", [reducers.MeanReducer(), reducers.SumReducer(), reducers.ThresholdReducer(low=0.1)])
 def test_reducers_of_the_wrapped_loss_are_used(case, batch, reducer):
     loss = case.wrap(case.bare(reducer=reducer))
@@ -155,10 +185,10 @@ def test_reducer_that_does_nothing_gives_the_loss_dictionary(case, batch):
 
 def test_embedding_regularizer_sees_the_batch_itself(case, batch):
     regularizer = regularizers.LpRegularizer()
-    with_regularizer = case.wrap(case.bare(embedding_regularizer=regularizer))
-    without = case.wrap(copy.deepcopy(with_regularizer.loss))
-    without.loss.embedding_reg_weight = 0
-    added = _seeded(with_regularizer, *batch) - _seeded(without, *batch)
+    bare = case.bare(embedding_regularizer=regularizer)
+    unweighted = copy.deepcopy(bare)
+    unweighted.embedding_reg_weight = 0
+    added = _seeded(case.wrap(bare), *batch) - _seeded(case.wrap(unweighted), *batch)
     torch.testing.assert_close(added, regularizer(batch[0]), rtol=1e-4, atol=1e-5)
 
 
