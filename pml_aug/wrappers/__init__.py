@@ -1,5 +1,6 @@
 from pml_aug.wrappers.base import Batch, LossWrapper
 from pml_aug.wrappers.cross_batch_memory import CrossBatchMemory
+from pml_aug.wrappers.distributed import DistributedLossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.intra_class_adaptive_augmentation import IntraClassAdaptiveAugmentation
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
@@ -7,6 +8,7 @@ from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 __all__ = [
     "Batch",
     "CrossBatchMemory",
+    "DistributedLossWrapper",
     "EmbeddingExpansion",
     "IntraClassAdaptiveAugmentation",
     "LossWrapper",

@@ -12,7 +12,6 @@ import torch
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
-from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from torch import Tensor
 
 from pml_aug import distances, wrappers
@@ -125,7 +124,7 @@ NESTINGS: dict[str, Callable[[], torch.nn.Module]] = {
     "EE around MultipleLosses": lambda: wrappers.EmbeddingExpansion(
         losses.MultipleLosses([losses.MultiSimilarityLoss()])
     ),
-    "DistributedLossWrapper around IAA": lambda: DistributedLossWrapper(_augmented()),
+    "DistributedLossWrapper around IAA": lambda: wrappers.DistributedLossWrapper(_augmented()),
 }
 
 

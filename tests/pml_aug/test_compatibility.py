@@ -4,15 +4,12 @@ import importlib.util
 import inspect
 from pathlib import Path
 
-import pytest
 from pytorch_metric_learning import losses
 
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 _spec = importlib.util.spec_from_file_location("compatibility", Path(__file__).with_name("compatibility.py"))
 compatibility = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(compatibility)
-
-pytestmark = pytest.mark.filterwarnings("ignore:DistributedLossWrapper is being used")
 
 
 def test_the_page_is_up_to_date():

@@ -1,0 +1,93 @@
+"""A loss on the batch of all processes, with the same synthetic points in each of them."""
+
+from typing import Any
+
+import torch
+from pytorch_metric_learning.utils import distributed
+from torch import Tensor
+
+from pml_aug.wrappers.base import IndicesTuple, LossWrapper
+
+
+class DistributedLossWrapper(distributed.DistributedLossWrapper):
+    """PML's DistributedLossWrapper for losses that draw random numbers or look at the order of the batch.
+
+    Every process computes the loss of the whole batch and differentiates its own part, as with PML's. Here the batch
+    stands in the order of the ranks in each process (PML puts a process's own part first), and wrappers draw from one
+    generator that all processes share; so all processes make the same synthetic points, and the mean of the gradients
+    over the processes, which DistributedDataParallel takes, is the gradient of one process with the whole batch. That
+    is so for the network and for the loss's own weights, such as proxies (PML multiplies the loss by the number of
+    processes, and the gradient of proxies with it). Proxies get the same gradient in every process: started alike,
+    they stay equal.
+
+    Args:
+        loss: a PML loss or a wrapper around one.
+        seed: of the shared generator; the same in all processes. Its state is saved in the state dict.
+
+    Raises:
+        TypeError: `loss` is none of PML's.
+        ValueError: in a call, `indices_tuple` (the rows of one process name no rows of the whole batch) or
+            `enqueue_mask`.
+
+    Source: PML's utils/distributed.py, without its `efficient` form, in which each process has other anchors.
+
+    Example:
+        >>> from pytorch_metric_learning.losses import ContrastiveLoss
+        >>> DistributedLossWrapper(ContrastiveLoss())(torch.eye(2), torch.tensor([0, 0])).ndim  # one process
+        0
+    """
+
+    def __init__(self, loss: torch.nn.Module, seed: int = 0) -> None:
+        super().__init__(loss)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        indices_tuple: IndicesTuple | None = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Tensor | None = None,
+        enqueue_mask: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of the whole batch, the same in every process.
+
+        Args:
+            embeddings: (N, D), this process's part; N is the same in all processes.
+            labels: (N,), integers.
+            indices_tuple: refused; give the miner to the wrapper.
+            ref_emb: (R, D), this process's part.
+            ref_labels: (R,), integers.
+            enqueue_mask: refused.
+        """
+        if indices_tuple is not None or enqueue_mask is not None:
+            raise ValueError(
+                "DistributedLossWrapper takes no `indices_tuple` and no `enqueue_mask`, which name rows of one process "
+                "only; give the miner to the wrapped loss"
+            )
+        world_size = torch.distributed.get_world_size() if distributed.is_distributed() else 1
+        draws: dict[str, Any] = {"generator": self.generator} if isinstance(self.loss, LossWrapper) else {}
+        given: list[Tensor] = [embeddings, labels]
+        if ref_emb is not None and ref_labels is not None:
+            given += [ref_emb, ref_labels]
+        if world_size > 1:
+            given = [_in_rank_order(rows.to(embeddings.device), world_size) for rows in given]
+        rows, classes, *reference = given
+        return self.loss(rows, classes, None, *reference, **draws)
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        return {"generator": self.generator.get_state()}
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        self.generator.set_state(state["generator"].cpu())
+
+
+def _in_rank_order(rows: Tensor, world_size: int) -> Tensor:
+    """The rows of all processes; gradients reach this process's own, as many times over as there are processes."""
+    parts = [torch.empty_like(rows) for _ in range(world_size)]
+    torch.distributed.all_gather(parts, rows.detach().contiguous())
+    if rows.requires_grad:
+        rows = rows.view_as(rows)
+        rows.register_hook(lambda gradient: gradient * world_size)
+    parts[torch.distributed.get_rank()] = rows
+    return torch.cat(parts)

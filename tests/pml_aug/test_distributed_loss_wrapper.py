@@ -1,0 +1,97 @@
+"""Two gloo processes give the gradients of one process with the whole batch."""
+
+import copy
+import socket
+
+import pytest
+import torch
+from pytorch_metric_learning import losses, miners
+from torch import Tensor, nn
+
+from pml_aug import wrappers
+
+CLASSES, SIZE, FEATURES, STEPS = 6, 8, 5, 3
+
+
+def make_loss(name: str) -> nn.Module:
+    torch.manual_seed(1)
+    multi_similarity, proxy_anchor = losses.MultiSimilarityLoss(), losses.ProxyAnchorLoss(CLASSES, SIZE)
+    if name == "iaa":
+        loss = wrappers.IntraClassAdaptiveAugmentation(
+            multi_similarity, CLASSES, SIZE, miner=miners.MultiSimilarityMiner()
+        )
+        loss.refresh(torch.randn(60, SIZE), torch.arange(60) % CLASSES)
+        return loss.double()
+    return {
+        "bare": multi_similarity,
+        "ee": wrappers.EmbeddingExpansion(multi_similarity, miner=miners.MultiSimilarityMiner()),
+        "ps": wrappers.ProxySynthesis(proxy_anchor, ratio=0.5),
+        "iaa_ps": wrappers.IntraClassAdaptiveAugmentation(wrappers.ProxySynthesis(proxy_anchor), CLASSES, SIZE),
+    }[name].double()
+
+
+def make_batch(step: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    return torch.randn(16, FEATURES, generator=generator, dtype=torch.float64), torch.arange(16) % 4
+
+
+def gradients(name: str, rank: int, world_size: int) -> list[list[Tensor]]:
+    """Mean over the processes of the gradients of the network and of the loss's own weights, for some steps."""
+    torch.manual_seed(0)
+    network, loss = nn.Linear(FEATURES, SIZE).double(), make_loss(name)
+    wrapped = wrappers.DistributedLossWrapper(loss, seed=5)
+    parameters = [*network.parameters(), *loss.parameters()]
+    found = []
+    for step in range(STEPS):
+        rows, labels = (part.chunk(world_size)[rank] for part in make_batch(step))
+        step_gradients = torch.autograd.grad(wrapped(network(rows), labels), parameters)
+        if world_size > 1:
+            for gradient in step_gradients:
+                torch.distributed.all_reduce(gradient)
+        found.append([gradient / world_size for gradient in step_gradients])
+    return found
+
+
+def process(rank: int, port: int, name: str, results) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    found = gradients(name, rank, world_size=2)
+    results.put((rank, [[gradient.numpy() for gradient in step] for step in found]))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", ["bare", "ee", "ps", "iaa", "iaa_ps"])
+def test_two_processes_give_the_gradients_of_one(name):
+    expected = gradients(name, rank=0, world_size=1)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = torch.multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    workers = [context.Process(target=process, args=(rank, port, name, results)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    found = dict(results.get() for _ in workers)
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    for rank in range(2):
+        for theirs, ours in zip(found[rank], expected, strict=True):
+            for mine, one in zip(theirs, ours, strict=True):
+                torch.testing.assert_close(torch.from_numpy(mine), one, rtol=1e-6, atol=1e-9)
+
+
+def test_its_generator_is_saved_and_goes_on():
+    wrapped = wrappers.DistributedLossWrapper(make_loss("ps"), seed=5)
+    rows, labels = torch.randn(16, SIZE, dtype=torch.float64), torch.arange(16) % 4
+    wrapped(rows, labels)
+    other = copy.deepcopy(wrappers.DistributedLossWrapper(make_loss("ps"), seed=9))
+    other.load_state_dict(wrapped.state_dict())
+    assert torch.equal(wrapped(rows, labels), other(rows, labels))
+
+
+def test_rows_of_one_process_are_refused_as_tuples():
+    wrapped = wrappers.DistributedLossWrapper(make_loss("ee"))
+    pair = torch.tensor([0])
+    with pytest.raises(ValueError, match="takes no `indices_tuple`"):
+        wrapped(torch.randn(4, SIZE), torch.tensor([0, 0, 1, 1]), (pair, pair, pair, pair))
