@@ -50,30 +50,32 @@ def run_all(function: Callable[[Any], object], tasks: Sequence[Any], workers: in
         workers: processes at most.
     """
     waiting = iter(enumerate(tasks))
+    everyone: list[_Worker] = []
     busy: dict[Connection, _Worker] = {}
-    try:
+
+    def give_next(worker: _Worker | None = None) -> None:
         for position, task in waiting:
-            worker = _Worker(function)
+            if worker is None or not worker.process.is_alive():
+                worker = _Worker(function)
+                everyone.append(worker)
             worker.give(position, task)
             busy[worker.connection] = worker
-            if len(busy) == workers:
-                break
+            return
+
+    try:
+        for _ in range(workers):
+            give_next()
         while busy:
             for ready in wait(list(busy)):
                 worker = busy.pop(ready)  # type: ignore[call-overload]  # what was waited for is what comes back
-                yield worker.outcome()
-                for position, task in waiting:
-                    if not worker.process.is_alive():
-                        worker = _Worker(function)
-                    worker.give(position, task)
-                    busy[worker.connection] = worker
-                    break
-                else:
-                    worker.connection.close()
+                outcome = worker.outcome()
+                give_next(worker)
+                yield outcome
     finally:
         for worker in busy.values():
             worker.process.terminate()
-        for worker in busy.values():
+        for worker in everyone:
+            worker.connection.close()  # which ends one that is idle
             worker.process.join()
 
 
