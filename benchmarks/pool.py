@@ -54,13 +54,14 @@ def run_all(function: Callable[[Any], object], tasks: Sequence[Any], workers: in
     busy: dict[Connection, _Worker] = {}
 
     def give_next(worker: _Worker | None = None) -> None:
-        for position, task in waiting:
-            if worker is None or not worker.process.is_alive():
-                worker = _Worker(function)
-                everyone.append(worker)
-            worker.give(position, task)
-            busy[worker.connection] = worker
+        following = next(waiting, None)
+        if following is None:
             return
+        if worker is None or not worker.process.is_alive():
+            worker = _Worker(function)
+            everyone.append(worker)
+        worker.give(*following)
+        busy[worker.connection] = worker
 
     try:
         for _ in range(workers):

@@ -2,15 +2,11 @@
 
 import argparse
 import json
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import faiss
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -20,14 +16,13 @@ from .config import GROUPS, RunConfig, RunOptions, compose, options_of
 from .datasets import ImageArrays, load
 from .engine.accuracy import PER_QUERY
 from .engine.cost import PeakMemory
+from .engine.device import choose_device, repeatable
 from .engine.gallery import gallery_arrays
-from .engine.selection import selection
+from .engine.result import result
 from .engine.training import Training
 from .errors import Refusal
 from .protocol import Split, class_disjoint_split
 from .records import RunFolder
-
-SCHEMA = 1
 
 
 def main(argv: Sequence[str]) -> int:
@@ -82,44 +77,6 @@ def train(config: RunConfig, options: RunOptions) -> Path:
     return folder.path
 
 
-def result(
-    config: RunConfig, data: ImageArrays, split: Split, training: Training, cost: dict[str, Any]
-) -> dict[str, Any]:
-    """What result.json says of a training that has ended."""
-    history, seconds = training.evaluation.history, training.trainer.seconds
-    steps, batch_size = history[-1]["iterations"], config.protocol.batch_size
-    rows = split._asdict()
-    return {
-        "schema": SCHEMA,
-        "loss": config.loss.name,
-        "method": config.method.name,
-        "fold": config.fold,
-        "seed": config.seed,
-        "data": {
-            "name": data.name,
-            "hash": data.content_hash,
-            "image_size": data.images.shape[1],
-            "channels": data.images.shape[3],
-            "classes": {name: len(np.unique(data.labels[part])) for name, part in rows.items()},
-            "images": {name: len(part) for name, part in rows.items()},
-        },
-        "trunk": config.trunk.name,
-        "embedding_size": config.protocol.embedding_size,
-        "protocol": config.protocol.name,
-        "protocol_version": config.protocol.version,
-        "batch_size": batch_size,
-        "images_seen": steps * batch_size,
-        "selection": selection(history),
-        "history": history,
-        "cost": {
-            "seconds_per_step": seconds / steps,
-            "images_per_second": steps * batch_size / seconds,
-            "train_seconds": seconds,
-            **cost,
-        },
-    }
-
-
 def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
     """Images and their split; the data set read last is kept, for a process that trains many times.
 
@@ -145,36 +102,6 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
 @lru_cache(maxsize=1)
 def _load(group: str) -> ImageArrays:
     return load(json.loads(group))
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (AssertionError, RuntimeError) as error:
-        raise Refusal(f"device={name} cannot be used: {str(error).splitlines()[0]}") from error
-
-
-@contextmanager
-def repeatable(threads: int) -> Iterator[None]:
-    """Deterministic algorithms where PyTorch has them (a warning where not) and a fixed number of threads."""
-    memory: Any = torch.utils.deterministic  # PyTorch declares its switch in a way that type checkers do not see
-    before = torch.get_num_threads(), faiss.omp_get_max_threads(), torch.get_deterministic_debug_mode()
-    filled = memory.fill_uninitialized_memory
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
-    torch.set_num_threads(threads)
-    faiss.omp_set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    memory.fill_uninitialized_memory = False  # nothing here reads such memory, and filling it costs time
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        faiss.omp_set_num_threads(before[1])
-        torch.set_deterministic_debug_mode(before[2])
-        memory.fill_uninitialized_memory = filled
 
 
 def progress_bar(config: RunConfig, quiet: bool) -> tqdm:

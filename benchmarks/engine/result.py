@@ -1,0 +1,51 @@
+"""The content of result.json."""
+
+from typing import Any
+
+import numpy as np
+
+from ..config import RunConfig
+from ..datasets import ImageArrays
+from ..protocol import Split
+from .selection import selection
+from .training import Training
+
+SCHEMA = 1
+
+
+def result(
+    config: RunConfig, data: ImageArrays, split: Split, training: Training, cost: dict[str, Any]
+) -> dict[str, Any]:
+    """What result.json says of a training that has ended."""
+    history, seconds = training.evaluation.history, training.trainer.seconds
+    steps, batch_size = history[-1]["iterations"], config.protocol.batch_size
+    rows = split._asdict()
+    return {
+        "schema": SCHEMA,
+        "loss": config.loss.name,
+        "method": config.method.name,
+        "fold": config.fold,
+        "seed": config.seed,
+        "data": {
+            "name": data.name,
+            "hash": data.content_hash,
+            "image_size": data.images.shape[1],
+            "channels": data.images.shape[3],
+            "classes": {name: len(np.unique(data.labels[part])) for name, part in rows.items()},
+            "images": {name: len(part) for name, part in rows.items()},
+        },
+        "trunk": config.trunk.name,
+        "embedding_size": config.protocol.embedding_size,
+        "protocol": config.protocol.name,
+        "protocol_version": config.protocol.version,
+        "batch_size": batch_size,
+        "images_seen": steps * batch_size,
+        "selection": selection(history),
+        "history": history,
+        "cost": {
+            "seconds_per_step": seconds / steps,
+            "images_per_second": steps * batch_size / seconds,
+            "train_seconds": seconds,
+            **cost,
+        },
+    }

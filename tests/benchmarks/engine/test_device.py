@@ -1,0 +1,28 @@
+import faiss
+import pytest
+import torch
+
+from benchmarks.engine.device import choose_device, repeatable
+from benchmarks.errors import Refusal
+
+
+def test_settings_hold_inside_and_are_put_back_after_an_error() -> None:
+    def settings() -> tuple[int, int, bool]:
+        return torch.get_num_threads(), faiss.omp_get_max_threads(), torch.are_deterministic_algorithms_enabled()
+
+    before = settings()
+    with pytest.raises(KeyError), repeatable(threads=2):
+        assert settings() == (2, 2, True)
+        raise KeyError
+    assert settings() == before
+
+
+def test_auto_takes_cuda_where_there_is_one() -> None:
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["nosuch", "xla"])
+def test_a_device_that_is_not_there_is_refused_by_name(name: str) -> None:
+    with pytest.raises(Refusal, match=f"device={name} cannot be used"):
+        choose_device(name)
