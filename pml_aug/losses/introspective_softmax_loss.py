@@ -105,10 +105,10 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
         for name, given in (("indices_tuple", indices_tuple), ("ref_emb", ref_emb), ("ref_labels", ref_labels)):
             if given is not None:
                 raise ValueError(f"IntrospectiveSoftmaxLoss takes no `{name}`: it classifies each row by itself")
-        labels = self._checked(labels, len(embeddings))
+        labels = self._checked(labels, len(embeddings)).to(embeddings.device)
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.to(self.classifier.weight.dtype)
-            loss_dict = self.compute_loss(embeddings, labels.to(embeddings.device))
+            loss_dict = self.compute_loss(embeddings, labels)
             self.add_embedding_regularization_to_loss_dict(loss_dict, embeddings)
             return self.reducer(loss_dict, embeddings, labels)
 

@@ -107,7 +107,6 @@ class IntrospectiveTrainer(MetricLossOnly):
         ...     batch_size=4,
         ...     loss_funcs={"metric_loss": loss},
         ...     dataset=torch.utils.data.TensorDataset(images, labels),
-        ...     freeze_these=["trunk"],
         ...     dataloader_num_workers=0,
         ... )
         >>> trainer.train(num_epochs=1)
