@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+INFINITY = float("inf")
 FAR = 1e12  # what the official code adds to the distance of a class that may not be a neighbour
 
 
@@ -52,7 +53,7 @@ class NeighborCorrection:
     tau_inclusive: bool = True
     mask_before_minmax: bool = True
     mean_power: float = 2
-    chunk_size: int = 256
+    chunk_size: int = 512
 
     def __post_init__(self) -> None:
         for name in ("num_neighbors", "chunk_size"):
@@ -126,7 +127,7 @@ def neighbor_variance(
     num_neighbors: int = 25,
     mask_before_minmax: bool = True,
     mean_power: float = 2,
-    chunk_size: int = 256,
+    chunk_size: int = 512,
 ) -> Tensor:
     r"""For each class the variance of the classes with the nearest means, the more alike the more it weighs.
 
@@ -148,40 +149,65 @@ def neighbor_variance(
     Shapes:
         (C, D), (C, D), (C,) -> (C, D)
     """
-    num_neighbors = min(num_neighbors, len(mean))
+    every_class = torch.arange(len(mean), device=mean.device)
     serves = count > 1
+    # the official code keeps all classes in the row, those that may not serve at a great distance
+    columns = torch.where(serves)[0] if mask_before_minmax else every_class
+    column_of = torch.full_like(every_class, -1).scatter_(0, columns, every_class[: len(columns)])
     overall = global_variance(variance, count)
+    powers = mean**mean_power
     # distances do not change, and lose fewer digits, when the points lie around zero
-    place, spread = mean**mean_power, variance - overall
-    place = place - place.mean(dim=0)
+    means = _Distances(powers - powers.mean(dim=0), columns)
+    variances = _Distances(variance - overall, columns)
     found = []
-    for rows in torch.arange(len(mean), device=mean.device).split(chunk_size):
-        masked = ~serves | (rows[:, None] == torch.arange(len(mean), device=mean.device))
-        between_means = torch.cdist(place[rows], place)
-        between_variances = torch.cdist(spread[rows], spread)
-        between_means += masked * FAR
-        distance, neighbors = between_means.topk(num_neighbors, largest=False)
+    for rows in every_class.split(chunk_size):
+        own = column_of[rows, None]
+        between_means, between_variances = means.of(rows), variances.of(rows)
         if mask_before_minmax:
-            bounds = [_bounds(matrix, masked) for matrix in (between_means, between_variances)]
+            nearest = _with_own(between_means, own, INFINITY).topk(min(num_neighbors, len(columns)), largest=False)
+            chosen = between_variances.gather(1, nearest.indices)
+            bounds = [_bounds_without_own(each, own) for each in (between_means, between_variances)]
         else:
-            bounds = [torch.aminmax(matrix, dim=1, keepdim=True) for matrix in (between_means, between_variances)]
-        exponent = _between_bounds(distance, *bounds[0]).square()
-        exponent += _between_bounds(between_variances.gather(1, neighbors), *bounds[1]).square()
-        weight = count[neighbors] * torch.exp(-exponent / 2)
-        weight = torch.where(masked.gather(1, neighbors), 0, weight)
+            _with_own(between_means, own, 0.0).add_(FAR * (~serves | (rows[:, None] == every_class)))
+            _with_own(between_variances, own, 0.0)
+            nearest = between_means.topk(min(num_neighbors, len(columns)), largest=False)
+            chosen = between_variances.gather(1, nearest.indices)
+            bounds = [torch.aminmax(each, dim=1, keepdim=True) for each in (between_means, between_variances)]
+        exponent = _in_unit_range(nearest.values, *bounds[0]).square() + _in_unit_range(chosen, *bounds[1]).square()
+        neighbors = columns[nearest.indices]
+        allowed = serves[neighbors] & (neighbors != rows[:, None])
+        weight = torch.where(allowed, count[neighbors] * torch.exp(-exponent / 2), 0)
         total = weight.sum(dim=1, keepdim=True)
         mixed = torch.bmm(weight[:, None], variance[neighbors]).squeeze(1) / total
         found.append(torch.where(total > 0, mixed, overall))
     return torch.cat(found)
 
 
-def _bounds(distances: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest distance of each row that is not masked: (R, C), (R, C) -> two of (R, 1)."""
-    infinity = float("inf")
-    smallest = distances.masked_fill(masked, infinity).amin(dim=1, keepdim=True)
-    return smallest, distances.masked_fill(masked, -infinity).amax(dim=1, keepdim=True)
+class _Distances:
+    """Euclidean distances of some points to the columns: one product a call, with what all calls share made once."""
+
+    def __init__(self, points: Tensor, columns: Tensor) -> None:
+        squares, ones = points.square().sum(dim=1, keepdim=True), points.new_ones(len(points), 1)
+        self.points = torch.cat([points, ones, squares], dim=1)
+        self.columns = torch.cat([-2 * points, squares, ones], dim=1)[columns]
+
+    def of(self, rows: Tensor) -> Tensor:
+        """(R,) -> (R, columns)"""
+        return (self.points[rows] @ self.columns.T).clamp_min_(0).sqrt_()
 
 
-def _between_bounds(distances: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:
-    """Where each distance lies between the bounds of its row, 0 to 1; 0 where the bounds are equal."""
+def _with_own(distances: Tensor, own: Tensor, value: float) -> Tensor:
+    """The same tensor, with `value` where the row meets its own class; rows with -1 in `own` are no column."""
+    place = own.clamp_min(0)
+    return distances.scatter_(1, place, torch.where(own < 0, distances.gather(1, place), value))
+
+
+def _bounds_without_own(distances: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest distance of each row, without its own class's, which is overwritten."""
+    smallest = _with_own(distances, own, INFINITY).amin(dim=1, keepdim=True)
+    return smallest, _with_own(distances, own, -INFINITY).amax(dim=1, keepdim=True)
+
+
+def _in_unit_range(distances: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:
+    """Where distances lie between the smallest and the largest of their row, 0 to 1; 0 where these are equal."""
     return (distances - smallest) / (largest - smallest).clamp_min(torch.finfo(distances.dtype).tiny)
