@@ -2,16 +2,21 @@
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from pytorch_metric_learning.distances import BaseDistance
+from pytorch_metric_learning.trainers import BaseTrainer
 from torch import nn
 
 from .config import RunConfig
 from .errors import Refusal
 from .seeds import stream_seed
+
+Hook = Callable[[Any], Any]
 
 
 class Parts(NamedTuple):
@@ -37,9 +42,11 @@ def build(config: RunConfig, num_classes: int, channels: int, device: torch.devi
         Refusal: if the loss, its miner and the method do not go together.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(stream_seed(config.seed, "initial weights"))
+        torch.manual_seed(stream_seed(config.seed, "initial weights of the trunk"))
         trunk = _make(f"trunk={config.trunk.name}", config.trunk.network, in_channels=channels)
-        embedder = nn.Linear(trunk.out_features, config.protocol.embedding_size)
+        torch.manual_seed(stream_seed(config.seed, "initial weights of the embedder"))
+        embedder = _embedder(config, trunk.out_features)
+        torch.manual_seed(stream_seed(config.seed, "initial weights of the loss"))
         loss, miners = _loss(config, num_classes)
     models = {"trunk": trunk.to(device), "embedder": embedder.to(device)}
     loss_funcs = {"metric_loss": loss.to(device)}
@@ -58,22 +65,61 @@ def check(config: RunConfig) -> None:
     build(config, num_classes=config.protocol.batch_size, channels=1, device=torch.device("cpu"))
 
 
+def make_trainer(config: RunConfig, plain: type[BaseTrainer], **arguments: Any) -> Any:
+    """The method's trainer, or the plain one."""
+    node = config.method.trainer
+    return plain(**arguments) if node is None else _partial(node)(**arguments)
+
+
+def make_hook(config: RunConfig, then: Hook) -> Hook:
+    """The method's hook for the end of an epoch, which then calls `then`; or `then` itself."""
+    node = config.method.hook
+    if node is None:
+        return then
+    return _make(f"method={config.method.name}", node, num_epochs=config.protocol.epochs, then=then)
+
+
+def _embedder(config: RunConfig, in_features: int) -> nn.Module:
+    """A linear head, or the method's, whose semantic part starts from the weights that the linear one would have."""
+    size = config.protocol.embedding_size
+    linear = nn.Linear(in_features, size)
+    if config.method.head is None:
+        return linear
+    head = _make(f"method={config.method.name}", config.method.head, in_features=in_features, embedding_size=size)
+    head.semantic_layer.load_state_dict(linear.state_dict())
+    return head
+
+
 def _loss(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str, nn.Module]]:
     known: dict[str, Any] = {"num_classes": num_classes, "embedding_size": config.protocol.embedding_size}
     name = config.loss.name
-    loss = _make(f"loss={name}", config.loss.criterion, **known)
+    asked = f"loss={name}" if config.method.distances is None else f"loss={name} method={config.method.name}"
+    loss = _make(asked, config.loss.criterion, **known)
+    measured: dict[str, Any] = {}
+    if config.method.distances is not None:
+        measured = {"distance": _distance(config, loss.distance)}
+        loss = _make(asked, {**config.loss.criterion, **measured}, **known)
     has_weights = any(True for _ in loss.parameters())
     if has_weights and config.loss.proxy_lr is None:
         raise Refusal(f"loss={name} has weights of its own, which would never move: set loss.proxy_lr")
     if not has_weights and config.loss.proxy_lr is not None:
         raise Refusal(f"loss={name} has no weights of its own: loss.proxy_lr must be null, not {config.loss.proxy_lr}")
-    miner = None if config.loss.miner is None else _make(f"loss={name}", config.loss.miner)
-    miners = {} if miner is None else {"tuple_miner": miner}
-    if config.method.wrapper is None:
-        return loss, miners
-    if "miner" in _accepted(_partial(config.method.wrapper)):
-        known["miner"], miners = miner, {}
-    return _make(f"loss={name} method={config.method.name}", config.method.wrapper, loss, **known), miners
+    miner = None if config.loss.miner is None else _make(asked, {**config.loss.miner, **measured})
+    for wrapper in (config.method.wrapper, config.method.outer_wrapper):
+        if wrapper is None:
+            continue
+        known["miner"] = None
+        if miner is not None and "miner" in _accepted(_partial(wrapper)):
+            known["miner"], miner = miner, None
+        loss = _make(f"loss={name} method={config.method.name}", wrapper, loss, **known)
+    return loss, {} if miner is None else {"tuple_miner": miner}
+
+
+def _distance(config: RunConfig, own: BaseDistance) -> BaseDistance:
+    """The method's distance of the kind of the loss's own, with its power."""
+    assert config.method.distances is not None
+    node = config.method.distances["similarity" if own.is_inverted else "distance"]
+    return _partial(node)(embedding_size=config.protocol.embedding_size, power=own.power)
 
 
 def _make(asked: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:

@@ -31,8 +31,15 @@ class LossConfig:
 
 @dataclass
 class MethodConfig:
+    """What a method puts in place of, or around, the parts of the bare loss's training; all by _target_."""
+
     name: str
-    wrapper: dict[str, Any] | None  # _target_ and arguments; gets the loss first
+    wrapper: dict[str, Any] | None  # gets the loss first
+    outer_wrapper: dict[str, Any] | None = None  # gets the wrapped loss first
+    distances: dict[str, Any] | None = None  # `similarity` and `distance`: the one like the loss's own replaces it
+    head: dict[str, Any] | None = None  # in place of the linear one; told in_features and embedding_size
+    trainer: dict[str, Any] | None = None  # in place of the plain one
+    hook: dict[str, Any] | None = None  # at the end of each epoch; told num_epochs and what comes then
 
 
 @dataclass

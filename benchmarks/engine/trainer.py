@@ -7,6 +7,8 @@ from pytorch_metric_learning.trainers import BaseTrainer, MetricLossOnly
 from torch import Tensor
 from tqdm import tqdm
 
+from pml_aug.trainers import IntrospectiveTrainer
+
 
 class EpochTrainer(BaseTrainer):
     """Mix-in for PML's trainers, to stand before one of them among the bases.
@@ -23,6 +25,7 @@ class EpochTrainer(BaseTrainer):
         super().__init__(**trainer)
         self.progress = progress
         self.seconds = 0.0  # in iterations, evaluation not counted
+        self.epoch_ended = 0.0  # when the last iteration was over, by the clock of `time.perf_counter`
         self.epoch_loss = 0.0  # mean over the epoch's iterations
 
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
@@ -40,10 +43,10 @@ class EpochTrainer(BaseTrainer):
                 self.end_of_iteration_hook(self)
                 self.step_lr_schedulers(end_of_epoch=False)
                 self.progress.update()
-            self.epoch_loss = (
-                total_loss.item() / self.iterations_per_epoch
-            )  # waits for the device, so that the time is the work's
-            self.seconds += time.perf_counter() - started
+            # waits for the device, so that the time is the work's
+            self.epoch_loss = total_loss.item() / self.iterations_per_epoch
+            self.epoch_ended = time.perf_counter()
+            self.seconds += self.epoch_ended - started
             self.step_lr_schedulers(end_of_epoch=True)
             self.zero_losses()
             if self.end_of_epoch_hook(self) is False:
@@ -55,3 +58,7 @@ class EpochTrainer(BaseTrainer):
 
 class Trainer(EpochTrainer, MetricLossOnly):
     """PML's MetricLossOnly in repeatable epochs."""
+
+
+class MixupTrainer(EpochTrainer, IntrospectiveTrainer):
+    """pml_aug's IntrospectiveTrainer, with or without an introspective head, in repeatable epochs."""

@@ -2,13 +2,14 @@
 
 import math
 import shutil
+import time
 
 import torch
 from pytorch_metric_learning.utils import logging_presets
 from torch import nn
 from tqdm import tqdm
 
-from ..build import build
+from ..build import build, make_hook, make_trainer
 from ..config import RunConfig
 from ..datasets import ImageArrays
 from ..protocol import Split
@@ -63,7 +64,9 @@ class Training:
         val, test = (MemoryImages(data.images[rows], data.labels[rows], device) for rows in (split.val, split.test))
         queries = torch.from_numpy(gallery_queries(data, split.test, config.fold))
         self.evaluation = Evaluation(val, test, queries, device, record=hooks.end_of_testing_hook)
-        self.trainer = Trainer(
+        self.trainer = make_trainer(
+            config,
+            Trainer,
             progress=progress,
             **self.parts._asdict(),
             batch_size=self.protocol.batch_size,
@@ -80,7 +83,7 @@ class Training:
             iterations_per_epoch=self.protocol.iterations_per_epoch,
             data_device=device,
             end_of_iteration_hook=hooks.end_of_iteration_hook,
-            end_of_epoch_hook=self.end_of_epoch,
+            end_of_epoch_hook=make_hook(config, then=self.end_of_epoch),
         )
 
     def run(self) -> None:
@@ -98,6 +101,7 @@ class Training:
 
     def end_of_epoch(self, trainer: Trainer) -> bool:
         """Whether to go on: PML's ``end_of_epoch_hook``."""
+        trainer.seconds += time.perf_counter() - trainer.epoch_ended  # what the method's own hook took
         if not math.isfinite(trainer.epoch_loss):
             raise FloatingPointError(f"the loss became {trainer.epoch_loss} in epoch {trainer.epoch}")
         if trainer.epoch % self.protocol.evaluate_every == 0 or trainer.epoch == self.protocol.epochs:
