@@ -94,11 +94,11 @@ def _loss(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str, nn.
     known: dict[str, Any] = {"num_classes": num_classes, "embedding_size": config.protocol.embedding_size}
     name = config.loss.name
     asked = f"loss={name}" if config.method.distances is None else f"loss={name} method={config.method.name}"
-    loss = _make(asked, config.loss.criterion, **known)
     measured: dict[str, Any] = {}
     if config.method.distances is not None:
-        measured = {"distance": _distance(config, loss.distance)}
-        loss = _make(asked, {**config.loss.criterion, **measured}, **known)
+        with torch.random.fork_rng():  # so that the loss's own weights are drawn as without the method
+            measured["distance"] = _distance(config, _make(asked, config.loss.criterion, **known).distance)
+    loss = _make(asked, {**config.loss.criterion, **measured}, **known)
     has_weights = any(True for _ in loss.parameters())
     if has_weights and config.loss.proxy_lr is None:
         raise Refusal(f"loss={name} has weights of its own, which would never move: set loss.proxy_lr")

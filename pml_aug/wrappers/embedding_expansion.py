@@ -8,6 +8,7 @@ from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 
+from pml_aug.distances.alike import measure_alike
 from pml_aug.distances.expansion import Expansion
 from pml_aug.distances.pooled import Expanded
 from pml_aug.distances.precomputed import PrecomputedDistance
@@ -124,22 +125,10 @@ class EmbeddingExpansion(LossWrapper):
     def _mine(self, batch: Batch, query: Expanded, reference: Expanded, matrix: Tensor) -> tuple[Tensor, ...]:
         assert self.miner is not None
         with torch.no_grad():
-            if not _measure_alike(self.miner.distance, self.loss.distance):
+            if not measure_alike(self.miner.distance, self.loss.distance):
                 matrix = self.expansion.pool(self.miner.distance, query, reference)
             with swapped(self.miner, distance=PrecomputedDistance(self.miner.distance, matrix.detach())):
                 return self.miner(batch.embeddings, batch.labels, batch.ref_emb, batch.ref_labels)
-
-
-def _measure_alike(first: BaseDistance, second: BaseDistance) -> bool:
-    """Whether two distances are of one class with equal settings, so that one matrix serves both."""
-
-    def settings(distance: BaseDistance) -> dict[str, Any]:
-        statistics = ["training", *getattr(distance, "_record_these_stats", [])]
-        return {k: v for k, v in vars(distance).items() if not k.startswith("_") and k not in statistics}
-
-    if first is second:
-        return True
-    return type(first) is type(second) and not first.state_dict() and settings(first) == settings(second)
 
 
 def _has_tuples(labels: Tensor, ref_labels: Tensor, indices_tuple: tuple[Tensor, ...] | None) -> bool:

@@ -7,6 +7,7 @@ import torch
 from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
+from pml_aug.distances.alike import measure_alike
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.statistics import ClassStatistics, NeighborCorrection
@@ -15,7 +16,7 @@ from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_c
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper
 from pml_aug.wrappers.candidates import candidates_of, every_tuple, with_own_farthest, with_pairs_of_copies
-from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion, _measure_alike
+from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.handover import Handover, check_handover, handover_of, innermost
 from pml_aug.wrappers.own_copies import WithoutOwnCopies, mined
 from pml_aug.wrappers.proxies import OnFirstRows
@@ -242,7 +243,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         elif self.miner is not None:
             distance = self.miner.distance
             shares = not anchored and not isinstance(self.miner, ExpansionMiner)
-            if shares and _measure_alike(distance, self.loss.distance):  # one matrix serves miner and loss
+            if shares and measure_alike(distance, self.loss.distance):  # one matrix serves miner and loss
                 distance = self.loss.distance
                 distance = PrecomputedDistance(distance, distance(candidates.embeddings, candidates.ref_emb))
                 inner["distance"] = distance

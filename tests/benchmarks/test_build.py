@@ -21,6 +21,45 @@ def test_a_method_and_its_bare_loss_start_from_the_same_weights(loss: str, metho
     torch.testing.assert_close(proxies[1], proxies[0], rtol=0, atol=0)
 
 
+def test_the_head_of_a_method_starts_from_the_linear_ones_weights() -> None:
+    bare, introspective = (parts_of("loss=proxy_anchor", f"method={method}") for method in ("none", "idml"))
+    for name, weight in bare.models["embedder"].state_dict().items():
+        assert torch.equal(introspective.models["embedder"].state_dict()[f"semantic_layer.{name}"], weight)
+    assert torch.equal(introspective.loss_funcs["metric_loss"].proxies, bare.loss_funcs["metric_loss"].proxies)
+
+
+@pytest.mark.parametrize(
+    ("loss", "distance", "power"),
+    [("multi_similarity", "IntrospectiveSimilarity", 1), ("triplet", "IntrospectiveDistance", 1),
+     ("proxy_nca", "IntrospectiveDistance", 2)],
+)  # fmt: skip
+def test_a_method_s_distance_is_of_the_kind_and_power_of_the_loss_s_own(loss: str, distance: str, power: int) -> None:
+    parts = parts_of(f"loss={loss}", "method=idml_no_mixup")
+    for module in (*parts.loss_funcs.values(), *parts.mining_funcs.values()):
+        assert type(module.distance).__name__ == distance and module.distance.power == power
+
+
+def test_an_outer_wrapper_goes_around_the_inner_one_which_takes_the_miner() -> None:
+    parts = parts_of("loss=multi_similarity", "method=iaa_ee")
+    outer = parts.loss_funcs["metric_loss"]
+    assert [type(loss).__name__ for loss in (outer, outer.loss, outer.loss.loss)] == [
+        "IntraClassAdaptiveAugmentation", "EmbeddingExpansion", "MultiSimilarityLoss",
+    ]  # fmt: skip
+    assert parts.mining_funcs == {} and outer.miner is None and outer.loss.miner is not None
+
+
+@pytest.mark.parametrize("method", options_of("method"))
+def test_every_method_goes_with_some_loss(method: str) -> None:
+    def refused(loss: str) -> bool:
+        try:
+            check(compose([f"loss={loss}", f"method={method}"])[0])
+        except Refusal:
+            return True
+        return False
+
+    assert not all(refused(loss) for loss in ("multi_similarity", "proxy_anchor"))
+
+
 def test_all_losses_start_from_the_same_trunk() -> None:
     first, *others = [parts_of(f"loss={loss}").models["trunk"].state_dict() for loss in options_of("loss")]
     for other in others:

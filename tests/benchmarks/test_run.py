@@ -90,7 +90,7 @@ def test_record_keeper_and_tensorboard_have_written(finished: Path) -> None:
     assert list(finished.glob("tensorboard/events*"))
 
 
-@pytest.mark.parametrize("names", [("triplet", "ee"), ("proxy_anchor", "ps")])
+@pytest.mark.parametrize("names", [("triplet", "ee"), ("proxy_anchor", "ps"), ("proxy_anchor", "iaa_ps")])
 def test_the_same_command_gives_the_same_numbers(names: tuple[str, str], tmp_path: Path) -> None:
     choice = [f"loss={names[0]}", f"method={names[1]}"]
     first, second = (run_tiny(tmp_path / where, *choice) for where in "ab")
@@ -100,28 +100,33 @@ def test_the_same_command_gives_the_same_numbers(names: tuple[str, str], tmp_pat
             assert all((one[key] == other[key]).all() for key in one.files)
 
 
-@pytest.mark.parametrize("names", [("multi_similarity", "ee"), ("proxy_anchor", "ps")])
+@pytest.mark.parametrize(
+    "names", [("multi_similarity", "ee"), ("proxy_anchor", "ps"), ("multi_similarity", "iaa"), ("triplet", "idml")]
+)
 def test_a_method_and_its_bare_loss_see_the_same_images(
     names: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
-    original = EpochTrainer.compute_embeddings
+    original = EpochTrainer.get_batch
 
-    def listening(self: EpochTrainer, images: torch.Tensor) -> torch.Tensor:
-        seen.append(images)
-        return original(self, images)
+    def listening(self: EpochTrainer) -> tuple[torch.Tensor, torch.Tensor]:
+        batch = original(self)
+        seen.append(batch[0])
+        return batch
 
-    monkeypatch.setattr(EpochTrainer, "compute_embeddings", listening)
+    monkeypatch.setattr(EpochTrainer, "get_batch", listening)
     loss, method = names
     results = [run_tiny(tmp_path, f"loss={loss}", f"method={name}") for name in ("none", method)]
     assert len(seen) == 2 * 16
     assert all(torch.equal(bare, wrapped) for bare, wrapped in zip(seen[:16], seen[16:], strict=True))
     bare, wrapped = (numbers(folder)["history"] for folder in results)
     assert bare[0] == wrapped[0]  # the same weights before the first step
-    assert bare[1] != wrapped[1]  # and the method does something
+    assert bare[-1] != wrapped[-1]  # and the method does something
 
 
-@pytest.mark.parametrize("names", [("multi_similarity", "ee"), ("proxy_anchor", "ps")])
+@pytest.mark.parametrize(
+    "names", [("multi_similarity", "ee"), ("proxy_anchor", "ps"), ("multi_similarity", "iaa"), ("proxy_anchor", "idml")]
+)
 def test_an_interrupted_run_ends_as_if_it_had_not_been(
     names: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
