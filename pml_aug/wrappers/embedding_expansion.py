@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning import losses, miners
-from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 
 from pml_aug.distances.alike import measure_alike
