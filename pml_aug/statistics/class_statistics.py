@@ -42,7 +42,7 @@ class ClassStatistics(nn.Module):
     Shapes:
         (N, D), (N,) -> nothing; the buffers change in place
 
-    Source: Fu, Mao, Gao, Zheng and Wang, "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric
+    Source: Fu, Mao, Hu, Liu and Zhang, "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric
     Learning", TMM 2022, equations 7 and 8; the weight w is that of the official code, where `momentum` is 0.2.
 
     Example:

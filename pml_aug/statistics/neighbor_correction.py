@@ -34,7 +34,7 @@ class NeighborCorrection:
     Raises:
         ValueError: an argument out of range; in a call, a single class, or no class with two samples or more.
 
-    Source: Fu, Mao, Gao, Zheng and Wang, "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric
+    Source: Fu, Mao, Hu, Liu and Zhang, "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric
     Learning", TMM 2022, equations 9 to 15; official code: the estimator's `update_each_class` and
     `distribution_calibration`. By default as the paper has it. The official code is
     `NeighborCorrection(tau_inclusive=False, mask_before_minmax=False)`; there the entry of 1e12 for the class itself

@@ -65,7 +65,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             `indices_tuple` without `ref_emb` or beside a miner, or a label outside 0 .. C - 1.
         TypeError: `loss` or `miner` is none of PML's.
 
-    Source: Fu, Mao, Gao, Zheng and Wang, "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric
+    Source: Fu, Mao, Hu, Liu and Zhang, "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric
     Learning", TMM 2022. The official code is this wrapper with `noise_std="repeated_sqrt",
     neighbor_correction=False` around MultiSimilarityLoss(alpha=2, beta=40, base=0.5) with MultiSimilarityMiner, or
     around ContrastiveLoss(pos_margin=0.8, neg_margin=0.5, distance=CosineSimilarity(), reducer=SumReducer()) with
