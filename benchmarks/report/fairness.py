@@ -8,15 +8,15 @@ from ..errors import Refusal
 from .run_folder import Run
 
 BARE = "none"
-SETUP = ("loss", "trunk", "protocol")  # config groups that a method shares with its bare loss
+SETUP = ("loss", "protocol")  # config groups that a method shares with its bare loss
 
 
 def check_comparable(runs: Iterable[Run]) -> None:
     """Refuse what would make a table unfair; one sentence for each problem, with the run folders.
 
     One table holds the runs of one data set. Its runs agree in trunk, embedding size, image size, images seen,
-    protocol and data hash. The runs of one loss agree in the configs of loss, trunk and protocol, the runs of one
-    method in the method's config too. Each (seed, fold) is there once, for a method and for its bare loss.
+    protocol and data hash, and in the trunk's whole config. The runs of one loss agree in the configs of loss and
+    protocol, the runs of one method in the method's config too. Each (seed, fold) is there once, for a method and for its bare loss.
 
     Raises:
         Refusal: any of this does not hold.
@@ -38,6 +38,8 @@ def _differing_facts(runs: list[Run]) -> Iterator[str]:
 
 
 def _differing_configs(runs: list[Run]) -> Iterator[str]:
+    for (data,), group in _grouped(runs, "data").items():
+        yield from _differing_keys(group, ("trunk",), data)
     for (data, loss), group in _grouped(runs, "data", "loss").items():
         yield from _differing_keys(group, SETUP, f"{loss} on {data}")
     for (data, loss, method), group in _grouped(runs, "data", "loss", "method").items():

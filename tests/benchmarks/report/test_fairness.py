@@ -86,7 +86,14 @@ def test_the_same_training_twice_is_refused(canned):
     assert all(str(folder) in said for folder in folders)
 
 
-@pytest.mark.parametrize("group", ["loss", "trunk", "protocol"])
+def test_trunks_of_one_name_must_be_one_trunk_for_all_losses(canned):
+    narrow, wide = canned.write("triplet"), canned.write("contrastive")
+    canned.edit_config(wide, "trunk", width=7)
+    assert "the runs of glyphs differ in trunk.width" in refusal(canned)
+    assert str(narrow) in refusal(canned)
+
+
+@pytest.mark.parametrize("group", ["loss", "protocol"])
 def test_method_and_bare_loss_must_share_their_setup(canned, group):
     bare, method = canned.write("triplet"), canned.write("triplet", "ee")
     canned.edit_config(method, group, width=7)
