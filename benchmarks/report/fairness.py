@@ -16,7 +16,8 @@ def check_comparable(runs: Iterable[Run]) -> None:
 
     One table holds the runs of one data set. Its runs agree in trunk, embedding size, image size, images seen,
     protocol and data hash, and in the trunk's whole config. The runs of one loss agree in the configs of loss and
-    protocol, the runs of one method in the method's config too. Each (seed, fold) is there once, for a method and for its bare loss.
+    protocol, the runs of one method in the method's config too. Each (seed, fold) is there once, for a method and for
+    its bare loss.
 
     Raises:
         Refusal: any of this does not hold.
