@@ -111,7 +111,8 @@ class Training:
     def evaluate(self, epoch: int, loss: float | None) -> None:
         """Score the model, write the records, and save everything."""
         models: dict[str, nn.Module] = self.parts.models
-        self.evaluation(epoch, epoch * self.protocol.iterations_per_epoch, loss, models)
+        with torch.random.fork_rng():  # data loaders draw from the shared generator, which is the method's
+            self.evaluation(epoch, epoch * self.protocol.iterations_per_epoch, loss, models)
         self.record_keeper.save_records()
         checkpoint.save(self.folder.checkpoint, epoch, self.parts, self.trainer, self.evaluation, self.folder.records)
         best = best_epoch(self.evaluation.history, "val")

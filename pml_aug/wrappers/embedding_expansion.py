@@ -14,6 +14,7 @@ from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.swapped import swapped
 from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.wrappers.proxies import LAYOUTS
 
 _PROXIES = "it compares embeddings with proxies, and no pair of embeddings is there to expand; use ProxySynthesis"
 _NO_MATRIX = "it never asks its distance for the matrix of the batch, so the harder negatives would not reach it"
@@ -71,12 +72,7 @@ class EmbeddingExpansion(LossWrapper):
         losses.VICRegLoss: "it has no distance and no negatives",
         losses.InstanceLoss: "it makes every sample a class of its own, so no two embeddings share one",
         losses.ManifoldLoss: _PROXIES,
-        losses.LargeMarginSoftmaxLoss: _PROXIES,
-        losses.NormalizedSoftmaxLoss: _PROXIES,
-        losses.P2SGradLoss: _PROXIES,
-        losses.ProxyAnchorLoss: _PROXIES,
-        losses.ProxyNCALoss: _PROXIES,
-        losses.SoftTripleLoss: _PROXIES,
+        **dict.fromkeys(LAYOUTS, _PROXIES),
         miners.AngularMiner: "it measures angles in triplets of embeddings and never asks for the matrix",
         ExpansionMiner: "it expands the batch by itself; hand over the miner inside it",
         LossWrapper: "it gives its loss more to compare than this batch; put EmbeddingExpansion around a bare loss of "

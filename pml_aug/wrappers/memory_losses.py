@@ -27,12 +27,7 @@ REFUSALS: Mapping[type[nn.Module], str] = {
     losses.NCALoss: "it compares with all of the memory whatever the pairs, so the own copy of a row, which is in it, "
     "would be its nearest positive; use NTXentLoss or SupConLoss",
     losses.ManifoldLoss: _PROXIES,
-    losses.LargeMarginSoftmaxLoss: _PROXIES,
-    losses.NormalizedSoftmaxLoss: _PROXIES,
-    losses.P2SGradLoss: _PROXIES,
-    losses.ProxyAnchorLoss: _PROXIES,
-    losses.ProxyNCALoss: _PROXIES,
-    losses.SoftTripleLoss: _PROXIES,
+    **dict.fromkeys(LAYOUTS, _PROXIES),
 }
 
 

@@ -153,6 +153,15 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         assert (folder / "records" / csv.name).read_text() == csv.read_text()
 
 
+@pytest.mark.parametrize("names", [("proxy_anchor", "ps"), ("proxy_anchor", "idml")])
+def test_how_often_a_run_is_evaluated_changes_nothing_of_its_training(names: tuple[str, str], tmp_path: Path) -> None:
+    choice = [f"loss={names[0]}", f"method={names[1]}"]
+    often, once = (
+        numbers(run_tiny(tmp_path, *choice, f"protocol.evaluate_every={epochs}"))["history"] for epochs in (1, 4)
+    )
+    assert often[-1] == once[-1]
+
+
 def test_patience_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
     folder = run_tiny(tmp_path, "protocol.patience=1", "protocol.optimizer.lr=0", "protocol.epochs=9")
     assert [entry["epoch"] for entry in numbers(folder)["history"]][-1] < 9
