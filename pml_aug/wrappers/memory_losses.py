@@ -8,6 +8,7 @@ from pytorch_metric_learning.reducers import PerAnchorReducer
 from torch import nn
 
 from pml_aug.wrappers.base import LossWrapper
+from pml_aug.wrappers.proxies import LAYOUTS
 
 _PROXIES = "it compares embeddings with proxies, so there is nothing to remember"
 _ONE_BATCH = "it compares the rows of one batch with each other and takes no others"
