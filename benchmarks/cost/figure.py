@@ -16,8 +16,9 @@ def draw(rows: Sequence[Mapping[str, float | int | str]], path: Path) -> None:
     ratios = [float(row["time_ratio"]) for row in rows]
     goals = [float(row["goal"]) for row in rows]
     within = [ratio <= goal for ratio, goal in zip(ratios, goals, strict=True)]
-    bars = axes.barh(names, ratios, color=["#4c78a8" if good else "#e08214" for good in within], height=0.6)
-    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.barh(names, ratios, color=["#4c78a8" if good else "#e08214" for good in within], height=0.6)
+    for name, ratio, goal in zip(names, ratios, goals, strict=True):  # right of bar and mark alike
+        axes.annotate(f"{ratio:.2f}", (max(ratio, goal), name), (5, 0), textcoords="offset points", va="center")
     axes.scatter(goals, names, marker="|", s=300, color="black", zorder=3, label="goal")
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_xlabel("time, in units of the bare loss (median)")
