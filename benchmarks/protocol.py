@@ -4,22 +4,27 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .datasets.arrays import GALLERY, QUERY, TEST, TRAIN
+
 
 class Split(NamedTuple):
-    """Row indices into the data set, each ascending; no class occurs in two of them."""
+    """Row indices into the data set, each ascending; no class of a part occurs in another (test and gallery share)."""
 
     train: np.ndarray  # (N_train,), int64
     val: np.ndarray  # (N_val,), int64
-    test: np.ndarray  # (N_test,), int64
+    test: np.ndarray  # (N_test,), int64; the queries where there is a gallery
+    gallery: np.ndarray | None = None  # (N_gallery,), int64; None where the test images are searched themselves
 
 
-def class_disjoint_split(labels: np.ndarray, fold: int, num_folds: int = 4) -> Split:
+def class_disjoint_split(
+    labels: np.ndarray, fold: int, num_folds: int = 4, partition: np.ndarray | None = None
+) -> Split:
     """Rows of the training classes, the validation classes and the test classes.
 
-    The classes are sorted by id. The second half is the test set (with an odd number of classes, the larger part).
-    The first half is cut into ``num_folds`` contiguous pieces as equal as they can be: fold p validates on the piece
-    that starts at p / num_folds and trains on the others, wrapping around the end. Over all folds every class of the
-    first half validates exactly once.
+    The classes are sorted by id. The second half is the test set (with an odd number of classes, the larger part),
+    unless a ``partition`` says which classes are. The others are cut into ``num_folds`` contiguous pieces as equal as
+    they can be: fold p validates on the piece that starts at p / num_folds and trains on the rest, wrapping around
+    the end. Over all folds every one of them validates exactly once.
 
     A piece must hold two classes: among images of one class every neighbour is right, so the scores would be 1
     whatever the model, and could choose nothing. That asks for ``4 * num_folds`` classes.
@@ -28,9 +33,12 @@ def class_disjoint_split(labels: np.ndarray, fold: int, num_folds: int = 4) -> S
         labels: class id of every row, (N,), integers.
         fold: which piece validates, 0 to ``num_folds - 1``.
         num_folds: number of pieces, at least 2.
+        partition: what each row is for, (N,): 0 training (and validation), 1 test, 2 test as query only, 3 test as
+            gallery only; None for halves. A class is either of 0 or of the others.
 
     Raises:
-        ValueError: if ``fold`` or ``num_folds`` is out of range, or there are too few classes.
+        ValueError: if ``fold`` or ``num_folds`` is out of range, there are too few classes, or the partition puts a
+            class on both sides or asks with nothing to search.
 
     Source: Musgrave, Belongie, Lim, "A Metric Learning Reality Check", ECCV 2020.
 
@@ -47,13 +55,40 @@ def class_disjoint_split(labels: np.ndarray, fold: int, num_folds: int = 4) -> S
     if not 0 <= fold < num_folds:
         raise ValueError(f"fold must be between 0 and {num_folds - 1} with num_folds={num_folds}, but got {fold}")
     classes = np.unique(labels)
-    needed = 4 * num_folds
-    if len(classes) < needed:
+    if partition is None:
+        learned, tested = np.split(classes, [len(classes) // 2])
+        test, gallery = np.flatnonzero(np.isin(labels, tested)), None
+        needed = f"{4 * num_folds} classes (half of them test"
+    else:
+        learned, test, gallery = _parts(labels, np.asarray(partition))
+        classes = learned
+        needed = f"{2 * num_folds} training classes (the test set is given"
+    if len(learned) < 2 * num_folds:
         raise ValueError(
-            f"{num_folds} folds need at least {needed} classes (half of them test, and each fold validates on two or "
-            f"more), but the data has {len(classes)}; use more classes or fewer folds"
+            f"{num_folds} folds need at least {needed}, and each fold validates on two or more), but the data has "
+            f"{len(classes)}; use more classes or fewer folds"
         )
-    half = len(classes) // 2
-    start, stop = (half * piece // num_folds for piece in (fold, fold + 1))
-    trains = np.concatenate([classes[:start], classes[stop:half]])
-    return Split(*(np.flatnonzero(np.isin(labels, part)) for part in (trains, classes[start:stop], classes[half:])))
+    start, stop = (len(learned) * piece // num_folds for piece in (fold, fold + 1))
+    trains = np.concatenate([learned[:start], learned[stop:]])
+    train, val = (np.flatnonzero(np.isin(labels, part)) for part in (trains, learned[start:stop]))
+    return Split(train, val, test, gallery)
+
+
+def _parts(labels: np.ndarray, partition: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The classes to learn from, the rows that ask, and the rows they search if those are others."""
+    if partition.shape != labels.shape or not np.isin(partition, (TRAIN, TEST, QUERY, GALLERY)).all():
+        raise ValueError(
+            f"partition must be a vector of 0, 1, 2 or 3, one a label ({len(labels)}), but got shape "
+            f"{partition.shape} with values {np.unique(partition)[:6].tolist()}"
+        )
+    learned = np.unique(labels[partition == TRAIN])
+    shared = np.intersect1d(learned, labels[partition != TRAIN])
+    if len(shared):
+        raise ValueError(f"partition puts {len(shared)} classes into training and test, such as {shared[:5].tolist()}")
+    test = np.flatnonzero(np.isin(partition, (TEST, QUERY)))
+    searched = np.flatnonzero(np.isin(partition, (TEST, GALLERY)))
+    lost = np.setdiff1d(labels[test], labels[searched])
+    if len(np.unique(labels[test])) < 2 or len(lost):
+        found = f"{len(lost)} query classes have no image to find" if len(lost) else "there are fewer than two"
+        raise ValueError(f"partition must give at least two test classes, each with images to find, but {found}")
+    return learned, test, searched if np.any(partition == GALLERY) else None

@@ -2,5 +2,6 @@
 
 from benchmarks.datasets.arrays import ImageArrays
 from benchmarks.datasets.loading import load
+from benchmarks.datasets.ragged import RaggedImages
 
-__all__ = ["ImageArrays", "load"]
+__all__ = ["ImageArrays", "RaggedImages", "load"]

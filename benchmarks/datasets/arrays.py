@@ -9,28 +9,54 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageOps
 
+from benchmarks.datasets.ragged import RaggedImages
+
+TRAIN, TEST, QUERY, GALLERY = range(4)  # what an image is for, where the data set's authors say so
+
 
 @dataclass(frozen=True, eq=False)
 class ImageArrays:
     """Images with their classes and, where known, where each one comes from."""
 
     name: str
-    images: np.ndarray  # (N, H, W, C), uint8; C is 1 (grey) or 3 (RGB)
+    images: np.ndarray | RaggedImages  # (N, H, W, C), uint8, or N of several sizes; C is 1 (grey) or 3 (RGB)
     labels: np.ndarray  # (N,), int64, 0 to num_classes - 1
     class_names: list[str]  # one a class
     source: np.ndarray | None  # (N,), int64: the font face or vendor that drew the image
     source_names: list[str]  # one a source; empty where source is None
+    partition: np.ndarray | None = None  # (N,), uint8: TRAIN, TEST, QUERY or GALLERY; None: halves of the classes
+
+    @property
+    def channels(self) -> int:
+        """1 (grey) or 3 (RGB)."""
+        return self.images.channels if isinstance(self.images, RaggedImages) else self.images.shape[3]
+
+    @property
+    def image_size(self) -> int:
+        """Height of the images; the shortest side of any where sizes differ."""
+        return int(self.images.sizes.min()) if isinstance(self.images, RaggedImages) else self.images.shape[1]
 
     @cached_property
     def content_hash(self) -> str:
-        """sha256 of everything but the data set's name, the same on every platform."""
+        """sha256 of everything but the data set's name, the same on every platform.
+
+        Pictures of several sizes enter as their sizes and sha256 digests, which a cache of them keeps.
+        """
         digest = hashlib.sha256()
-        names = {"shape": self.images.shape, "classes": self.class_names, "sources": self.source_names}
+        ragged = isinstance(self.images, RaggedImages)
+        shape = [len(self.images), "ragged", self.channels] if ragged else self.images.shape
+        names = {"shape": shape, "classes": self.class_names, "sources": self.source_names}
         digest.update(json.dumps(names).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
+        if isinstance(self.images, RaggedImages):
+            digest.update(np.ascontiguousarray(self.images.sizes, dtype="<i8").data)
+            digest.update(np.ascontiguousarray(self.images.digests).data)
+        else:
+            digest.update(np.ascontiguousarray(self.images).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
         if self.source is not None:
             digest.update(np.ascontiguousarray(self.source, dtype="<i8").data)
+        if self.partition is not None:
+            digest.update(np.ascontiguousarray(self.partition, dtype=np.uint8).data)
         return digest.hexdigest()
 
     def with_classes(self, num_classes: int) -> "ImageArrays":
@@ -46,16 +72,22 @@ class ImageArrays:
             labels=np.searchsorted(kept, self.labels[rows]),
             class_names=[self.class_names[k] for k in kept],
             source=None if self.source is None else self.source[rows],
+            partition=None if self.partition is None else self.partition[rows],
         )
 
     def resized(self, image_size: int) -> "ImageArrays":
         """Every image as an ``image_size`` square, see :func:`fit_square`."""
-        if self.images.shape[1:3] == (image_size, image_size):
+        if isinstance(self.images, np.ndarray) and self.images.shape[1:3] == (image_size, image_size):
             return self
-        channels = self.images.shape[3]
-        pictures = (Image.fromarray(image[..., 0] if channels == 1 else image) for image in self.images)
-        resized = np.stack([np.asarray(fit_square(picture, image_size)) for picture in pictures])
-        return replace(self, images=resized.reshape(len(resized), image_size, image_size, channels))
+        return replace(self, images=squares(self.images, image_size))
+
+
+def squares(images: np.ndarray | RaggedImages, image_size: int) -> np.ndarray:
+    """(N, image_size, image_size, C): every image, see :func:`fit_square`."""
+    channels = images.channels if isinstance(images, RaggedImages) else images.shape[3]
+    pictures = (Image.fromarray(image[..., 0] if channels == 1 else image) for image in images)
+    fitted = np.stack([np.asarray(fit_square(picture, image_size)) for picture in pictures])
+    return fitted.reshape(len(fitted), image_size, image_size, channels)
 
 
 def fit_square(picture: Image.Image, image_size: int) -> Image.Image:

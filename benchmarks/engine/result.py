@@ -19,7 +19,7 @@ def result(
     """What result.json says of a training that has ended."""
     history, seconds = training.evaluation.history, training.trainer.seconds
     steps, batch_size = history[-1]["iterations"], config.protocol.batch_size
-    rows = split._asdict()
+    rows = {name: part for name, part in split._asdict().items() if part is not None}
     return {
         "schema": SCHEMA,
         "loss": config.loss.name,
@@ -29,8 +29,8 @@ def result(
         "data": {
             "name": data.name,
             "hash": data.content_hash,
-            "image_size": data.images.shape[1],
-            "channels": data.images.shape[3],
+            "image_size": data.image_size,
+            "channels": data.channels,
             "classes": {name: len(np.unique(data.labels[part])) for name, part in rows.items()},
             "images": {name: len(part) for name, part in rows.items()},
         },

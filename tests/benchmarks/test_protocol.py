@@ -16,7 +16,7 @@ def labels_and_folds(draw: st.DrawFn) -> tuple[np.ndarray, int]:
 
 
 def classes_of(labels: np.ndarray, split: Split) -> list[set[int]]:
-    return [set(labels[rows].tolist()) for rows in split]
+    return [set(labels[rows].tolist()) for rows in split[:3]]
 
 
 @given(labels_and_folds())
@@ -25,9 +25,10 @@ def test_parts_share_no_class_and_together_hold_every_row_once(case: tuple[np.nd
     labels, num_folds = case
     for fold in range(num_folds):
         split = class_disjoint_split(labels, fold, num_folds)
-        assert sorted(np.concatenate(split).tolist()) == list(range(len(labels)))
+        assert sorted(np.concatenate(split[:3]).tolist()) == list(range(len(labels)))
         assert sum(len(part) for part in classes_of(labels, split)) == len(set(labels.tolist()))
-        assert all(rows.dtype == np.int64 and np.all(np.diff(rows) > 0) for rows in split)
+        assert all(rows.dtype == np.int64 and np.all(np.diff(rows) > 0) for rows in split[:3])
+        assert split.gallery is None
 
 
 @given(labels_and_folds())
@@ -87,3 +88,67 @@ def test_too_few_classes_are_refused_with_the_number_needed() -> None:
 def test_labels_that_are_no_vector_of_integers_are_refused(labels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="labels must be a vector of integers"):
         class_disjoint_split(labels, 0)
+
+
+def partitioned(train_classes: int = 10, test_classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Two rows a class; the test classes have a query and a gallery row each."""
+    labels = np.repeat(np.arange(train_classes + test_classes), 2)
+    return labels, np.where(labels < train_classes, 0, 2 + np.arange(len(labels)) % 2).astype(np.uint8)
+
+
+def test_partition_and_not_the_half_says_which_classes_train() -> None:
+    labels, partition = partitioned()
+    split = class_disjoint_split(labels, 1, 4, np.minimum(partition, 1))
+    assert sorted(set(labels[split.train]) | set(labels[split.val])) == list(range(10))
+    assert set(labels[split.val].tolist()) == {2, 3, 4}
+    assert split.test.tolist() == list(range(20, 28))
+    assert split.gallery is None
+
+
+def test_queries_and_gallery_are_kept_apart() -> None:
+    labels, partition = partitioned()
+    split = class_disjoint_split(labels, 0, 4, partition)
+    assert split.test.tolist() == [20, 22, 24, 26]
+    assert split.gallery is not None and split.gallery.tolist() == [21, 23, 25, 27]
+
+
+def test_rows_of_both_kinds_ask_and_are_found() -> None:
+    labels, partition = partitioned()
+    partition[20] = 1
+    split = class_disjoint_split(labels, 0, 4, partition)
+    assert split.test.tolist() == [20, 22, 24, 26]
+    assert split.gallery is not None and split.gallery.tolist() == [20, 21, 23, 25, 27]
+
+
+def test_halves_given_as_a_partition_are_the_halves() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 2))
+    for fold in range(4):
+        given = class_disjoint_split(labels, fold, 4, (labels >= 10).astype(np.uint8))
+        halves = class_disjoint_split(labels, fold)
+        assert all(np.array_equal(*parts) for parts in zip(given[:3], halves[:3], strict=True))
+
+
+def test_class_on_both_sides_of_a_partition_is_refused() -> None:
+    labels, partition = partitioned()
+    partition[19] = 1
+    with pytest.raises(ValueError, match=r"partition puts 1 classes into training and test, such as \[9\]"):
+        class_disjoint_split(labels, 0, 4, partition)
+
+
+def test_queries_without_anything_to_find_are_refused() -> None:
+    labels, partition = partitioned()
+    partition[21] = 2
+    with pytest.raises(ValueError, match="1 query classes have no image to find"):
+        class_disjoint_split(labels, 0, 4, partition)
+
+
+def test_partition_of_unknown_values_is_refused() -> None:
+    labels, partition = partitioned()
+    with pytest.raises(ValueError, match="partition must be a vector of 0, 1, 2 or 3"):
+        class_disjoint_split(labels, 0, 4, partition + 1)
+
+
+def test_partition_with_too_few_training_classes_is_refused() -> None:
+    labels, partition = partitioned(train_classes=7)
+    with pytest.raises(ValueError, match="4 folds need at least 8 training classes .* the data has 7"):
+        class_disjoint_split(labels, 0, 4, partition)

@@ -1,0 +1,75 @@
+"""Pictures of different sizes in one flat buffer."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class RaggedImages:
+    """Pictures of different sizes, which may lie in a file larger than the memory.
+
+    Example:
+        >>> images = RaggedImages.of([np.zeros((2, 3, 1), np.uint8), np.ones((4, 2, 1), np.uint8)])
+        >>> len(images), images.one(1).shape, images[1:].sizes.tolist()
+        (2, (4, 2, 1), [[4, 2]])
+    """
+
+    pixels: np.ndarray  # flat, uint8; an array or a memory map; rows, then columns, then channels of each picture
+    offsets: np.ndarray  # (N,), int64: where each picture starts in `pixels`
+    sizes: np.ndarray  # (N, 2), int64: height and width
+    channels: int  # 1 (grey) or 3 (RGB)
+    known_digests: np.ndarray | None = None  # (N, 32), uint8, where they were computed before
+
+    @classmethod
+    def of(cls, pictures: list[np.ndarray]) -> "RaggedImages":
+        """A copy of (H, W, C) pictures, uint8, of one C."""
+        sizes = np.array([picture.shape[:2] for picture in pictures], dtype=np.int64).reshape(-1, 2)
+        channels = pictures[0].shape[2]
+        pixels = np.concatenate([picture.reshape(-1) for picture in pictures])
+        return cls(pixels, starts(sizes, channels), sizes, channels)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> "RaggedImages":
+        """These pictures over the same buffer; nothing is copied.
+
+        Args:
+            rows: indices, a mask or a slice. For the pixels of one picture see :meth:`one`.
+        """
+        if isinstance(rows, int | np.integer):
+            raise TypeError(f"rows must be an array of indices, a mask or a slice, but got {rows}; use one({rows})")
+        digests = None if self.known_digests is None else self.known_digests[rows]
+        return RaggedImages(self.pixels, self.offsets[rows], self.sizes[rows], self.channels, digests)
+
+    def one(self, row: int) -> np.ndarray:
+        """(H, W, C) view of a picture."""
+        height, width = self.sizes[row].tolist()
+        start = int(self.offsets[row])
+        flat = self.pixels[start : start + height * width * self.channels]
+        return flat.reshape(height, width, self.channels)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.one(row) for row in range(len(self)))
+
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """(N, 32), uint8: sha256 of each picture's pixels."""
+        if self.known_digests is not None:
+            return self.known_digests
+        return np.stack([np.frombuffer(digest(picture), dtype=np.uint8) for picture in self])
+
+
+def starts(sizes: np.ndarray, channels: int) -> np.ndarray:
+    """(N, 2) -> (N,), int64: where pictures of these sizes start when they lie one after the other."""
+    lengths = sizes.astype(np.int64).prod(axis=1) * channels
+    return np.cumsum(lengths) - lengths
+
+
+def digest(picture: np.ndarray) -> bytes:
+    """sha256 of a picture's pixels."""
+    return hashlib.sha256(np.ascontiguousarray(picture).data).digest()
