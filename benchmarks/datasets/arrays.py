@@ -43,15 +43,14 @@ class ImageArrays:
         Pictures of several sizes enter as their sizes and sha256 digests, which a cache of them keeps.
         """
         digest = hashlib.sha256()
-        ragged = isinstance(self.images, RaggedImages)
-        shape = [len(self.images), "ragged", self.channels] if ragged else self.images.shape
+        if isinstance(self.images, RaggedImages):
+            shape, contents = [len(self.images), "ragged", self.channels], [self.images.sizes, self.images.digests]
+        else:
+            shape, contents = [*self.images.shape], [self.images]
         names = {"shape": shape, "classes": self.class_names, "sources": self.source_names}
         digest.update(json.dumps(names).encode())
-        if isinstance(self.images, RaggedImages):
-            digest.update(np.ascontiguousarray(self.images.sizes, dtype="<i8").data)
-            digest.update(np.ascontiguousarray(self.images.digests).data)
-        else:
-            digest.update(np.ascontiguousarray(self.images).data)
+        for content in contents:
+            digest.update(np.ascontiguousarray(content, dtype=content.dtype.newbyteorder("<")).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
         if self.source is not None:
             digest.update(np.ascontiguousarray(self.source, dtype="<i8").data)

@@ -41,7 +41,7 @@ class RaggedImages:
         Args:
             rows: indices, a mask or a slice. For the pixels of one picture see :meth:`one`.
         """
-        if isinstance(rows, int | np.integer):
+        if not isinstance(rows, slice) and np.ndim(rows) == 0:
             raise TypeError(f"rows must be an array of indices, a mask or a slice, but got {rows}; use one({rows})")
         digests = None if self.known_digests is None else self.known_digests[rows]
         return RaggedImages(self.pixels, self.offsets[rows], self.sizes[rows], self.channels, digests)
