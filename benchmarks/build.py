@@ -62,6 +62,8 @@ def check(config: RunConfig) -> None:
     Raises:
         Refusal: as :func:`build` does.
     """
+    for key in ("train_images", "eval_images"):
+        _make(f"protocol.{key}", getattr(config.protocol, key))
     build(config, num_classes=config.protocol.batch_size, channels=1, device=torch.device("cpu"))
 
 

@@ -1,9 +1,9 @@
 """From the words of a command line to a checked, typed configuration of one training."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -18,6 +18,8 @@ from .nearest import unknown
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GROUPS = ("data", "loss", "method", "trunk", "protocol")
+TEST_SCORING = ("never", "once", "every")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass
@@ -43,9 +45,34 @@ class MethodConfig:
 
 
 @dataclass
+class Normalization:
+    """What a trunk's weights expect: ``(pixel / scale - mean) / std``, a pixel going from 0 to 255."""
+
+    mean: list[float]  # one a channel, in the order after `bgr`; a gray image is repeated to as many channels
+    std: list[float]
+    scale: float = 255.0
+    bgr: bool = False  # channels in the order blue, green, red
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise Refusal(
+                "trunk.normalization needs a mean and a std for 1 or for 3 channels, "
+                f"but got {len(self.mean)} and {len(self.std)}"
+            )
+        if min(self.std) <= 0 or self.scale <= 0:
+            raise Refusal(f"trunk.normalization divides by std={self.std} and scale={self.scale}: above 0, please")
+
+
+@dataclass
 class TrunkConfig:
     name: str
     network: dict[str, Any]  # _target_ and arguments; told in_channels
+    normalization: Normalization | None = None  # null: pixel / 127.5 - 1, in the channels that the images have
+
+    @property
+    def channels(self) -> int | None:
+        """That the network always gets; None when it gets what the images have."""
+        return None if self.normalization is None else len(self.normalization.mean)
 
 
 @dataclass
@@ -53,22 +80,61 @@ class ProtocolConfig:
     name: str
     version: int
     batch_size: int
-    iterations_per_epoch: int
+    iterations_per_epoch: int | None  # null: one pass over the training images
     epochs: int
     evaluate_every: int  # epochs
     patience: int | None  # epochs without a better validation MAP@R before the run stops
     embedding_size: int
-    max_shift: float  # training images move by up to this part of their side, each way
+    train_images: dict[str, Any]  # _target_ and arguments: what happens to each training image
+    eval_images: dict[str, Any]  # _target_ and arguments: what happens to each other image
     optimizer: dict[str, Any]  # _target_ and arguments, for trunk, embedder and (with proxy_lr) the loss's weights
+    num_folds: int = 4  # pieces of the training half, each of which validates once
+    embedder_lr: float | None = None  # null: the optimizer's
+    lr_scheduler: dict[str, Any] | None = None  # _target_ and arguments, for every optimizer; stepped after each epoch
+    warmup_epochs: int = 0  # at the start, in which the trunk stays as it is
+    clip_grad: float | None = None  # each part of a gradient is cut off at this value
+    freeze_batchnorm: bool = False  # the trunk's running statistics stay as they are
+    test_scoring: str = "every"  # evaluation; once: only the weights that validation chose; never: tuning
+    keep_embeddings: bool = False  # of the test images, at the chosen epoch
+    precision: str = "float32"  # of trunk and embedder; the loss is always float32
+    compile: bool = False  # trunk and embedder
+    channels_last: bool = False  # the trunk's layout in memory
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "iterations_per_epoch", "epochs", "evaluate_every", "embedding_size"):
-            if getattr(self, key) < 1:
-                raise Refusal(f"protocol.{key} must be at least 1, but got {getattr(self, key)}")
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise Refusal(f"protocol.{key} must be at least 1, but got {value}")
+        if self.num_folds < 2:
+            raise Refusal(f"protocol.num_folds must be at least 2, but got {self.num_folds}")
         if self.patience is not None and self.patience < 0:
             raise Refusal(f"protocol.patience must be null or at least 0, but got {self.patience}")
-        if not 0 <= self.max_shift < 1:
-            raise Refusal(f"protocol.max_shift must be at least 0 and below 1, but got {self.max_shift}")
+        if not 0 <= self.warmup_epochs <= self.epochs:
+            raise Refusal(
+                f"protocol.warmup_epochs must be between 0 and protocol.epochs={self.epochs}, "
+                f"but got {self.warmup_epochs}"
+            )
+        if self.embedder_lr is not None and self.embedder_lr < 0:
+            raise Refusal(f"protocol.embedder_lr must be null or at least 0, but got {self.embedder_lr}")
+        if self.clip_grad is not None and self.clip_grad <= 0:
+            raise Refusal(f"protocol.clip_grad must be null or above 0, but got {self.clip_grad}")
+        for key, known in (("test_scoring", TEST_SCORING), ("precision", PRECISIONS)):
+            if getattr(self, key) not in known:
+                raise Refusal(f"protocol.{key} must be one of {', '.join(known)}, but got {getattr(self, key)!r}")
+        if self.keep_embeddings and self.test_scoring == "never":
+            raise Refusal("protocol.keep_embeddings needs test embeddings: protocol.test_scoring must not be never")
+
+    def iterations(self, images: int) -> int:
+        """Of an epoch over so many training images; a last batch that would not be full is left out."""
+        return self.iterations_per_epoch or max(1, images // self.batch_size)
+
+
+@dataclass
+class Tuned:
+    """The trial that a run's parameters come from."""
+
+    study: str
+    trial: int
 
 
 @dataclass
@@ -82,6 +148,7 @@ class RunConfig:
     protocol: ProtocolConfig
     fold: int
     seed: int
+    tuned: Tuned | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -149,15 +216,21 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         if group in values and values[group] not in options_of(group):
             raise Refusal(unknown(group, str(values[group]), options_of(group)))
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        known = set(_keys(hydra_compose("run", [f"{group}={values[group]}" for group in GROUPS if group in values])))
+        composed = hydra_compose("run", [f"{group}={values[group]}" for group in GROUPS if group in values])
+        known = {*_keys(composed), *_fields(RunConfig)}
         for key in values:
             if key not in known:
                 raise Refusal(unknown("key", key, known))
         try:
-            composed = hydra_compose("run", list(overrides))
+            composed = hydra_compose("run", [_known(text) for text in overrides])
             return _typed(RunConfig, composed), _typed(RunOptions, composed)
         except OmegaConfBaseException as error:
             raise Refusal(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+
+
+def _known(override: str) -> str:
+    """For Hydra, which only knows the keys that are written in a file, a key whose default the schema has."""
+    return override if override.split("=", 1)[0] in GROUPS else f"++{override}"
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -165,6 +238,14 @@ def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
         yield f"{prefix}{key!s}"
         if isinstance(value, DictConfig):
             yield from _keys(value, f"{prefix}{key!s}.")
+
+
+def _fields(schema: type, prefix: str = "") -> Iterator[str]:
+    for known in fields(schema):
+        yield f"{prefix}{known.name}"
+        for part in (known.type, *get_args(known.type)):
+            if is_dataclass(part):
+                yield from _fields(part, f"{prefix}{known.name}.")
 
 
 def _typed(schema: type, composed: DictConfig) -> Any:

@@ -59,7 +59,7 @@ def train(config: RunConfig, options: RunOptions) -> Path:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     folder.prepare()
     folder.write_environment(gpu, data.content_hash)
-    with repeatable(options.threads), progress_bar(config, quiet=options.quiet) as progress:
+    with repeatable(options.threads), progress_bar(config, split, quiet=options.quiet) as progress:
         memory = PeakMemory(device)
         training = Training(config, data, split, device, folder, progress)
         training.run()
@@ -85,7 +85,7 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
     """
     try:
         data = _load(json.dumps(config.data, sort_keys=True))
-        split = class_disjoint_split(data.labels, config.fold)
+        split = class_disjoint_split(data.labels, config.fold, config.protocol.num_folds)
     except (OSError, ValueError) as error:
         raise Refusal(f"data={config.data['name']} fold={config.fold}: {error}") from error
     classes = len(np.unique(data.labels[split.train]))
@@ -104,10 +104,10 @@ def _load(group: str) -> ImageArrays:
     return load(json.loads(group))
 
 
-def progress_bar(config: RunConfig, quiet: bool) -> tqdm:
+def progress_bar(config: RunConfig, split: Split, quiet: bool) -> tqdm:
     """One bar over all iterations, with the time left."""
     return tqdm(
-        total=config.protocol.epochs * config.protocol.iterations_per_epoch,
+        total=config.protocol.epochs * config.protocol.iterations(len(split.train)),
         desc=f"{config.loss.name} {config.method.name} fold {config.fold} seed {config.seed}",
         disable=quiet,
         dynamic_ncols=True,

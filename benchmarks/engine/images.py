@@ -1,11 +1,29 @@
 """Data sets held in memory, handed out a whole batch at a time."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..seeds import stream_seed
+
+
+@dataclass(frozen=True)
+class RandomShift:
+    """Each training image moved by a random whole number of pixels: see :class:`ShiftedImages`."""
+
+    max_shift: float  # largest move, as a part of the image's side, each way
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_shift < 1:
+            raise ValueError(f"max_shift must be at least 0 and below 1, but got {self.max_shift}")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Each image as it is."""
 
 
 class MemoryImages(Dataset):

@@ -45,6 +45,7 @@ class Training:
         progress: tqdm,
     ) -> None:
         self.protocol = config.protocol
+        self.iterations_per_epoch = config.protocol.iterations(len(split.train))
         self.folder = folder
         self.progress = progress
         # labels of the training images become 0 to C - 1, as proxies count them
@@ -59,7 +60,7 @@ class Training:
             str(folder.records), str(folder.tensorboard)
         )
         hooks = logging_presets.get_hook_container(
-            self.record_keeper, save_models=False, log_freq=self.protocol.iterations_per_epoch
+            self.record_keeper, save_models=False, log_freq=self.iterations_per_epoch
         )
         val, test = (MemoryImages(data.images[rows], data.labels[rows], device) for rows in (split.val, split.test))
         queries = torch.from_numpy(gallery_queries(data, split.test, config.fold))
@@ -70,17 +71,23 @@ class Training:
             progress=progress,
             **self.parts._asdict(),
             batch_size=self.protocol.batch_size,
-            dataset=ShiftedImages(data.images[split.train], train_labels, device, self.protocol.max_shift, config.seed),
+            dataset=ShiftedImages(
+                data.images[split.train],
+                train_labels,
+                device,
+                config.protocol.train_images.get("max_shift", 0.0),
+                config.seed,
+            ),
             sampler=EpochSampler(
                 train_labels,
                 config.loss.images_per_class,
                 self.protocol.batch_size,
-                self.protocol.iterations_per_epoch,
+                self.iterations_per_epoch,
                 config.seed,
             ),
             collate_fn=keep_batch,
             dataloader_num_workers=0,
-            iterations_per_epoch=self.protocol.iterations_per_epoch,
+            iterations_per_epoch=self.iterations_per_epoch,
             data_device=device,
             end_of_iteration_hook=hooks.end_of_iteration_hook,
             end_of_epoch_hook=make_hook(config, then=self.end_of_epoch),
@@ -92,7 +99,7 @@ class Training:
             epoch = checkpoint.load(
                 self.folder.checkpoint, self.parts, self.trainer, self.evaluation, self.folder.records
             )
-            self.progress.update(epoch * self.protocol.iterations_per_epoch)
+            self.progress.update(epoch * self.iterations_per_epoch)
         else:
             self.evaluate(epoch, loss=None)
         if self.goes_on(epoch):
@@ -112,7 +119,7 @@ class Training:
         """Score the model, write the records, and save everything."""
         models: dict[str, nn.Module] = self.parts.models
         with torch.random.fork_rng():  # data loaders draw from the shared generator, which is the method's
-            self.evaluation(epoch, epoch * self.protocol.iterations_per_epoch, loss, models)
+            self.evaluation(epoch, epoch * self.iterations_per_epoch, loss, models)
         self.record_keeper.save_records()
         checkpoint.save(self.folder.checkpoint, epoch, self.parts, self.trainer, self.evaluation, self.folder.records)
         best = best_epoch(self.evaluation.history, "val")

@@ -107,6 +107,7 @@ def test_proxies_have_an_optimizer_with_their_own_learning_rate(method: str) -> 
         (["loss=triplet", "loss.proxy_lr=1"], "loss.proxy_lr must be null, not 1.0"),
         (["trunk.network.widths=[]"], "trunk=small_cnn cannot be built: widths must be"),
         (["method=ee", "method.wrapper.num_points=-1"], "method=ee cannot be built: num_points must be"),
+        (["protocol.train_images.max_shift=1"], "protocol.train_images cannot be built: max_shift must be"),
         (["loss.criterion._target_=torch.nn.NoSuchLoss"], "torch.nn.NoSuchLoss cannot be built"),
     ],
 )
