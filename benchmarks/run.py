@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .audit import audit_or_refuse
 from .build import check
 from .config import GROUPS, RunConfig, RunOptions, compose, options_of
 from .datasets import ImageArrays, load
@@ -50,10 +51,11 @@ def train(config: RunConfig, options: RunOptions) -> Path:
     """Run a training, from its last checkpoint where there is one, and finish its folder, whose path comes out.
 
     Raises:
-        Refusal: if the data cannot be read or has too few classes.
+        Refusal: if the data cannot be read, has too few classes, or has the same images on both sides of the split.
     """
     started = time.perf_counter()
     data, split = read_data(config)
+    audit = audit_or_refuse(data, split, config.data, Path(options.runs) / "audits")
     folder = RunFolder(options.runs, config.identity())
     device = choose_device(options.device)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
@@ -73,7 +75,7 @@ def train(config: RunConfig, options: RunOptions) -> Path:
     queries = training.evaluation.gallery.numpy()
     folder.write_arrays("queries", {"labels": data.labels[split.test], **{name: best[name] for name in PER_QUERY}})
     folder.write_arrays("gallery", gallery_arrays(data, split.test, queries, best["neighbors"]))
-    folder.finish({"run": folder.name, **result(config, data, split, training, cost)})
+    folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
     return folder.path
 
 
