@@ -9,21 +9,27 @@ from tqdm import tqdm
 
 from pml_aug.trainers import IntrospectiveTrainer
 
+from .step import autocast, uncompiled
+
 
 class EpochTrainer(BaseTrainer):
     """Mix-in for PML's trainers, to stand before one of them among the bases.
 
     Each epoch tells its number to the sampler and the data set and takes a fresh iterator, so that its batches and
-    its image augmentation are the same whether or not other epochs ran before it. Loss and miner get float32.
+    its image augmentation are the same whether or not other epochs ran before it. Loss and miner get float32. Nothing
+    in an epoch waits for the device before its last iteration.
 
     Args:
         progress: counts iterations; the only bar there is.
+        precision: of trunk and embedder, "float32" or "bfloat16".
         **trainer: of PML's trainer.
     """
 
-    def __init__(self, *, progress: tqdm, **trainer: object) -> None:
+    def __init__(self, *, progress: tqdm, precision: str = "float32", **trainer: object) -> None:
         super().__init__(**trainer)
         self.progress = progress
+        self.precision = precision
+        self.compiled = False  # whether trunk and embedder are
         self.seconds = 0.0  # in iterations, evaluation not counted
         self.epoch_ended = 0.0  # when the last iteration was over, by the clock of `time.perf_counter`
         self.epoch_loss = 0.0  # mean over the epoch's iterations
@@ -38,6 +44,8 @@ class EpochTrainer(BaseTrainer):
             started = time.perf_counter()
             for iteration in range(self.iterations_per_epoch):
                 self.iteration = iteration
+                if self.compiled:
+                    torch.compiler.cudagraph_mark_step_begin()  # the features of the last step are free
                 self.forward_and_backward()
                 total_loss += self.losses["total_loss"].detach()
                 self.end_of_iteration_hook(self)
@@ -49,11 +57,14 @@ class EpochTrainer(BaseTrainer):
             self.seconds += self.epoch_ended - started
             self.step_lr_schedulers(end_of_epoch=True)
             self.zero_losses()
-            if self.end_of_epoch_hook(self) is False:
+            with uncompiled():  # what looks at all images takes them in batches of other sizes
+                goes_on = self.end_of_epoch_hook(self)
+            if goes_on is False:
                 break
 
     def compute_embeddings(self, data: Tensor) -> Tensor:
-        return super().compute_embeddings(data).float()
+        with autocast(self.precision, self.data_device):
+            return super().compute_embeddings(data).float()
 
 
 class Trainer(EpochTrainer, MetricLossOnly):
