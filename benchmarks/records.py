@@ -2,11 +2,13 @@
 
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from filelock import FileLock, Timeout
 
 from .errors import Refusal
 
@@ -51,7 +54,11 @@ class RunFolder:
         self.records = self.path / "records"
         self.tensorboard = self.path / "tensorboard"
         self.checkpoint = self.path / "checkpoint.pt"
+        self.previous_checkpoint = self.path / "checkpoint.previous.pt"
         self.log = self.path / "log.txt"
+        self.lock = self.path / "lock"
+        self.failed = self.path / "failed"
+        self.test_scorings = self.path / "test_scorings.jsonl"
         self.result = self.path / "result.json"
         self.done = self.path / "done"
 
@@ -76,26 +83,91 @@ class RunFolder:
         write_whole(self.path / "environment.json", _json(environment(gpu, data_hash)))
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        unfinished = self.path / f"{name}.unfinished.npz"
-        np.savez_compressed(unfinished, allow_pickle=False, **arrays)
-        os.replace(unfinished, self.path / f"{name}.npz")
+        """As a compressed .npz file."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        write_whole(self.path / f"{name}.npz", buffer.getbuffer())
+
+    def write_array(self, name: str, array: np.ndarray) -> None:
+        """As an .npy file."""
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        write_whole(self.path / f"{name}.npy", buffer.getbuffer())
+
+    def log_test_scoring(self, epoch: int) -> None:
+        """Add to the list of times that the test set was looked at; interrupted ones that are repeated stand twice."""
+        with open(self.test_scorings, "a") as log:
+            log.write(json.dumps({"epoch": epoch, "at": _now()}) + "\n")
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the result, then the mark, then drop the checkpoint."""
+        """Write the result, then the mark, then drop the checkpoints."""
         content = _json(result)
         write_whole(self.result, content)
         write_whole(self.done, _sha256(content).encode())
-        self.checkpoint.unlink(missing_ok=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Drop what only an unfinished training needs."""
+        for checkpoint in (self.checkpoint, self.previous_checkpoint):
+            checkpoint.unlink(missing_ok=True)
+
+    def fail(self, reason: str, details: str = "") -> None:
+        """Say in the folder why the last attempt ended; the next one takes the sentence away."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.failed, f"{reason}\n{details}".encode())
+
+    @contextmanager
+    def held(self, wait: bool, tell: Callable[[str], None] = print) -> Iterator[None]:
+        """Inside, the run is this process's alone; a process that dies lets go of it.
+
+        Args:
+            wait: until whoever has it is done, after telling who that is.
+            tell: called with that sentence.
+
+        Raises:
+            Held: another process has it, and ``wait`` is false.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            holder = f"{self.path} is being trained by {self.lock.read_text().strip() or 'another process'}"
+            if not wait:
+                raise Held(holder) from None
+            tell(f"{holder}; waiting for it")
+            lock.acquire(poll_interval=0.5)
+        try:
+            self.lock.write_text(f"process {os.getpid()} on {platform.node()} since {_now()}\n")
+            yield
+        finally:
+            lock.release()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is seen either as it was or complete."""
+class Held(Refusal):  # noqa: N818 (an answer, not an accident)
+    """Another process trains this run."""
+
+
+def write_whole(path: Path, *parts: bytes | memoryview, before: Callable[[], None] | None = None) -> None:
+    """Write a file so that it is seen either as it was or complete; what could not be completed leaves no space taken.
+
+    Args:
+        parts: of the content, one after the other.
+        before: called when all is written, right before the file takes its name.
+    """
     unfinished = path.with_name(path.name + ".unfinished")
-    with open(unfinished, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    try:
+        with open(unfinished, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        if before is not None:
+            before()
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def environment(gpu: str | None, data_hash: str) -> dict[str, Any]:
@@ -110,7 +182,7 @@ def environment(gpu: str | None, data_hash: str) -> dict[str, Any]:
         "commit": commit,
         "dirty": dirty,
         "data_hash": data_hash,
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": _now(),
     }
 
 
@@ -147,6 +219,10 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

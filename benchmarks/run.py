@@ -2,7 +2,8 @@
 
 import argparse
 import json
-import time
+import sys
+import traceback
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,8 @@ from .build import check
 from .config import GROUPS, RunConfig, RunOptions, compose, options_of
 from .datasets import ImageArrays, load
 from .engine.accuracy import PER_QUERY
-from .engine.cost import PeakMemory
-from .engine.device import choose_device, repeatable
+from .engine.device import choose_device, device_name, repeatable
+from .engine.evaluation import Evaluation
 from .engine.gallery import gallery_arrays
 from .engine.result import result
 from .engine.training import Training
@@ -47,36 +48,61 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def train(config: RunConfig, options: RunOptions) -> Path:
+def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
     """Run a training, from its last checkpoint where there is one, and finish its folder, whose path comes out.
+
+    What ends it early is written into the folder, as ``failed``; the next call goes on from the last checkpoint.
+
+    Args:
+        wait: while another process trains this run.
 
     Raises:
         Refusal: if the data cannot be read, has too few classes, or has the same images on both sides of the split.
+        Held: another process trains this run, and ``wait`` is false.
     """
-    started = time.perf_counter()
     data, split = read_data(config)
     audit = audit_or_refuse(data, split, config.data, Path(options.runs) / "audits")
     folder = RunFolder(options.runs, config.identity())
     device = choose_device(options.device)
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    folder.prepare()
-    folder.write_environment(gpu, data.content_hash)
+    with folder.held(wait, tell=lambda sentence: print(sentence, file=sys.stderr)):
+        if folder.is_done():
+            folder.tidy()
+            return folder.path
+        try:
+            folder.failed.unlink(missing_ok=True)
+            folder.prepare()
+            folder.write_environment(device_name(device), data.content_hash)
+            training = _trained(config, options, data, split, device, folder)
+            _write_test_scores(folder, data, split, training.evaluation)
+            cost = {**training.meter.state_dict(), "device": str(device), "threads": options.threads}
+            folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
+        except Exception as error:
+            folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+            raise
+    return folder.path
+
+
+def _trained(
+    config: RunConfig, options: RunOptions, data: ImageArrays, split: Split, device: torch.device, folder: RunFolder
+) -> Training:
     with repeatable(options.threads), progress_bar(config, split, quiet=options.quiet) as progress:
-        memory = PeakMemory(device)
         training = Training(config, data, split, device, folder, progress)
         training.run()
-        cost = {
-            "peak_memory_bytes": memory.bytes(),
-            "total_seconds": time.perf_counter() - started,
-            "device": str(device),
-            "threads": options.threads,
-        }
-    best = {name: tensor.numpy() for name, tensor in training.evaluation.best.items()}
-    queries = training.evaluation.gallery.numpy()
+    return training
+
+
+def _write_test_scores(folder: RunFolder, data: ImageArrays, split: Split, evaluation: Evaluation) -> None:
+    """What is kept of each test query, if the test set was looked at."""
+    if not evaluation.best:
+        return
+    best = {name: tensor.numpy() for name, tensor in evaluation.best.items()}
     folder.write_arrays("queries", {"labels": data.labels[split.test], **{name: best[name] for name in PER_QUERY}})
-    folder.write_arrays("gallery", gallery_arrays(data, split.test, queries, best["neighbors"]))
-    folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
-    return folder.path
+    shown = split.test[evaluation.rules.shown.numpy()]
+    searched = split.test if split.gallery is None else split.gallery
+    folder.write_arrays("gallery", gallery_arrays(data, shown, searched, best["neighbors"]))
+    for name in ("embeddings", "gallery_embeddings"):
+        if name in best:
+            folder.write_array(name, best[name])
 
 
 def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:

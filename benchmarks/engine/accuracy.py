@@ -43,20 +43,22 @@ def recall_at(k: int, knn_labels: Tensor, query_labels: Tensor, not_lone_query_m
     return hits.double().mean().item()
 
 
-def query_scores(neighbor_labels: Tensor, labels: Tensor) -> dict[str, Tensor]:
+def query_scores(neighbor_labels: Tensor, labels: Tensor, searched: Tensor | None = None) -> dict[str, Tensor]:
     r"""The terms whose means PML reports, one per query.
 
-    With hits h_k in {0, 1} at rank k and R other images of the query's class:
+    With hits h_k in {0, 1} at rank k and R images of the query's class to find:
 
     .. math:: P@1 = h_1, \quad RP = \frac1R \sum_{k \le R} h_k, \quad
         MAP@R = \frac1R \sum_{k \le R} h_k \frac1k \sum_{j \le k} h_j
 
     Args:
         neighbor_labels: of each query's neighbours, nearest first, the query itself left out; K at least every R.
-        labels: of the queries, which are all images there are.
+        labels: of the queries.
+        searched: labels of the images searched, at least one of each query's class; None where those are the queries
+            themselves, each left out for itself.
 
     Shapes:
-        (Q, K), (Q,) -> three times (Q,), float64
+        (Q, K), (Q,), (S,) -> three times (Q,), float64
 
     Example:
         >>> neighbor_labels = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 0, 1], [1, 0, 0]])
@@ -64,8 +66,8 @@ def query_scores(neighbor_labels: Tensor, labels: Tensor) -> dict[str, Tensor]:
         >>> scores["mean_average_precision_at_r"].tolist()
         [0.5, 0.25, 1.0, 1.0, 1.0]
     """
-    _, of_class, counts = labels.unique(return_inverse=True, return_counts=True)
-    relevant = counts[of_class] - 1
+    counts = (labels if searched is None else searched).bincount(minlength=int(labels.max()) + 1)
+    relevant = counts[labels] - int(searched is None)
     rank = torch.arange(1, neighbor_labels.shape[1] + 1, device=labels.device)
     hits = (neighbor_labels == labels[:, None]).double()
     within = hits * (rank <= relevant[:, None])

@@ -1,53 +1,66 @@
-"""A training's whole state in one file, and back."""
+"""A training's whole state as one value, and back."""
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ..build import Parts
 from ..seeds import generator_states, restore_generators
+from .cost import Meter
 from .evaluation import Evaluation
 from .trainer import EpochTrainer
 
+VERSION = 2  # of the layout
 
-def save(path: Path, epoch: int, parts: Parts, trainer: EpochTrainer, evaluation: Evaluation, records: Path) -> None:
-    """Write the state after ``epoch``, whole or not at all.
 
-    Args:
-        records: folder of record-keeper's files; they come back as they were, without entries of later epochs.
-    """
-    state = {
+class Live(NamedTuple):
+    """Everything of a training that changes as it goes on."""
+
+    parts: Parts
+    trainer: EpochTrainer
+    evaluation: Evaluation
+    meter: Meter
+    records: Path  # folder of record-keeper's files; they come back as they were, without entries of later epochs
+
+
+def state_of(live: Live, epoch: int) -> dict[str, Any]:
+    """The state after ``epoch``, in types that ``torch.load(weights_only=True)`` accepts."""
+    return {
+        "version": VERSION,
         "epoch": epoch,
-        "seconds": trainer.seconds,
-        "parts": {name: {key: part.state_dict() for key, part in kind.items()} for name, kind in _kinds(parts)},
-        "history": evaluation.history,
-        "best": evaluation.best,
-        "records": {file.name: torch.from_numpy(np.fromfile(file, np.uint8)) for file in sorted(records.iterdir())},
+        "seconds": live.trainer.seconds,
+        "meter": live.meter.state_dict(),
+        "parts": {name: {key: part.state_dict() for key, part in kind.items()} for name, kind in _kinds(live.parts)},
+        "evaluation": live.evaluation.state_dict(),
+        "records": {
+            file.name: torch.from_numpy(np.fromfile(file, np.uint8)) for file in sorted(live.records.iterdir())
+        },
         "generators": generator_states(),
     }
-    unfinished = path.with_suffix(".unfinished")
-    torch.save(state, unfinished)
-    os.replace(unfinished, path)
 
 
-def load(path: Path, parts: Parts, trainer: EpochTrainer, evaluation: Evaluation, records: Path) -> int:
-    """Put a saved state back into the objects of a fresh training; the epoch it was saved after."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    trainer.seconds = state["seconds"]
-    for name, kind in _kinds(parts):
+def restore(live: Live, state: dict[str, Any]) -> int:
+    """Put a state back into the objects of a fresh training; the epoch it was taken after."""
+    live.trainer.seconds = state["seconds"]
+    live.meter.load_state_dict(state["meter"])
+    for name, kind in _kinds(live.parts):
         for key, part in kind.items():
             part.load_state_dict(state["parts"][name][key])
-    evaluation.history, evaluation.best = state["history"], state["best"]
-    for file in records.iterdir():
+    live.evaluation.load_state_dict(state["evaluation"])
+    for file in live.records.iterdir():
         file.unlink()
     for file_name, content in state["records"].items():
-        content.numpy().tofile(records / file_name)
+        content.numpy().tofile(live.records / file_name)
     restore_generators(state["generators"])
     return state["epoch"]
 
 
 def _kinds(parts: Parts) -> list[tuple[str, dict[str, Any]]]:
-    return list(parts._asdict().items())
+    """The parts that have a state."""
+    return [
+        (name, {key: part for key, part in kind.items() if hasattr(part, "state_dict")})
+        for name, kind in parts._asdict().items()
+        if isinstance(kind, dict)
+    ]

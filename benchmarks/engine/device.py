@@ -21,6 +21,11 @@ def choose_device(name: str) -> torch.device:
         raise Refusal(f"device={name} cannot be used: {str(error).splitlines()[0]}") from error
 
 
+def device_name(device: torch.device) -> str | None:
+    """The GPU's model; None on a CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
+
+
 @contextmanager
 def repeatable(threads: int) -> Iterator[None]:
     """Deterministic algorithms where PyTorch has them (a warning where not) and a fixed number of threads."""

@@ -1,19 +1,19 @@
-"""The model's scores on validation and test, epoch by epoch, and the test queries' own at the chosen epoch."""
+"""The model's scores on validation and, as often as the protocol says, on test; the test queries' own at one epoch."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from .accuracy import METRICS, RetrievalAccuracy, query_scores
-from .images import MemoryImages, keep_batch
+from .images import keep_batch
 from .selection import best_epoch
 
 BATCH_SIZE = 256
-NEIGHBORS = 6  # of each gallery query
+NEIGHBORS = 6  # of each query that is shown
 
 
 class MemoryTester(GlobalEmbeddingSpaceTester):
@@ -31,35 +31,50 @@ class MemoryTester(GlobalEmbeddingSpaceTester):
         return embeddings, labels[:, None].to(self.data_device)
 
 
+class ScoringRules(NamedTuple):
+    """What a protocol says of the test set."""
+
+    scoring: str  # every evaluation; once: only the weights that validation chose; never
+    keep_embeddings: bool
+    shown: Tensor  # positions among the test images of the queries whose neighbours are kept, (G,)
+
+
 class Evaluation:
     """Scores a model whenever it is called, and remembers.
 
     Args:
-        val: validation images.
-        test: test images.
-        gallery: positions in ``test`` of the queries whose neighbours are kept, (G,).
+        images: data sets by name: val, test, and gallery where the test images are searched for among others.
+        rules: what becomes of the test set.
         device: of the models.
         record: called with the tester after each evaluation, as PML's ``end_of_testing_hook``.
+        log_test: called with the epoch before the test set is touched.
 
     Attributes:
-        history: one entry an evaluation: epoch, iterations, loss, val, test.
-        best: of the epoch with the best validation MAP@R: each test query's scores, (Q,), and ``neighbors`` (G, K),
-            positions in ``test``, nearest first.
+        history: one entry an evaluation: epoch, iterations, loss, val, test (None where it was not scored).
+        best: of the epoch with the best validation MAP@R, once it was scored on the test set: each query's scores,
+            (Q,), ``neighbors`` (G, K), positions among the images searched, nearest first; and, if they are kept,
+            ``embeddings`` (Q, D) and ``gallery_embeddings``.
+        weights: of the models at that epoch, where they wait for :meth:`score_chosen`.
+        final: the test scores that :meth:`score_chosen` gave.
     """
 
     def __init__(
         self,
-        val: MemoryImages,
-        test: MemoryImages,
-        gallery: Tensor,
+        images: "Mapping[str, Dataset[Any]]",
+        rules: ScoringRules,
         device: torch.device,
         record: Callable[[GlobalEmbeddingSpaceTester], None],
+        log_test: Callable[[int], None],
     ) -> None:
-        self.splits = {"val": val, "test": test}
-        self.gallery = gallery
+        self.images = images
+        self.rules = rules
+        self.record = record
+        self.log_test = log_test
+        self.searched = "gallery" if "gallery" in images else "test"
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
-        self.record = record
+        self.weights: dict[str, dict[str, Any]] = {}
+        self.final: dict[str, float] | None = None
         self.tester = MemoryTester(
             batch_size=BATCH_SIZE,
             dataloader_num_workers=0,
@@ -69,21 +84,64 @@ class Evaluation:
         )
 
     def __call__(self, epoch: int, iterations: int, loss: float | None, models: Mapping[str, nn.Module]) -> None:
-        self.history.append({"epoch": epoch, "iterations": iterations, "loss": loss})
-        self.tester.test(self.splits, epoch, models["trunk"], models["embedder"], collate_fn=keep_batch)
+        """Score validation, and the test set if it is scored every time."""
+        self.history.append({"epoch": epoch, "iterations": iterations, "loss": loss, "val": None, "test": None})
+        self._score(["val", "test"] if self.rules.scoring == "every" else ["val"], epoch, models)
+        if self.rules.scoring == "once" and best_epoch(self.history, "val") is self.history[-1]:
+            self.weights = {name: _copies(model.state_dict()) for name, model in models.items()}
+
+    def score_chosen(self, models: Mapping[str, nn.Module]) -> None:
+        """Score the weights that validation chose on the test set; the models have them afterwards."""
+        for name, model in models.items():
+            model.load_state_dict(self.weights[name])
+        self._score(["test"], best_epoch(self.history, "val")["epoch"], models)
+
+    def test_scorings(self) -> int:
+        """How many sets of weights were scored on the test set."""
+        return sum(entry["test"] is not None for entry in self.history) + (self.final is not None)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "best": self.best, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.history, self.best, self.weights = state["history"], state["best"], state["weights"]
+
+    def _score(self, splits: list[str], epoch: int, models: Mapping[str, nn.Module]) -> None:
+        if "test" in splits:
+            self.log_test(epoch)
+        pairs = [(split, [self.searched if split == "test" else split]) for split in splits]
+        self.tester.test(
+            self.images, epoch, models["trunk"], models["embedder"], splits_to_eval=pairs, collate_fn=keep_batch
+        )
 
     def _remember(self, tester: GlobalEmbeddingSpaceTester) -> None:
         self.record(tester)
-        for split in self.splits:
-            scores = tester.all_accuracies[split]
-            self.history[-1][split] = {name: scores[tester.accuracies_keyname(name)] for name in METRICS}
-        if best_epoch(self.history, "val") is self.history[-1]:
-            embeddings, labels = tester.embeddings_and_labels["test"]
-            self.best = self._queries(embeddings, labels[:, 0])
+        found = {
+            split: {name: scores[tester.accuracies_keyname(name)] for name in METRICS}
+            for split, scores in tester.all_accuracies.items()
+        }
+        if "val" in found:
+            self.history[-1].update(found)
+        else:
+            self.final = found["test"]
+        if "test" in found and ("val" not in found or best_epoch(self.history, "val") is self.history[-1]):
+            self.best = self._queries(tester.embeddings_and_labels)
 
-    def _queries(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        most = int(labels.bincount().max()) - 1
-        k = min(max(most, NEIGHBORS), len(labels) - 1)
-        _, neighbors = self.tester.accuracy_calculator.knn_func(embeddings, k, embeddings, ref_includes_query=True)
-        kept = {**query_scores(labels[neighbors], labels), "neighbors": neighbors[self.gallery, :NEIGHBORS]}
+    def _queries(self, embedded: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        queries, labels = embedded["test"][0], embedded["test"][1][:, 0]
+        searched, searched_labels = embedded[self.searched][0], embedded[self.searched][1][:, 0]
+        itself = self.searched == "test"
+        most = int(searched_labels.bincount().max()) - itself
+        k = min(max(most, NEIGHBORS), len(searched_labels) - itself)
+        _, neighbors = self.tester.accuracy_calculator.knn_func(queries, k, searched, ref_includes_query=itself)
+        scores = query_scores(searched_labels[neighbors], labels, None if itself else searched_labels)
+        kept = {**scores, "neighbors": neighbors[self.rules.shown.to(neighbors.device), :NEIGHBORS]}
+        if self.rules.keep_embeddings:
+            kept["embeddings"] = queries
+            if not itself:
+                kept["gallery_embeddings"] = searched
         return {name: tensor.cpu() for name, tensor in kept.items()}
+
+
+def _copies(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: part.to("cpu", copy=True) if isinstance(part, Tensor) else part for key, part in state.items()}

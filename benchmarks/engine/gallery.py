@@ -3,9 +3,12 @@
 import numpy as np
 
 from ..datasets import ImageArrays
+from ..datasets.arrays import squares
+from ..datasets.ragged import RaggedImages
 from ..seeds import stream_seed
 
 QUERIES = 24
+SHOWN_SIZE = 96  # pixels, each way
 
 
 def gallery_queries(data: ImageArrays, test: np.ndarray, fold: int) -> np.ndarray:
@@ -25,21 +28,28 @@ def gallery_queries(data: ImageArrays, test: np.ndarray, fold: int) -> np.ndarra
 
 
 def gallery_arrays(
-    data: ImageArrays, test: np.ndarray, queries: np.ndarray, neighbors: np.ndarray
+    data: ImageArrays, queries: np.ndarray, searched: np.ndarray, neighbors: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The arrays of ``gallery.npz``.
+    """The arrays of ``gallery.npz``; images of several sizes, or large ones, as small squares.
 
     Args:
-        test: rows of the test images.
-        queries: positions in ``test``, (G,).
-        neighbors: positions in ``test``, (G, K), nearest first.
+        queries: rows of the queries, (G,).
+        searched: rows of the images searched.
+        neighbors: positions in ``searched``, (G, K), nearest first.
     """
-    query, neighbor = test[queries], test[neighbors]
+    neighbor = searched[neighbors]
     return {
-        "query": query,
+        "query": queries,
         "neighbors": neighbor,
-        "query_label": data.labels[query],
+        "query_label": data.labels[queries],
         "neighbor_label": data.labels[neighbor],
-        "query_image": data.images[query],
-        "neighbor_image": data.images[neighbor],
+        "query_image": _shown(data, queries),
+        "neighbor_image": _shown(data, neighbor),
     }
+
+
+def _shown(data: ImageArrays, rows: np.ndarray) -> np.ndarray:
+    images = data.images[rows.reshape(-1)]
+    if isinstance(images, RaggedImages) or images.shape[1] > SHOWN_SIZE:
+        images = squares(images, min(data.image_size, SHOWN_SIZE))
+    return images.reshape(*rows.shape, *images.shape[1:])

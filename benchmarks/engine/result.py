@@ -1,5 +1,6 @@
 """The content of result.json."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..protocol import Split
 from .selection import selection
 from .training import Training
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def result(
@@ -40,7 +41,9 @@ def result(
         "protocol_version": config.protocol.version,
         "batch_size": batch_size,
         "images_seen": steps * batch_size,
-        "selection": selection(history),
+        "tuned": None if config.tuned is None else asdict(config.tuned),
+        "test_scorings": training.evaluation.test_scorings(),
+        "selection": selection(history, training.evaluation.final),
         "history": history,
         "cost": {
             "seconds_per_step": seconds / steps,

@@ -2,11 +2,11 @@
 
 import math
 import shutil
+import sys
 import time
 
 import torch
 from pytorch_metric_learning.utils import logging_presets
-from torch import nn
 from tqdm import tqdm
 
 from ..build import build, make_hook, make_trainer
@@ -15,13 +15,16 @@ from ..datasets import ImageArrays
 from ..protocol import Split
 from ..records import RunFolder
 from ..seeds import seed_shared_generators, stream_seed
-from . import checkpoint
-from .evaluation import Evaluation
+from . import checkpoint, sealed
+from .cost import Meter
+from .evaluation import Evaluation, ScoringRules
 from .gallery import gallery_queries
 from .images import MemoryImages, ShiftedImages, keep_batch
 from .sampler import EpochSampler
 from .selection import best_epoch
 from .trainer import Trainer
+
+SAVE_AFTER = 300.0  # seconds: a checkpoint at the end of an epoch, though it is not evaluated
 
 
 class Training:
@@ -32,6 +35,7 @@ class Training:
 
     Attributes:
         trainer: knows the seconds spent in iterations.
+        meter: knows what all was spent, in this session and those before.
         evaluation: knows the history and the test queries' scores at the chosen epoch.
     """
 
@@ -45,26 +49,39 @@ class Training:
         progress: tqdm,
     ) -> None:
         self.protocol = config.protocol
-        self.iterations_per_epoch = config.protocol.iterations(len(split.train))
         self.folder = folder
         self.progress = progress
+        self.meter = Meter(device)
+        self.iterations = self.protocol.iterations(len(split.train))
         # labels of the training images become 0 to C - 1, as proxies count them
         train_labels = torch.from_numpy(data.labels[split.train]).unique(return_inverse=True)[1].numpy()
-        self.parts = build(config, int(train_labels.max()) + 1, data.images.shape[3], device)
+        self.parts = build(config, int(train_labels.max()) + 1, data.channels, device)
         seed_shared_generators(stream_seed(config.seed, "method"))
 
-        if not folder.checkpoint.exists():
+        self.saved = sealed.newest(folder.checkpoint, folder.previous_checkpoint, self.tell)
+        if self.saved is not None and self.saved.get("version") != checkpoint.VERSION:
+            self.tell(f"{folder.checkpoint} was written by another version of this code; starting from scratch")
+            self.saved = None
+        if self.saved is None:
             for left_over in (folder.records, folder.tensorboard):
                 shutil.rmtree(left_over, ignore_errors=True)
+        self.saved_at = time.perf_counter()
         self.record_keeper, _, self.tensorboard = logging_presets.get_record_keeper(
             str(folder.records), str(folder.tensorboard)
         )
-        hooks = logging_presets.get_hook_container(
-            self.record_keeper, save_models=False, log_freq=self.iterations_per_epoch
+        hooks = logging_presets.get_hook_container(self.record_keeper, save_models=False, log_freq=self.iterations)
+        rules = ScoringRules(
+            self.protocol.test_scoring,
+            self.protocol.keep_embeddings,
+            torch.from_numpy(gallery_queries(data, split.test, config.fold)),
         )
-        val, test = (MemoryImages(data.images[rows], data.labels[rows], device) for rows in (split.val, split.test))
-        queries = torch.from_numpy(gallery_queries(data, split.test, config.fold))
-        self.evaluation = Evaluation(val, test, queries, device, record=hooks.end_of_testing_hook)
+        rows = {"val": split.val, "test": split.test, "gallery": split.gallery}
+        images = {
+            name: MemoryImages(data.images[part], data.labels[part], device)
+            for name, part in rows.items()
+            if part is not None and (name == "val" or rules.scoring != "never")
+        }
+        self.evaluation = Evaluation(images, rules, device, hooks.end_of_testing_hook, folder.log_test_scoring)
         self.trainer = make_trainer(
             config,
             Trainer,
@@ -72,38 +89,33 @@ class Training:
             **self.parts._asdict(),
             batch_size=self.protocol.batch_size,
             dataset=ShiftedImages(
-                data.images[split.train],
-                train_labels,
-                device,
-                config.protocol.train_images.get("max_shift", 0.0),
-                config.seed,
+                data.images[split.train], train_labels, device, self.protocol.train_images["max_shift"], config.seed
             ),
             sampler=EpochSampler(
-                train_labels,
-                config.loss.images_per_class,
-                self.protocol.batch_size,
-                self.iterations_per_epoch,
-                config.seed,
+                train_labels, config.loss.images_per_class, self.protocol.batch_size, self.iterations, config.seed
             ),
             collate_fn=keep_batch,
             dataloader_num_workers=0,
-            iterations_per_epoch=self.iterations_per_epoch,
+            iterations_per_epoch=self.iterations,
             data_device=device,
             end_of_iteration_hook=hooks.end_of_iteration_hook,
             end_of_epoch_hook=make_hook(config, then=self.end_of_epoch),
         )
+        self.live = checkpoint.Live(self.parts, self.trainer, self.evaluation, self.meter, folder.records)
 
     def run(self) -> None:
         epoch = 0
-        if self.folder.checkpoint.exists():
-            epoch = checkpoint.load(
-                self.folder.checkpoint, self.parts, self.trainer, self.evaluation, self.folder.records
-            )
-            self.progress.update(epoch * self.iterations_per_epoch)
-        else:
+        if self.saved is None:
             self.evaluate(epoch, loss=None)
+        else:
+            epoch = checkpoint.restore(self.live, self.saved)
+            self.saved = None  # its memory is needed
+            self.progress.update(epoch * self.iterations)
         if self.goes_on(epoch):
             self.trainer.train(start_epoch=epoch + 1, num_epochs=self.protocol.epochs)
+        if self.protocol.test_scoring == "once":
+            self.evaluation.score_chosen(self.parts.models)
+            self.record_keeper.save_records()
         self.tensorboard.close()
 
     def end_of_epoch(self, trainer: Trainer) -> bool:
@@ -113,19 +125,30 @@ class Training:
             raise FloatingPointError(f"the loss became {trainer.epoch_loss} in epoch {trainer.epoch}")
         if trainer.epoch % self.protocol.evaluate_every == 0 or trainer.epoch == self.protocol.epochs:
             self.evaluate(trainer.epoch, trainer.epoch_loss)
+        elif time.perf_counter() - self.saved_at > SAVE_AFTER:
+            self.save(trainer.epoch)
         return self.goes_on(trainer.epoch)
 
     def evaluate(self, epoch: int, loss: float | None) -> None:
-        """Score the model, write the records, and save everything."""
-        models: dict[str, nn.Module] = self.parts.models
+        """Score the model, and save everything."""
         with torch.random.fork_rng():  # data loaders draw from the shared generator, which is the method's
-            self.evaluation(epoch, epoch * self.iterations_per_epoch, loss, models)
-        self.record_keeper.save_records()
-        checkpoint.save(self.folder.checkpoint, epoch, self.parts, self.trainer, self.evaluation, self.folder.records)
+            self.evaluation(epoch, epoch * self.iterations, loss, self.parts.models)
+        self.save(epoch)
         best = best_epoch(self.evaluation.history, "val")
         self.progress.set_postfix_str(f"val MAP@R {best['val']['mean_average_precision_at_r']:.3f}")
+
+    def save(self, epoch: int) -> None:
+        """Write the records, then the checkpoint."""
+        self.record_keeper.save_records()
+        state = checkpoint.state_of(self.live, epoch)
+        sealed.save(self.folder.checkpoint, self.folder.previous_checkpoint, state)
+        self.saved_at = time.perf_counter()
 
     def goes_on(self, epoch: int) -> bool:
         """Whether patience is left after ``epoch``."""
         waited = epoch - best_epoch(self.evaluation.history, "val")["epoch"]
         return self.protocol.patience is None or waited <= self.protocol.patience
+
+    def tell(self, sentence: str) -> None:
+        """Into the terminal or, in a suite, the log."""
+        self.progress.write(sentence, file=sys.stderr)

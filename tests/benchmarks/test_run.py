@@ -10,7 +10,7 @@ import yaml
 from benchmarks.__main__ import main
 from benchmarks.config import compose
 from benchmarks.datasets import load
-from benchmarks.engine import checkpoint
+from benchmarks.engine import sealed
 from benchmarks.engine.trainer import EpochTrainer
 from benchmarks.protocol import class_disjoint_split
 from benchmarks.run import train
@@ -48,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_finished_folder_holds_everything_that_a_report_reads(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     expected = {"config.yaml", "environment.json", "records", "tensorboard", "queries.npz", "gallery.npz"}
-    assert names == expected | {"result.json", "done"}
+    assert names == expected | {"test_scorings.jsonl", "result.json", "done", "lock"}
     config = yaml.safe_load((finished / "config.yaml").read_text())
     assert config["method"]["name"] == "ps" and "runs" not in config
     assert json.loads((finished / "environment.json").read_text())["data_hash"] == numbers(finished)["data"]["hash"]
@@ -132,15 +132,15 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
 ) -> None:
     choice = [f"loss={names[0]}", f"method={names[1]}"]
     whole = run_tiny(tmp_path / "whole", *choice)
-    original = checkpoint.save
+    original = sealed.save
 
-    def interrupted(path: Path, epoch: int, *state: Any) -> None:
-        if epoch == 3:
+    def interrupted(path: Path, previous: Path, state: Any) -> None:
+        if state["epoch"] == 3:
             raise KeyboardInterrupt  # after the evaluation of epoch 3 was recorded, before it was saved
-        original(path, epoch, *state)
+        original(path, previous, state)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", interrupted)
+        patched.setattr(sealed, "save", interrupted)
         run_tiny(tmp_path / "parts", *choice)
     (folder,) = (tmp_path / "parts").iterdir()
     assert (folder / "checkpoint.pt").exists() and not (folder / "done").exists()

@@ -29,7 +29,7 @@ def test_few_classes_give_several_queries_each_and_few_images_fewer_queries() ->
 def test_arrays_show_the_rows_they_name() -> None:
     data = data_of(classes=8, images_per_class=4)
     test = np.arange(16, 32)
-    arrays = gallery_arrays(data, test, np.array([0, 5]), np.array([[1, 2, 3], [4, 6, 7]]))
+    arrays = gallery_arrays(data, test[[0, 5]], test, np.array([[1, 2, 3], [4, 6, 7]]))
     assert arrays["query"].tolist() == [16, 21]
     assert arrays["neighbor_label"].tolist() == [[4, 4, 4], [5, 5, 5]]
     assert (arrays["neighbor_image"][:, :, 0, 0, 0] == arrays["neighbors"]).all()
