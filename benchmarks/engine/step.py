@@ -17,9 +17,14 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     return torch.autocast(device.type, dtype=PRECISIONS[precision])
 
 
-def uncompiled() -> AbstractContextManager[Any]:
+def is_compiled(model: nn.Module) -> bool:
+    """Whether its calls go through the compiler."""
+    return model._compiled_call_impl is not None
+
+
+def uncompiled(model: nn.Module) -> AbstractContextManager[Any]:
     """Where evaluation runs: its batches have other sizes than training's, and each would be compiled anew."""
-    return torch.compiler.set_stance("force_eager")
+    return torch.compiler.set_stance("force_eager") if is_compiled(model) else nullcontext()
 
 
 def lay_out(trunk: nn.Module) -> None:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from pml_aug.trainers import IntrospectiveTrainer
 
-from .step import autocast, uncompiled
+from .step import autocast, is_compiled, uncompiled
 
 
 class EpochTrainer(BaseTrainer):
@@ -29,7 +29,6 @@ class EpochTrainer(BaseTrainer):
         super().__init__(**trainer)
         self.progress = progress
         self.precision = precision
-        self.compiled = False  # whether trunk and embedder are
         self.seconds = 0.0  # in iterations, evaluation not counted
         self.epoch_ended = 0.0  # when the last iteration was over, by the clock of `time.perf_counter`
         self.epoch_loss = 0.0  # mean over the epoch's iterations
@@ -44,7 +43,7 @@ class EpochTrainer(BaseTrainer):
             started = time.perf_counter()
             for iteration in range(self.iterations_per_epoch):
                 self.iteration = iteration
-                if self.compiled:
+                if is_compiled(self.models["trunk"]):
                     torch.compiler.cudagraph_mark_step_begin()  # the features of the last step are free
                 self.forward_and_backward()
                 total_loss += self.losses["total_loss"].detach()
@@ -57,7 +56,7 @@ class EpochTrainer(BaseTrainer):
             self.seconds += self.epoch_ended - started
             self.step_lr_schedulers(end_of_epoch=True)
             self.zero_losses()
-            with uncompiled():  # what looks at all images takes them in batches of other sizes
+            with uncompiled(self.models["trunk"]):  # what looks at all images takes them in batches of other sizes
                 goes_on = self.end_of_epoch_hook(self)
             if goes_on is False:
                 break
