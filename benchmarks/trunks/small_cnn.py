@@ -1,4 +1,4 @@
-"""Networks from images to features; each tells the features' width as ``out_features``."""
+"""A plain convolutional network, small enough for a CPU."""
 
 from collections.abc import Sequence
 
