@@ -19,3 +19,12 @@ def test_validation_chooses_and_the_others_are_marked_as_oracles() -> None:
         "test": True,
     }
     assert chosen["validation"]["test"] == {"mean_average_precision_at_r": 0.3}
+
+
+def test_scores_of_the_chosen_weights_alone_leave_no_rule_that_looked_at_the_test_set() -> None:
+    history = [{**entry(0, 0.5, 0.0), "test": None}, {**entry(1, 0.1, 0.0), "test": None}]
+    chosen = selection(history, final={"mean_average_precision_at_r": 0.7})
+    assert list(chosen) == ["validation", "last"]
+    assert chosen["validation"]["test"] == {"mean_average_precision_at_r": 0.7}
+    assert chosen["last"]["test"] is None
+    assert selection(history)["validation"]["test"] is None
