@@ -11,8 +11,11 @@ from .nearest import unknown
 COMMANDS = {
     "run": "train and evaluate one model",
     "suite": "train many models over worker processes, then write the report",
+    "tune": "search the parameters of each loss and method with equal budgets",
+    "final": "train what a study chose over folds and seeds, score it on the test set once, then write the report",
     "report": "read finished runs and write html, markdown, latex and csv",
     "cost": "measure what each piece costs beside the bare loss",
+    "speed": "measure images per second, piece by piece, beside what the machine could do",
 }
 
 
