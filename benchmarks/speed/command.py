@@ -63,7 +63,8 @@ def main(argv: Sequence[str]) -> int:
             for processes in given.packed:
                 rows.append(measure_packed(sized[0], given.random, device, processes, given.steps, given.rounds))
                 progress.update()
-        rows.append(measure_evaluation(*given.evaluate, device, given.rounds))
+        count, dimension, per_class = given.evaluate
+        rows.append(measure_evaluation(count, dimension, per_class, device, given.rounds))
         progress.update()
     print(table(rows, roofline))
     write(given.out, rows, roofline, configs[0], device)
