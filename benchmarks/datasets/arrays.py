@@ -60,10 +60,7 @@ class ImageArrays:
 
     def with_classes(self, num_classes: int) -> "ImageArrays":
         """Only ``num_classes`` of the classes, spread evenly over the sorted ids and numbered anew; no randomness."""
-        available = len(self.class_names)
-        if not 2 <= num_classes <= available:
-            raise ValueError(f"data.num_classes must be between 2 and the {available} there are, but got {num_classes}")
-        kept = np.arange(num_classes) * available // num_classes
+        kept = spread_classes(num_classes, len(self.class_names))
         rows = np.flatnonzero(np.isin(self.labels, kept))
         return replace(
             self,
@@ -79,6 +76,18 @@ class ImageArrays:
         if isinstance(self.images, np.ndarray) and self.images.shape[1:3] == (image_size, image_size):
             return self
         return replace(self, images=squares(self.images, image_size))
+
+
+def spread_classes(num_classes: int, available: int) -> np.ndarray:
+    """Ids of ``num_classes`` classes, spread evenly over the ``available`` ones.
+
+    Example:
+        >>> spread_classes(4, 10).tolist()
+        [0, 2, 5, 7]
+    """
+    if not 2 <= num_classes <= available:
+        raise ValueError(f"data.num_classes must be between 2 and the {available} there are, but got {num_classes}")
+    return np.arange(num_classes) * available // num_classes
 
 
 def squares(images: np.ndarray | RaggedImages, image_size: int) -> np.ndarray:
