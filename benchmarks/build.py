@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,9 +11,11 @@ from hydra.utils import instantiate
 from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.trainers import BaseTrainer
 from torch import nn
+from torch.nn.utils import clip_grad_value_
 
 from .config import RunConfig
 from .errors import Refusal
+from .nearest import unknown
 from .seeds import stream_seed
 
 Hook = Callable[[Any], Any]
@@ -26,6 +28,7 @@ class Parts(NamedTuple):
     loss_funcs: dict[str, nn.Module]  # metric_loss: the bare loss, or the method's wrapper around it
     mining_funcs: dict[str, nn.Module]  # tuple_miner, unless there is none or the wrapper took it
     optimizers: dict[str, torch.optim.Optimizer]
+    lr_schedulers: dict[str, Any]  # one an optimizer, or none
 
 
 def build(config: RunConfig, num_classes: int, channels: int, device: torch.device) -> Parts:
@@ -43,17 +46,31 @@ def build(config: RunConfig, num_classes: int, channels: int, device: torch.devi
     """
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed(config.seed, "initial weights of the trunk"))
-        trunk = _make(f"trunk={config.trunk.name}", config.trunk.network, in_channels=channels)
+        trunk = _trunk(config, channels)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the embedder"))
         embedder = _embedder(config, trunk.out_features)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the loss"))
         loss, miners = _loss(config, num_classes)
     models = {"trunk": trunk.to(device), "embedder": embedder.to(device)}
     loss_funcs = {"metric_loss": loss.to(device)}
-    optimizers = {f"{name}_optimizer": _optimizer(config, model) for name, model in models.items()}
+    protocol = config.protocol
+    own: dict[str, tuple[nn.Module, dict[str, float | None]]] = {
+        "trunk": (trunk, {}),
+        "embedder": (embedder, {"lr": protocol.embedder_lr, "weight_decay": protocol.embedder_weight_decay}),
+    }
     if config.loss.proxy_lr is not None:
-        optimizers["metric_loss_optimizer"] = _optimizer(config, loss, lr=config.loss.proxy_lr)
-    return Parts(models, loss_funcs, miners, optimizers)
+        own["metric_loss"] = (loss, {"lr": config.loss.proxy_lr, "weight_decay": config.loss.proxy_weight_decay})
+    optimizers = {
+        f"{name}_optimizer": _optimizer(config, model, changed)
+        for name, (model, changed) in own.items()
+        if _trainable(model)
+    }
+    schedulers = {}
+    if protocol.lr_scheduler is not None:
+        for name, optimizer in optimizers.items():
+            key = f"{name.removesuffix('_optimizer')}_scheduler_by_{protocol.lr_scheduler_step}"
+            schedulers[key] = _make("protocol.lr_scheduler", protocol.lr_scheduler, optimizer)
+    return Parts(models, loss_funcs, miners, optimizers, schedulers)
 
 
 def check(config: RunConfig) -> None:
@@ -68,7 +85,20 @@ def check(config: RunConfig) -> None:
 
 
 def make_trainer(config: RunConfig, plain: type[BaseTrainer], **arguments: Any) -> Any:
-    """The method's trainer, or the plain one."""
+    """The method's trainer, or the plain one, told what the protocol says of the trunk and of the gradients.
+
+    BatchNorm is frozen as in the reality check: PML's trainer keeps its layers in eval mode, so that their running
+    statistics stay, while their affine parts learn on.
+    """
+    protocol = config.protocol
+    arguments |= {"freeze_trunk_batchnorm": protocol.freeze_batchnorm, "warmup_epochs": protocol.warmup_epochs}
+    if protocol.clip_grad is not None:
+        clipped = {**arguments["models"], **arguments["loss_funcs"]}
+        arguments["gradient_clippers"] = {
+            f"{name}_grad_clipper": functools.partial(clip_grad_value_, weights, protocol.clip_grad)
+            for name, model in clipped.items()
+            if (weights := _trainable(model))
+        }
     node = config.method.trainer
     return plain(**arguments) if node is None else _partial(node)(**arguments)
 
@@ -81,14 +111,37 @@ def make_hook(config: RunConfig, then: Hook) -> Hook:
     return _make(f"method={config.method.name}", node, num_epochs=config.protocol.epochs, then=then)
 
 
+def _trunk(config: RunConfig, channels: int) -> Any:
+    name = f"trunk={config.trunk.name}"
+    trunk = _make(name, config.trunk.network, in_channels=config.trunk.channels or channels)
+    for frozen in config.trunk.freeze:
+        try:
+            trunk.get_submodule(frozen).requires_grad_(False)
+        except AttributeError as error:
+            layers = [layer for layer, _ in trunk.named_modules() if layer]
+            raise Refusal(f"{name}: trunk.freeze: {unknown('layer', frozen, layers)}") from error
+    return trunk
+
+
 def _embedder(config: RunConfig, in_features: int) -> nn.Module:
     """A linear head, or the method's, whose semantic part starts from the weights that the linear one would have."""
-    size = config.protocol.embedding_size
-    linear = nn.Linear(in_features, size)
-    if config.method.head is None:
-        return linear
-    head = _make(f"method={config.method.name}", config.method.head, in_features=in_features, embedding_size=size)
-    head.semantic_layer.load_state_dict(linear.state_dict())
+    size, asked = config.protocol.embedding_size, config.protocol.embedder
+    linear = nn.Linear(in_features, size, bias=asked.bias is not None)
+    if asked.init is not None:
+        _make("protocol.embedder.init", asked.init, linear.weight)
+    if asked.bias == "zero":
+        nn.init.zeros_(linear.bias)
+    head: Any = linear
+    if config.method.head is not None:
+        if asked.bias is None:
+            raise Refusal(
+                f"method={config.method.name} has a head with a bias: protocol.embedder.bias must not be null"
+            )
+        name = f"method={config.method.name}"
+        head = _make(name, config.method.head, in_features=in_features, embedding_size=size)
+        head.semantic_layer.load_state_dict(linear.state_dict())
+    if asked.layer_norm:
+        return nn.Sequential(nn.LayerNorm(in_features, elementwise_affine=False), head)
     return head
 
 
@@ -130,7 +183,7 @@ def _make(asked: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:
     accepted = _accepted(partial)
     try:
         return partial(*args, **{name: value for name, value in known.items() if name in accepted})
-    except (TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise Refusal(f"{asked} cannot be built: {error}") from error
 
 
@@ -145,5 +198,10 @@ def _accepted(partial: functools.partial) -> set[str]:
     return set(inspect.signature(partial.func).parameters)
 
 
-def _optimizer(config: RunConfig, model: nn.Module, **changed: Any) -> torch.optim.Optimizer:
-    return _make("protocol.optimizer", {**config.protocol.optimizer, **changed}, model.parameters())
+def _optimizer(config: RunConfig, model: nn.Module, changed: Mapping[str, float | None]) -> torch.optim.Optimizer:
+    node = config.protocol.optimizer | {key: value for key, value in changed.items() if value is not None}
+    return _make("protocol.optimizer", node, _trainable(model))
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]

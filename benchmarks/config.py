@@ -1,7 +1,7 @@
 """From the words of a command line to a checked, typed configuration of one training."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +20,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GROUPS = ("data", "loss", "method", "trunk", "protocol")
 TEST_SCORING = ("never", "once", "every")
 PRECISIONS = ("float32", "bfloat16")
+STEPS = ("epoch", "iteration")
 
 
 @dataclass
@@ -27,8 +28,9 @@ class LossConfig:
     name: str
     criterion: dict[str, Any]  # _target_ and arguments of a PML loss
     miner: dict[str, Any] | None
-    images_per_class: int  # in a batch; MLRC: 4 for embedding losses, 1 for classification losses
+    images_per_class: int | None  # in a batch; MLRC: 4 for embedding losses, 1 for others; null: images at random
     proxy_lr: float | None  # of the loss's own weights; null when it has none
+    proxy_weight_decay: float | None = None  # of the loss's own weights; null: the optimizer's
 
 
 @dataclass
@@ -68,11 +70,25 @@ class TrunkConfig:
     name: str
     network: dict[str, Any]  # _target_ and arguments; told in_channels
     normalization: Normalization | None = None  # null: pixel / 127.5 - 1, in the channels that the images have
+    freeze: list[str] = field(default_factory=list)  # layers of the network by name, whose weights stay as they are
 
     @property
     def channels(self) -> int | None:
         """That the network always gets; None when it gets what the images have."""
         return None if self.normalization is None else len(self.normalization.mean)
+
+
+@dataclass
+class EmbedderConfig:
+    """The linear layer from the trunk's features to embeddings."""
+
+    init: dict[str, Any] | None = None  # _target_ and arguments, for the weight; null: PyTorch's own
+    bias: str | None = "default"  # how it starts: default (PyTorch's own) or zero; null: without
+    layer_norm: bool = False  # standardise each image's features first
+
+    def __post_init__(self) -> None:
+        if self.bias not in ("default", "zero", None):
+            raise Refusal(f"protocol.embedder.bias must be default, zero or null, but got {self.bias!r}")
 
 
 @dataclass
@@ -89,8 +105,11 @@ class ProtocolConfig:
     eval_images: dict[str, Any]  # _target_ and arguments: what happens to each other image
     optimizer: dict[str, Any]  # _target_ and arguments, for trunk, embedder and (with proxy_lr) the loss's weights
     num_folds: int = 4  # pieces of the training half, each of which validates once
+    embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     embedder_lr: float | None = None  # null: the optimizer's
-    lr_scheduler: dict[str, Any] | None = None  # _target_ and arguments, for every optimizer; stepped after each epoch
+    embedder_weight_decay: float | None = None  # null: the optimizer's
+    lr_scheduler: dict[str, Any] | None = None  # _target_ and arguments, for every optimizer
+    lr_scheduler_step: str = "epoch"  # or iteration: after which the schedulers step
     warmup_epochs: int = 0  # at the start, in which the trunk stays as it is
     clip_grad: float | None = None  # each part of a gradient is cut off at this value
     freeze_batchnorm: bool = False  # the trunk's running statistics stay as they are
@@ -114,11 +133,17 @@ class ProtocolConfig:
                 f"protocol.warmup_epochs must be between 0 and protocol.epochs={self.epochs}, "
                 f"but got {self.warmup_epochs}"
             )
-        if self.embedder_lr is not None and self.embedder_lr < 0:
-            raise Refusal(f"protocol.embedder_lr must be null or at least 0, but got {self.embedder_lr}")
+        for key in ("embedder_lr", "embedder_weight_decay"):
+            value = getattr(self, key)
+            if value is not None and value < 0:
+                raise Refusal(f"protocol.{key} must be null or at least 0, but got {value}")
         if self.clip_grad is not None and self.clip_grad <= 0:
             raise Refusal(f"protocol.clip_grad must be null or above 0, but got {self.clip_grad}")
-        for key, known in (("test_scoring", TEST_SCORING), ("precision", PRECISIONS)):
+        for key, known in (
+            ("test_scoring", TEST_SCORING),
+            ("precision", PRECISIONS),
+            ("lr_scheduler_step", STEPS),
+        ):
             if getattr(self, key) not in known:
                 raise Refusal(f"protocol.{key} must be one of {', '.join(known)}, but got {getattr(self, key)!r}")
         if self.keep_embeddings and self.test_scoring == "never":
@@ -153,10 +178,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise Refusal(f"seed must be at least 0, but got {self.seed}")
-        if self.loss.images_per_class < 1 or self.protocol.batch_size % self.loss.images_per_class:
+        images_per_class = self.loss.images_per_class
+        if images_per_class is not None and (images_per_class < 1 or self.protocol.batch_size % images_per_class):
             raise Refusal(
                 f"loss.images_per_class must divide protocol.batch_size={self.protocol.batch_size}, "
-                f"but got {self.loss.images_per_class}"
+                f"but got {images_per_class}"
             )
 
     def identity(self) -> dict[str, Any]:
@@ -244,7 +270,7 @@ def _fields(schema: type, prefix: str = "") -> Iterator[str]:
     for known in fields(schema):
         yield f"{prefix}{known.name}"
         for part in (known.type, *get_args(known.type)):
-            if is_dataclass(part):
+            if isinstance(part, type) and is_dataclass(part):
                 yield from _fields(part, f"{prefix}{known.name}.")
 
 

@@ -118,7 +118,13 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
         raise Refusal(f"data={config.data['name']} fold={config.fold}: {error}") from error
     classes = len(np.unique(data.labels[split.train]))
     batch_size, images_per_class = config.protocol.batch_size, config.loss.images_per_class
-    if classes * images_per_class < batch_size:
+    if images_per_class is None:
+        if len(split.train) < batch_size:
+            raise Refusal(
+                f"protocol.batch_size must be at most {len(split.train)}, the training images of "
+                f"data={config.data['name']}, but got {batch_size}"
+            )
+    elif classes * images_per_class < batch_size:
         raise Refusal(
             f"loss={config.loss.name} takes {images_per_class} images of a class, so a batch of {batch_size} needs "
             f"{batch_size // images_per_class} training classes, but data={config.data['name']} has {classes}: "

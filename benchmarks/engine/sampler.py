@@ -1,12 +1,52 @@
-"""PML's sampler with batches that depend on nothing but the run's seed and the epoch."""
+"""Samplers whose batches depend on nothing but the run's seed and the epoch."""
 
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from pytorch_metric_learning.samplers import MPerClassSampler
 from pytorch_metric_learning.utils import common_functions as c_f
+from torch.utils.data import Sampler
 
 from ..seeds import stream_seed
+
+
+def make_sampler(
+    labels: np.ndarray, images_per_class: int | None, batch_size: int, batches: int, seed: int
+) -> "EpochSampler | ShuffledSampler":
+    """Batches of so many images of each class, or, with None, of images in random order."""
+    if images_per_class is None:
+        return ShuffledSampler(len(labels), batch_size * batches, seed)
+    return EpochSampler(labels, images_per_class, batch_size, batches, seed)
+
+
+class ShuffledSampler(Sampler[int]):
+    """Row numbers in random order, all of them before any comes again.
+
+    Args:
+        rows: training images.
+        length: row numbers in an epoch.
+        seed: the run's.
+    """
+
+    def __init__(self, rows: int, length: int, seed: int) -> None:
+        self.rows = rows
+        self.length = length
+        self.seed = seed
+        self.start_epoch(1)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(stream_seed(self.seed, "batches", self.epoch))
+        left = self.length
+        while left > 0:
+            yield from torch.randperm(self.rows, generator=generator)[:left].tolist()
+            left -= self.rows
 
 
 class EpochSampler(MPerClassSampler):

@@ -22,11 +22,16 @@ class EpochTrainer(BaseTrainer):
     Args:
         progress: counts iterations; the only bar there is.
         precision: of trunk and embedder, "float32" or "bfloat16".
+        warmup_epochs: at the start, in which the trunk's weights stay as they are.
         **trainer: of PML's trainer.
     """
 
-    def __init__(self, *, progress: tqdm, precision: str = "float32", **trainer: object) -> None:
+    def __init__(
+        self, *, progress: tqdm, precision: str = "float32", warmup_epochs: int = 0, **trainer: object
+    ) -> None:
         super().__init__(**trainer)
+        self.warmup_epochs = warmup_epochs
+        self.trunk_weights = [weight for weight in self.models["trunk"].parameters() if weight.requires_grad]
         self.progress = progress
         self.precision = precision
         self.seconds = 0.0  # in iterations, evaluation not counted
@@ -60,6 +65,12 @@ class EpochTrainer(BaseTrainer):
                 goes_on = self.end_of_epoch_hook(self)
             if goes_on is False:
                 break
+
+    def set_to_train(self) -> None:
+        super().set_to_train()
+        if self.warmup_epochs:
+            for weight in self.trunk_weights:
+                weight.requires_grad_(self.epoch > self.warmup_epochs)
 
     def compute_embeddings(self, data: Tensor) -> Tensor:
         with autocast(self.precision, self.data_device):

@@ -20,7 +20,7 @@ from .cost import Meter
 from .evaluation import Evaluation, ScoringRules
 from .gallery import gallery_queries
 from .images import MemoryImages, ShiftedImages, keep_batch
-from .sampler import EpochSampler
+from .sampler import make_sampler
 from .selection import best_epoch
 from .trainer import Trainer
 
@@ -91,7 +91,7 @@ class Training:
             dataset=ShiftedImages(
                 data.images[split.train], train_labels, device, self.protocol.train_images["max_shift"], config.seed
             ),
-            sampler=EpochSampler(
+            sampler=make_sampler(
                 train_labels, config.loss.images_per_class, self.protocol.batch_size, self.iterations, config.seed
             ),
             collate_fn=keep_batch,
