@@ -22,7 +22,8 @@ def list_images(path: Path) -> Listing:
         ValueError: if a class folder has no number.
 
     Source: Wah, Branson, Welinder, Perona, Belongie, "The Caltech-UCSD Birds-200-2011 Dataset", 2011; the split is
-    that of Oh Song, Xiang, Jegelka, Savarese, "Deep Metric Learning via Lifted Structured Feature Embedding", CVPR 2016.
+    that of Oh Song, Xiang, Jegelka, Savarese, "Deep Metric Learning via Lifted Structured Feature Embedding",
+    CVPR 2016.
     """
     base = find_base(path, ("images", "train"), "CUB-200-2011", LAYOUTS)
     if has_halves(base):
