@@ -1,7 +1,7 @@
 """The model's scores on validation and, as often as the protocol says, on test; the test queries' own at one epoch."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from .accuracy import METRICS, RetrievalAccuracy, query_scores
-from .images import keep_batch
+from .images import StoredImages, keep_batch
 from .selection import best_epoch
 
 BATCH_SIZE = 256
@@ -25,7 +25,7 @@ class MemoryTester(GlobalEmbeddingSpaceTester):
         with torch.no_grad():
             batches = [
                 (self.get_embeddings_for_eval(trunk_model, embedder_model, images).float(), labels)
-                for images, labels in dataloader
+                for images, labels in cast(StoredImages, dataloader.dataset).ahead(dataloader)
             ]
         embeddings, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
         return embeddings, labels[:, None].to(self.data_device)

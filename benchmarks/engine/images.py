@@ -1,99 +1,159 @@
-"""Data sets held in memory, handed out a whole batch at a time."""
+"""The images of a training and of its evaluation, made a whole batch at a time where the model is."""
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..config import Normalization, RunConfig
+from ..datasets import ImageArrays
+from ..errors import Refusal
 from ..seeds import stream_seed
+from .crops import CenterCrop, RandomResizedCrop
+from .shifts import RandomShift, Whole
+from .store import ImageStore, Pictures, store_of, to_device
+
+__all__ = ["CenterCrop", "RandomResizedCrop", "RandomShift", "Whole"]  # the names that configs give
+
+AHEAD = 2  # batches
 
 
-@dataclass(frozen=True)
-class RandomShift:
-    """Each training image moved by a random whole number of pixels: see :class:`ShiftedImages`."""
+class Transform(Protocol):
+    """What happens to each image of a batch."""
 
-    max_shift: float  # largest move, as a part of the image's side, each way
+    random: bool  # whether it draws numbers
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_shift < 1:
-            raise ValueError(f"max_shift must be at least 0 and below 1, but got {self.max_shift}")
+    def check(self, sizes: Tensor) -> None:
+        """Refuse pictures of these sizes, (N, 2), with a ValueError."""
 
-
-@dataclass(frozen=True)
-class Whole:
-    """Each image as it is."""
+    def __call__(self, pictures: Pictures, generator: torch.Generator) -> Tensor:
+        """(B, C, H, W) in levels from 0 to 255; every random number from the generator, which is the host's."""
 
 
-class MemoryImages(Dataset):
-    """Images as float32 in [-1, 1] with their labels.
+class ModelInput:
+    """Levels from 0 to 255 as the trunk's weights expect them: ``level / divisor - offset``, float32."""
+
+    def __init__(self, normalization: Normalization | None, device: torch.device) -> None:
+        scale, mean, std = 127.5, [1.0], [1.0]
+        if normalization is not None:
+            scale, mean, std = normalization.scale, normalization.mean, normalization.std
+        per_channel = torch.tensor([mean, std], dtype=torch.float64)[:, :, None, None]
+        self.divisor = (scale * per_channel[1]).float().to(device)
+        self.offset = (per_channel[0] / per_channel[1]).float().to(device)
+        self.reverse = normalization is not None and normalization.bgr
+
+    def __call__(self, levels: Tensor) -> Tensor:
+        levels = levels.flip(1) if self.reverse else levels
+        planar = levels.to(torch.float32, memory_format=torch.contiguous_format)
+        return planar.div(self.divisor).sub_(self.offset)
+
+
+class StoredImages(Dataset):
+    """Some of a data set's images, ready for the trunk, with their labels; a batch at a time.
 
     Args:
-        images: (N, H, W, C), uint8.
-        labels: (N,), integers.
-        device: where the images are kept.
+        store: of the data set.
+        rows: of the images in the data set, (N,).
+        labels: (N,).
+        transform: of each image.
+        model_input: from levels to what the trunk gets.
+        seed: the run's; the transform's random numbers start anew in each epoch, from it and the epoch's number.
 
     Shapes:
-        rows (B,) -> (B, C, H, W), (B,)
-    """
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, device: torch.device) -> None:
-        self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
-        self.labels = torch.from_numpy(labels).long()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitems__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
-        """What PyTorch's DataLoader asks for when it wants a batch: see :func:`keep_batch`."""
-        return self.images[rows].float() / 127.5 - 1, self.labels[rows]
-
-
-class ShiftedImages(MemoryImages):
-    """The same, each image moved by its own random whole number of pixels, the border repeated.
-
-    The shifts come from a generator that starts anew in each epoch, from the run's seed and the epoch's number.
-
-    Args:
-        max_shift: largest move, as a part of the image's side, each way.
-        seed: the run's.
+        positions (B,) -> (B, C, H, W), (B,), on the store's device
     """
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, device: torch.device, max_shift: float, seed: int
+        self,
+        store: ImageStore,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        transform: Transform,
+        model_input: ModelInput,
+        seed: int,
     ) -> None:
-        super().__init__(images, labels, device)
-        self.max_pixels = round(max_shift * min(self.images.shape[2:]))
+        transform.check(store.sizes[rows])
+        self.store = store
+        self.rows = rows
+        self.labels = torch.from_numpy(labels).long().to(store.device)
+        self.transform = transform
+        self.model_input = model_input
         self.seed = seed
         self.generator = torch.Generator()
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def start_epoch(self, epoch: int) -> None:
         self.generator.manual_seed(stream_seed(self.seed, "image augmentation", epoch))
 
-    def __getitems__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
-        images, labels = super().__getitems__(rows)
-        moves = torch.randint(2 * self.max_pixels + 1, (2, len(rows)), generator=self.generator).to(images.device)
-        return shift(images, moves - self.max_pixels), labels
+    def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor]:
+        """What PyTorch's DataLoader asks for when it wants a batch: see :func:`keep_batch`."""
+        index = np.asarray(positions)
+        levels = self.transform(self.store.pictures(self.rows[index]), self.generator)
+        return self.model_input(levels), self.labels[to_device(torch.from_numpy(index), self.labels.device)]
+
+    def ahead(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The same batches, read ahead by a thread where pixels have to be copied to the device."""
+        return iter(batches) if self.store.is_at_hand else read_ahead(batches)
 
 
-def shift(images: Tensor, moves: Tensor) -> Tensor:
-    """Each image moved by (down, right) pixels; the border pixels fill what becomes free.
+def training_images(
+    config: RunConfig, data: ImageArrays, rows: np.ndarray, labels: np.ndarray, device: torch.device
+) -> StoredImages:
+    """The images that a training learns from.
 
-    Shapes:
-        (B, C, H, W), (2, B) -> (B, C, H, W)
+    Args:
+        rows: of the images in ``data``, (N,).
+        labels: as the loss counts them, (N,).
 
-    Example:
-        >>> shift(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.tensor([[0], [1]]))
-        tensor([[[[1., 1.], [3., 3.]]]])
+    Raises:
+        Refusal: if the protocol's transform does not exist or cannot take these images.
     """
-    height, width = images.shape[2:]
-    rows = (torch.arange(height, device=images.device) - moves[0, :, None]).clamp(0, height - 1)
-    columns = (torch.arange(width, device=images.device) - moves[1, :, None]).clamp(0, width - 1)
-    image = torch.arange(len(images), device=images.device)[:, None, None]
-    return images.movedim(1, -1)[image, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+    return _images(config, "train_images", data, rows, labels, device)
+
+
+def eval_images(config: RunConfig, data: ImageArrays, rows: np.ndarray, device: torch.device) -> StoredImages:
+    """Images as the model is evaluated on them, with the data set's labels.
+
+    Raises:
+        Refusal: as :func:`training_images`, and if the transform is random.
+    """
+    images = _images(config, "eval_images", data, rows, data.labels[rows], device)
+    if images.transform.random:
+        raise Refusal(f"protocol.eval_images must not be random, but got {images.transform}: use CenterCrop or Whole")
+    return images
+
+
+def read_ahead(batches: Iterable[Any]) -> Iterator[Any]:
+    """The same batches in the same order, the next :data:`AHEAD` of them made by a thread meanwhile."""
+    source, end = iter(batches), object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = deque(thread.submit(next, source, end) for _ in range(AHEAD))
+        while (batch := coming.popleft().result()) is not end:
+            coming.append(thread.submit(next, source, end))
+            yield batch
 
 
 def keep_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """A ``collate_fn`` for batches that are batches already."""
     return batch
+
+
+def _images(
+    config: RunConfig, key: str, data: ImageArrays, rows: np.ndarray, labels: np.ndarray, device: torch.device
+) -> StoredImages:
+    node = getattr(config.protocol, key)
+    try:
+        transform = cast(Transform, instantiate(node, _convert_="all"))
+        model_input = ModelInput(config.trunk.normalization, device)
+        return StoredImages(store_of(data, device), rows, labels, transform, model_input, config.seed)
+    except (InstantiationException, ValueError) as error:
+        raise Refusal(f"protocol.{key}={node.get('_target_')}: {error}") from error

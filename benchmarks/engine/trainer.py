@@ -1,6 +1,8 @@
 """PML's trainer, with epochs that can be repeated one by one and a single progress bar."""
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from pytorch_metric_learning.trainers import BaseTrainer, MetricLossOnly
@@ -26,6 +28,8 @@ class EpochTrainer(BaseTrainer):
         **trainer: of PML's trainer.
     """
 
+    dataloader_iter: Iterator[Any]
+
     def __init__(
         self, *, progress: tqdm, precision: str = "float32", warmup_epochs: int = 0, **trainer: object
     ) -> None:
@@ -43,6 +47,7 @@ class EpochTrainer(BaseTrainer):
             self.sampler.start_epoch(self.epoch)
             self.dataset.start_epoch(self.epoch)
             self.initialize_dataloader()
+            self.dataloader_iter = self.dataset.ahead(self.dataloader_iter)
             self.set_to_train()
             total_loss = torch.zeros((), device=self.data_device)
             started = time.perf_counter()

@@ -19,7 +19,7 @@ from . import checkpoint, sealed
 from .cost import Meter
 from .evaluation import Evaluation, ScoringRules
 from .gallery import gallery_queries
-from .images import MemoryImages, ShiftedImages, keep_batch
+from .images import eval_images, keep_batch, training_images
 from .sampler import make_sampler
 from .selection import best_epoch
 from .trainer import Trainer
@@ -77,7 +77,7 @@ class Training:
         )
         rows = {"val": split.val, "test": split.test, "gallery": split.gallery}
         images = {
-            name: MemoryImages(data.images[part], data.labels[part], device)
+            name: eval_images(config, data, part, device)
             for name, part in rows.items()
             if part is not None and (name == "val" or rules.scoring != "never")
         }
@@ -88,9 +88,7 @@ class Training:
             progress=progress,
             **self.parts._asdict(),
             batch_size=self.protocol.batch_size,
-            dataset=ShiftedImages(
-                data.images[split.train], train_labels, device, self.protocol.train_images["max_shift"], config.seed
-            ),
+            dataset=training_images(config, data, split.train, train_labels, device),
             sampler=make_sampler(
                 train_labels, config.loss.images_per_class, self.protocol.batch_size, self.iterations, config.seed
             ),

@@ -4,8 +4,9 @@ from pytorch_metric_learning.losses import ContrastiveLoss
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks.engine.images import ShiftedImages, keep_batch
+from benchmarks.engine.images import ModelInput, RandomShift, StoredImages, keep_batch
 from benchmarks.engine.sampler import EpochSampler
+from benchmarks.engine.store import ImageStore
 from benchmarks.engine.trainer import Trainer
 
 
@@ -26,6 +27,7 @@ class Listening(ContrastiveLoss):
 def trainer_with(loss: nn.Module, dtype: torch.dtype = torch.float32) -> Trainer:
     labels = np.repeat(np.arange(4), 4)
     images = np.random.RandomState(0).randint(0, 256, (16, 6, 6, 1)).astype(np.uint8)
+    cpu = torch.device("cpu")
     torch.manual_seed(0)
     trunk = nn.Sequential(nn.Flatten(), nn.Linear(36, 5)).to(dtype)
     return Trainer(
@@ -34,12 +36,14 @@ def trainer_with(loss: nn.Module, dtype: torch.dtype = torch.float32) -> Trainer
         optimizers={"trunk_optimizer": torch.optim.SGD(trunk.parameters(), lr=0.0)},
         batch_size=8,
         loss_funcs={"metric_loss": loss},
-        dataset=ShiftedImages(images, labels, torch.device("cpu"), max_shift=0.3, seed=0),
+        dataset=StoredImages(
+            ImageStore(images, cpu), np.arange(16), labels, RandomShift(0.3), ModelInput(None, cpu), seed=0
+        ),
         sampler=EpochSampler(labels, 4, 8, batches=3, seed=0),
         collate_fn=keep_batch,
         dataloader_num_workers=0,
         iterations_per_epoch=3,
-        data_device=torch.device("cpu"),
+        data_device=cpu,
         dtype=dtype,
     )
 
