@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .datasets.identity import identity
 from .errors import Refusal
 from .nearest import unknown
 
@@ -186,8 +187,8 @@ class RunConfig:
             )
 
     def identity(self) -> dict[str, Any]:
-        """Plain dicts, lists and scalars."""
-        return asdict(self)
+        """Plain dicts, lists and scalars; of the data only what decides the images."""
+        return asdict(self) | {"data": identity(self.data)}
 
 
 @dataclass

@@ -113,7 +113,7 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
     """
     try:
         data = _load(json.dumps(config.data, sort_keys=True))
-        split = class_disjoint_split(data.labels, config.fold, config.protocol.num_folds)
+        split = class_disjoint_split(data.labels, config.fold, config.protocol.num_folds, data.partition)
     except (OSError, ValueError) as error:
         raise Refusal(f"data={config.data['name']} fold={config.fold}: {error}") from error
     classes = len(np.unique(data.labels[split.train]))

@@ -21,6 +21,6 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
         >>> identity({"kind": "npz", "path": "mine.npz", "image_size": None})
         {'kind': 'npz', 'path': 'mine.npz', 'image_size': None}
     """
-    known = config["kind"] in PUBLISHED and config["verify"]
+    known = config["kind"] in PUBLISHED and config.get("verify", False)
     left_out = {*HANDLING, "path"} if known else set(HANDLING)
     return {key: value for key, value in config.items() if key not in left_out}
