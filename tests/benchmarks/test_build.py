@@ -95,9 +95,43 @@ def test_proxies_have_an_optimizer_with_their_own_learning_rate(method: str) -> 
     assert group["params"][0].shape == (5, 64)
 
 
+def test_the_embedders_start_is_the_protocols() -> None:
+    plain = parts_of().models["embedder"]
+    asked = "protocol.embedder={init: {_target_: torch.nn.init.kaiming_normal_, mode: fan_out}, bias: zero}"
+    linear = parts_of(asked).models["embedder"]
+    assert (linear.bias == 0).all() and (plain.bias != 0).any()
+    assert linear.weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.1)
+    assert parts_of("protocol.embedder.bias=null").models["embedder"].bias is None
+    head = parts_of("loss=proxy_anchor", "method=idml", asked).models["embedder"]
+    assert torch.equal(head.semantic_layer.weight, linear.weight)
+
+
+def test_layer_norm_makes_embeddings_blind_to_the_features_scale() -> None:
+    embedder = parts_of("protocol.embedder.layer_norm=true").models["embedder"]
+    features = torch.randn(3, 64)
+    torch.testing.assert_close(embedder(10 * features + 3), embedder(features), rtol=1e-3, atol=1e-3)
+
+
+def test_each_part_has_its_own_weight_decay() -> None:
+    overrides = ["loss=proxy_anchor", "protocol.embedder_weight_decay=0.2", "loss.proxy_weight_decay=0"]
+    decays = {name: part.param_groups[0]["weight_decay"] for name, part in parts_of(*overrides).optimizers.items()}
+    assert decays == {"trunk_optimizer": 1e-4, "embedder_optimizer": 0.2, "metric_loss_optimizer": 0}
+
+
+def test_a_trunk_with_a_normalization_gets_as_many_channels_as_that_has() -> None:
+    colour = "trunk.normalization={mean: [0, 0, 0], std: [1, 1, 1]}"
+    assert next(parts_of(colour).models["trunk"].parameters()).shape[1] == 3
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
+        (["trunk.freeze=[block]"], "trunk.freeze: unknown layer 'block'; the nearest known one is 'blocks'"),
+        (["protocol.embedder.bias=null", "method=idml"], "protocol.embedder.bias must not be null"),
+        (
+            ["protocol.lr_scheduler={_target_: torch.optim.lr_scheduler.StepLR}"],
+            "protocol.lr_scheduler cannot be built",
+        ),
         (
             ["loss=multi_similarity", "method=ps"],
             "loss=multi_similarity method=ps cannot be built: .*MultiSimilarityLoss",

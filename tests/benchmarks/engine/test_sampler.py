@@ -1,6 +1,6 @@
 import numpy as np
 
-from benchmarks.engine.sampler import EpochSampler
+from benchmarks.engine.sampler import EpochSampler, make_sampler
 
 LABELS = np.repeat(np.arange(10), 5)
 
@@ -39,3 +39,14 @@ def test_the_shared_generator_is_left_alone() -> None:
     np.random.seed(5)
     batches(EpochSampler(LABELS, 4, 8, batches=6, seed=0), epoch=1)
     assert np.random.rand() == expected
+
+
+def test_without_a_number_of_images_per_class_every_row_comes_before_any_comes_again() -> None:
+    sampler = make_sampler(LABELS, None, 8, batches=8, seed=0)
+    rows = list(sampler)
+    assert len(rows) == len(sampler) == 64
+    assert sorted(rows[:50]) == list(range(50)) and len(set(rows[50:])) == 14
+    sampler.start_epoch(2)
+    assert list(sampler) != rows
+    sampler.start_epoch(1)
+    assert list(sampler) == rows
