@@ -31,6 +31,7 @@ PACKAGES = (
     "torch",
     "torchvision",
 )
+UNFINISHED = ".unfinished"  # ends the name of a file that is being written
 
 
 def run_name(identity: Mapping[str, Any]) -> str:
@@ -108,8 +109,8 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Drop what only an unfinished training needs."""
-        for checkpoint in (self.checkpoint, self.previous_checkpoint):
-            checkpoint.unlink(missing_ok=True)
+        for file in (self.checkpoint, self.previous_checkpoint, *self.path.glob(f"*{UNFINISHED}")):
+            file.unlink(missing_ok=True)
 
     def fail(self, reason: str, details: str = "") -> None:
         """Say in the folder why the last attempt ended; the next one takes the sentence away."""
@@ -155,7 +156,7 @@ def write_whole(path: Path, *parts: bytes | memoryview, before: Callable[[], Non
         parts: of the content, one after the other.
         before: called when all is written, right before the file takes its name.
     """
-    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished = path.with_name(path.name + UNFINISHED)
     try:
         with open(unfinished, "wb") as file:
             for part in parts:
