@@ -1,0 +1,95 @@
+"""Tuning every loss and method of a study with equal budgets."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+
+from optuna.trial import TrialState
+from tqdm import tqdm
+
+from .config import options_of
+from .pool import run_all
+from .suite import available_cores
+from .tuning import ledger
+from .tuning.estimate import estimate
+from .tuning.queue import Queue
+from .tuning.study import Cell, StudyConfig, list_cells, read_study
+from .tuning.summary import write_best, write_study
+from .tuning.trial import Turn, work
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+def main(argv: Sequence[str]) -> int:
+    """``python -m benchmarks tune``; 1 if a search has no score, or trials could not be brought to an end."""
+    own = [field.name for field in fields(StudyConfig) if field.name not in ("name", "overrides")]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks tune",
+        description="Search the parameters of every loss and method of a study with the same number of trials, "
+        "those that have ended left out. Several of these commands, on several machines, may share a study.",
+        epilog=f"studies (files under configs/study/): {', '.join(options_of('study'))}\n"
+        f"keys of a study: {', '.join(own)}; every other key goes to each training\n"
+        "example: python -m benchmarks tune glyphs trials=20 folds=[0,1] workers=2 runs=runs/tuning",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="STUDY")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
+    given = parser.parse_intermixed_args(argv)
+    study = read_study(given.name, given.overrides)
+    cells = list_cells(study)
+    print(estimate(study, cells, study.workers or available_cores()))
+    if given.dry_run:
+        return 0
+    write_study(study, cells)
+    run_trials(study, cells)
+    return tell(study, cells)
+
+
+def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
+    """Work at the trials that wait until none does."""
+    queues = [Queue(study, cell) for cell in in_turn(cells)]
+    path = study.folder / "ledger.jsonl"
+    with tqdm(total=sum(cell.trials for cell in cells), desc=f"trials of {study.name}", dynamic_ncols=True) as progress:
+        while True:
+            for queue in queues:
+                queue.fill()
+            turns = [Turn(study, queue.cell) for queue in queues for _ in range(queue.count(TrialState.WAITING))]
+            if turns:  # a method's last trial waits only when the others have ended
+                turns += [Turn(study, queue.cell) for queue in queues if not queue.cell.bare]
+            before = ledger.read(path)
+            progress.update(ledger.count(before) - progress.n)
+            for outcome in run_all(work, turns, study.workers or available_cores()):
+                if outcome.error is not None:
+                    progress.write(f"{turns[outcome.task].cell.name}: {outcome.error.strip()}", file=sys.stderr)
+                progress.update(ledger.count(ledger.read(path)) - progress.n)
+                write_best(study, cells)
+            if len(ledger.read(path)) == len(before):  # nothing waits, or nothing can be done
+                return
+
+
+def in_turn(cells: Sequence[Cell]) -> list[Cell]:
+    """The bare losses first and again last, with more trials: the others share their trainings."""
+    return sorted(cells, key=lambda cell: {"none": 0, "none+": 2}.get(cell.method, 1))
+
+
+def tell(study: StudyConfig, cells: Sequence[Cell]) -> int:
+    """Show what each search found; 1 if one has not ended or has no score."""
+    found, failed = write_best(study, cells), 0
+    for cell in cells:
+        queue = Queue(study, cell)
+        ended, unscored = queue.count(*ENDED), queue.count(TrialState.FAIL)
+        if cell.name not in found or ended < cell.trials:
+            failed += 1
+            print(f"{cell.name}: {ended} of {cell.trials} trials have ended, {unscored} of them failed")
+            continue
+        best = found[cell.name]
+        edges = f"; on the edge of its range: {', '.join(best['on_edge'])}" if best["on_edge"] else ""
+        off = ", augmentation off" if best["augmentation_off"] else ""
+        print(
+            f"{cell.name}: validation MAP@R {best['score']:.4f} in trial {best['trial']} of {ended}{off}"
+            f" ({unscored} failed){edges}"
+        )
+    print(study.folder)
+    return 1 if failed else 0

@@ -1,0 +1,154 @@
+"""A study: what is tuned, over which spaces, with which budget."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ..build import check
+from ..config import CONFIGS, RunConfig, RunOptions, compose, options_of, parse
+from ..errors import Refusal
+from ..nearest import unknown
+from ..suite import Comparison
+from .space import Space, declared_values, ends, read_space
+
+SAMPLERS = ("quasi_random", "tpe")
+PRUNERS = ("median", "successive_halving")
+QUICK_TRUNK = "trunk=small_cnn"  # where only the loss and the method are looked at
+FEWEST = 4  # trials: off and on as declared, one sampled, and the best one with augmentation off
+
+
+@dataclass
+class StudyConfig:
+    """Every (loss, method) with the same number of trials, the bare loss among them."""
+
+    name: str
+    data: str
+    overrides: list[str]  # of every training
+    comparisons: list[Comparison]
+    folds: list[int]
+    seed: int  # of the search and of every trial's trainings; the final runs use others
+    trials: int  # of each (loss, method)
+    runs: str
+    extra_trials: int | None = None  # of LOSS/none+ beyond those of LOSS/none; null: as many again
+    sampler: str = "quasi_random"
+    pruning: str | None = None
+    storage: str | None = None  # url of a database; null: a journal file in the study's folder
+    workers: int | None = None  # processes; one a core
+
+    def __post_init__(self) -> None:
+        if self.trials < FEWEST:
+            raise Refusal(f"trials must be at least {FEWEST}, but got {self.trials}")
+        if not self.folds or len(set(self.folds)) < len(self.folds):
+            raise Refusal(f"folds must be one or more, each once, but got {self.folds}")
+        if self.extra_trials is not None and self.extra_trials < 0:
+            raise Refusal(f"extra_trials must be null or at least 0, but got {self.extra_trials}")
+        if self.sampler not in SAMPLERS:
+            raise Refusal(f"sampler must be one of {', '.join(SAMPLERS)}, but got {self.sampler!r}")
+        if self.pruning is not None and self.pruning not in PRUNERS:
+            raise Refusal(f"pruning must be null or one of {', '.join(PRUNERS)}, but got {self.pruning!r}")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.runs) / "studies" / self.name
+
+    @property
+    def plus_trials(self) -> int:
+        """All of ``LOSS/none+``, those of the bare loss included."""
+        return self.trials + (self.trials if self.extra_trials is None else self.extra_trials)
+
+
+def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
+    """The study of that name, its own keys overridden; every other override goes to each training.
+
+    Raises:
+        Refusal: if there is no such study, or a value has a wrong type.
+    """
+    if name not in options_of("study"):
+        raise Refusal(unknown("study", name, options_of("study")))
+    own = {field.name for field in fields(StudyConfig)} - {"name", "overrides"}
+    parsed = parse(overrides)
+    values = {override.key_or_group: override.value() for override in parsed if override.key_or_group in own}
+    rest = [text for text, override in zip(overrides, parsed, strict=True) if override.key_or_group not in own]
+    try:
+        written = OmegaConf.load(CONFIGS / "study" / f"{name}.yaml")
+        merged = OmegaConf.merge(OmegaConf.structured(StudyConfig), written, values, {"name": name})
+        study = cast(StudyConfig, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        raise Refusal(f"study {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
+    return replace(study, overrides=[*study.overrides, *rest])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A loss with a method, or bare: one search."""
+
+    loss: str
+    method: str  # none+: the bare loss with more trials
+    trials: int
+    loss_space: Space
+    method_space: Space
+    declared: dict[str, Any]  # the parameters' values in the configs
+
+    @property
+    def name(self) -> str:
+        return f"{self.loss}/{self.method}"
+
+    @property
+    def bare(self) -> bool:
+        return self.method in ("none", "none+")
+
+    @property
+    def space(self) -> Space:
+        return {**self.loss_space, **self.method_space}
+
+
+def list_cells(study: StudyConfig) -> list[Cell]:
+    """The searches of a study: for each loss the bare one, each method's, and the bare one with more trials.
+
+    Raises:
+        Refusal: for a missing or mistaken space, an unknown name or key, a method that does not go with its loss, a
+            range whose ends the loss or the method does not accept.
+    """
+    cells = {}
+    for comparison in study.comparisons:
+        bare = _checked(study, comparison.loss, "none")
+        found = [bare, *(_checked(study, comparison.loss, method) for method in comparison.methods if method != "none")]
+        if len(found) > 1 and study.plus_trials > study.trials:
+            found.append(replace(bare, method="none+", trials=study.plus_trials))
+        cells.update({cell.name: cell for cell in found})
+    return list(cells.values())
+
+
+def _checked(study: StudyConfig, loss: str, method: str) -> Cell:
+    spaces = read_space("loss", loss), {} if method == "none" else read_space("method", method)
+    cell = Cell(loss, method, study.trials, *spaces, declared={})
+    config, _ = trial_config(study, cell, {})
+    check(config)
+    own = spaces[0] if method == "none" else spaces[1]  # the loss's own were checked with the bare loss
+    for end in (0, 1):
+        at_end, _ = trial_config(study, cell, {key: ends(distribution)[end] for key, distribution in own.items()})
+        try:
+            check(replace(at_end, trunk=compose([QUICK_TRUNK])[0].trunk))
+        except Refusal as error:
+            words = "lowest", "highest"
+            raise Refusal(f"the search space of {cell.name} at its {words[end]} values: {error}") from error
+    return replace(cell, declared=declared_values(cell.space, config))
+
+
+def trial_config(
+    study: StudyConfig, cell: Cell, params: dict[str, Any], augmentation_off: bool = False
+) -> tuple[RunConfig, RunOptions]:
+    """The configuration of a trial's trainings, at the study's first fold; the test set is never scored."""
+    method = "none" if cell.bare or augmentation_off else cell.method
+    names = [f"data={study.data}", f"loss={cell.loss}", f"method={method}"]
+    settings = [f"{key}={json.dumps(value)}" for key, value in params.items()]
+    config, options = compose([*names, *study.overrides, *settings, "protocol.test_scoring=never"])
+    return (
+        replace(config, fold=study.folds[0], seed=study.seed),
+        replace(options, runs=str(study.folder / "trials"), quiet=True),
+    )

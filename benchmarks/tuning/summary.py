@@ -1,0 +1,99 @@
+"""What a study's folder says of it: its budget before it starts, its best trials when they end."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from filelock import FileLock
+
+from ..errors import Refusal
+from ..records import run_name, write_whole
+from ..run import read_data
+from . import ledger
+from .space import describe, on_edge
+from .study import Cell, StudyConfig, trial_config
+
+SCHEMA = 1
+OBJECTIVE = "mean over folds of best validation mean_average_precision_at_r"
+
+
+def images_of(study: StudyConfig, cell: Cell) -> list[int]:
+    """Images that one training of each fold draws at most; patience may end it before.
+
+    Raises:
+        Refusal: if the data cannot be read.
+    """
+    config, _ = trial_config(study, cell, {})
+    images = []
+    for fold in study.folds:
+        _, split = read_data(replace(config, fold=fold))
+        iterations = config.protocol.iterations(len(split.train))
+        images.append(config.protocol.epochs * iterations * config.protocol.batch_size)
+    return images
+
+
+def describe_study(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, Any]:
+    """The content of study.json."""
+    config, _ = trial_config(study, cells[0], {})
+    return {
+        "schema": SCHEMA,
+        "study": study.name,
+        "data": config.data["name"],
+        "protocol": config.protocol.name,
+        "objective": OBJECTIVE,
+        "folds": study.folds,
+        "seed": study.seed,
+        "sampler": study.sampler,
+        "pruning": study.pruning,
+        "trials": study.trials,
+        "extra_trials": study.plus_trials - study.trials,
+        "search": {"data": study.data, "comparisons": [asdict(comparison) for comparison in study.comparisons]},
+        "overrides": study.overrides,
+        "cells": {
+            cell.name: {
+                "space": {key: describe(distribution) for key, distribution in cell.space.items()},
+                "budget_trials": cell.trials,
+                "budget_images": cell.trials * sum(images_of(study, cell)),
+                "declared": cell.declared,
+                "training": run_name(trial_config(study, cell, {})[0].identity()),
+            }
+            for cell in cells
+        },
+    }
+
+
+def write_study(study: StudyConfig, cells: Sequence[Cell]) -> None:
+    """Write study.json, or see that the study there is this one.
+
+    Raises:
+        Refusal: if another search was begun under the name; what differs is named.
+    """
+    path = study.folder / "study.json"
+    study.folder.mkdir(parents=True, exist_ok=True)
+    asked = describe_study(study, cells)
+    with FileLock(f"{path}.lock"):
+        if path.exists():
+            begun = json.loads(path.read_text())
+            changed = [key for key in asked if key != "overrides" and asked[key] != begun.get(key)]
+            if changed:
+                raise Refusal(
+                    f"{study.folder} holds a study with other {', '.join(changed)}: trials of two searches cannot be "
+                    "compared; say runs=ANOTHER_FOLDER, or ask for the search that was begun"
+                )
+        write_whole(path, (json.dumps(asked, indent=1) + "\n").encode())
+
+
+def write_best(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """Write best.json: each search's best trial by the ledger; a search without a score is left out."""
+    lines = ledger.read(study.folder / "ledger.jsonl")
+    found = {}
+    for cell in cells:
+        chosen = ledger.best(ledger.complete(lines, cell.name))
+        if chosen is not None:
+            kept = {key: chosen[key] for key in ("trial", "params", "augmentation_off", "score")}
+            found[cell.name] = {**kept, "on_edge": on_edge(cell.space, chosen["params"])}
+    path = study.folder / "best.json"
+    with FileLock(f"{path}.lock"):
+        write_whole(path, (json.dumps(found, indent=1) + "\n").encode())
+    return found
