@@ -1,6 +1,6 @@
 import multiprocessing
 
-from benchmarks.pool import run_all
+from benchmarks.execution.local import run_all
 
 DIE = "__import__('os')._exit(3)"
 
@@ -29,3 +29,17 @@ def test_leaving_early_ends_the_processes() -> None:
     assert next(outcomes).error is None
     outcomes.close()
     assert not multiprocessing.active_children()
+
+
+def sees(gpu: str) -> str:
+    return f"1 / (__import__('os').environ['CUDA_VISIBLE_DEVICES'] == {gpu!r})"
+
+
+def test_processes_get_the_gpus_in_turn() -> None:
+    outcomes = run_all(eval, [sees("3"), sees("5"), sees("3")], workers=3, gpus=["3", "5"])
+    assert [outcome.error for outcome in outcomes] == [None, None, None]
+
+
+def test_a_process_in_place_of_a_dead_one_gets_its_gpu() -> None:
+    outcomes = dict(run_all(eval, [DIE, sees("3"), sees("5")], workers=1, gpus=["3", "5"]))
+    assert outcomes[1] is None and "ZeroDivisionError" in outcomes[2]
