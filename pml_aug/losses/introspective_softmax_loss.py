@@ -8,6 +8,7 @@ from pytorch_metric_learning.reducers import ClassWeightedReducer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
+from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.introspective_rows import trust
 
 
@@ -140,11 +141,7 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
 
     def _checked(self, labels: Tensor | None, num_rows: int) -> Tensor:
         if labels is not None and labels.shape == (num_rows,) and not labels.is_floating_point():
-            out_of_range = labels.device.type == "cpu" and ((labels < 0) | (labels >= self.num_classes)).any()
-            if out_of_range:  # not looked for on an accelerator, which would have to wait; it stops there by itself
-                raise ValueError(
-                    f"labels must be in 0 .. {self.num_classes - 1}, but got {labels.min()} .. {labels.max()}"
-                )
+            check_class_labels(labels, self.num_classes)
             return labels
         if labels is None or labels.shape != (num_rows, self.num_classes) or not labels.is_floating_point():
             got = "None" if labels is None else f"{labels.dtype} of shape {tuple(labels.shape)}"

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pml_aug.class_labels import check_class_labels
+
 
 class Moments(NamedTuple):
     """What is known about some classes, one a row."""
@@ -140,8 +142,7 @@ class ClassStatistics(nn.Module):
                 f"`labels` must be integers of shape ({len(embeddings)},), one for each row of `embeddings`, but got "
                 f"{labels.dtype} of shape {tuple(labels.shape)}"
             )
-        if labels.device.type == "cpu" and len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
-            raise ValueError(f"labels must be in 0 .. {self.num_classes - 1}, but got {labels.min()} .. {labels.max()}")
+        check_class_labels(labels, self.num_classes)
         if embeddings.device.type == "cpu" and not torch.isfinite(embeddings).all():
             raise ValueError("`embeddings` must be finite, but hold NaN or infinity, which no later call would mend")
 

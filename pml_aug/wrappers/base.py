@@ -1,5 +1,6 @@
 """What all wrappers of a loss share: the checks at the border, full precision, and the face of a PML loss."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -138,9 +139,14 @@ def checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str
             f"`{labels_name}` must be integers of shape ({len(embeddings)},), one for each row of `{name}`, but got "
             f"{labels.dtype} of shape {tuple(labels.shape)}"
         )
-    # a host wait on an accelerator, where NaN reaches the loss by itself; on the CPU it costs next to nothing
-    if embeddings.device.type == "cpu" and not torch.isfinite(embeddings).all():
-        raise ValueError(f"`{name}` must be finite, but holds NaN or infinity: the training has diverged")
     if embeddings.dtype in (torch.float16, torch.bfloat16):
         embeddings = embeddings.float()
+    # a host wait on an accelerator, where NaN reaches the loss by itself; on the CPU it costs next to nothing
+    if embeddings.device.type == "cpu" and not _is_finite(embeddings.detach()):
+        raise ValueError(f"`{name}` must be finite, but holds NaN or infinity: the training has diverged")
     return embeddings, labels
+
+
+def _is_finite(rows: Tensor) -> bool:
+    # one reduction, unless what it adds up to is too large
+    return math.isfinite(rows.sum()) or bool(rows.isfinite().all())

@@ -7,6 +7,7 @@ import torch
 from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
+from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.alike import measure_alike
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.miners.expansion_miner import ExpansionMiner
@@ -269,11 +270,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             raise ValueError(
                 f"`embeddings` must have {size} columns (embedding_size), but got {batch.embeddings.shape[1]}"
             )
-        if labels.device.type == "cpu" and len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
-            raise ValueError(
-                f"labels must be in 0 .. {num_classes - 1}, the classes of {name}, but got "
-                f"{labels.min()} .. {labels.max()}"
-            )
+        check_class_labels(labels, num_classes, of=name)
         if batch.ref_emb is not None and handover_of(self.loss) is not Handover.CANDIDATES:
             raise ValueError(
                 f"{name} takes no `ref_emb` around {type(innermost(self.loss)).__name__}, which compares the batch "
