@@ -70,35 +70,44 @@ def all_positive_pairs(labels: Tensor) -> Pairs:
 
 
 def different_class_pairs(labels: Tensor, generator: torch.Generator | None = None) -> Pairs:
-    """Each row with a row of another class, classes in random order; without one, the row is left out.
+    r"""Each row with a row of another class, classes in random order; a batch of one class has no pairs.
 
-    Rows are sorted by class, the classes shuffled, and every row takes the one that lies `m` places further round,
-    `m` being the size of the largest class. No class is longer than `m`, so the step always leaves it; only rows of
-    a class that fills more than half of the batch can come back to their own class, and these are dropped.
+    The classes lie one after the other in a random order round a circle, the largest first, whose m rows are at
+    0 .. m - 1 of N. The partner of the row at p lies m places further round, which leaves every class; where the
+    largest fills more than half of the batch, its rows share the others:
+
+    .. math:: p \mapsto \begin{cases} m + p \bmod (N - m) & p < m \\ (p + m) \bmod N & \text{else} \end{cases}
+
+    No device waits. So on an accelerator, with labels that lie there, a batch of one class is not noticed, and its
+    rows are paired with each other as :func:`rolled_pairs` would.
 
     Args:
-        labels: class of each row, at least 0.
-        generator: source of the shuffle, on the device of `labels`.
+        labels: class of each row.
+        generator: source of the order, on the device of `labels`.
 
     Shapes:
-        (N,) -> two of (P,), P at most N
+        (N,) -> two of (N,), or of (0,)
 
     Example:
-        >>> pairs = different_class_pairs(torch.tensor([0, 0, 1, 1]))
-        >>> sorted(pairs.start.tolist())
-        [0, 1, 2, 3]
-        >>> bool((torch.tensor([0, 0, 1, 1])[pairs.start] != torch.tensor([0, 0, 1, 1])[pairs.end]).all())
-        True
+        >>> labels = torch.tensor([0, 0, 1, 1, 2])
+        >>> pairs = different_class_pairs(labels)
+        >>> sorted(pairs.start.tolist()), bool((labels[pairs.start] != labels[pairs.end]).all())
+        ([0, 1, 2, 3, 4], True)
     """
-    if len(labels) == 0:
-        return Pairs(labels, labels)
-    counts = torch.bincount(labels)
-    shuffled = torch.randperm(len(counts), generator=generator, device=labels.device)[labels]
-    order = torch.argsort(shuffled, stable=True)
-    position = torch.arange(len(labels), device=labels.device)
-    start, end = order, order[(position + counts.max()) % len(labels)]
-    leaves = labels[start] != labels[end]
-    return Pairs(start[leaves], end[leaves])
+    rows = torch.arange(len(labels), device=labels.device)
+    if len(labels) < 2:
+        return Pairs(rows[:0], rows[:0])
+    ordered, by_class = labels.sort()
+    rank = torch.zeros_like(ordered)  # of the class among those that are there
+    torch.cumsum(ordered[1:] != ordered[:-1], dim=0, out=rank[1:])
+    size, largest = torch.zeros_like(rank).index_add_(0, rank, torch.ones_like(rank)).max(dim=0)
+    if labels.device.type == "cpu" and size == len(labels):
+        return Pairs(rows[:0], rows[:0])
+    turn = torch.randperm(len(labels), generator=generator, device=labels.device)
+    start = by_class[turn.index_fill_(0, largest, -1)[rank].argsort(stable=True)]
+    others = (len(labels) - size).clamp_min(1)
+    partner = torch.where(rows < size, size + rows % others, rows + size) % len(labels)
+    return Pairs(start, start[partner])
 
 
 def rolled_pairs(labels: Tensor) -> Pairs:
