@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from pytorch_metric_learning import losses
+from pytorch_metric_learning.distances import CosineSimilarity, DotProductSimilarity
 from torch import Tensor, nn
 
 
@@ -23,17 +24,21 @@ class ProxyLayout(NamedTuple):
         """K."""
         return 1 if self.per_class is None else getattr(loss, self.per_class)
 
-    def of_classes(self, loss: nn.Module, classes: Tensor) -> Tensor:
-        """The proxies of some classes: (N,) -> (N * K, D). Taken along the stored dimension: no copy of the rest."""
-        per_class = self.count_per_class(loss)
-        rows = (classes[:, None] * per_class + torch.arange(per_class, device=classes.device)).flatten()
-        taken = getattr(loss, self.parameter).to(classes.device).index_select(self.dim, rows)
-        return taken.T if self.dim else taken
+    def proxies(self, loss: nn.Module) -> Tensor:
+        """All proxies, one below the other: (C * K, D)."""
+        stored = getattr(loss, self.parameter)
+        return stored.T if self.dim else stored
 
-    def enlarged(self, loss: nn.Module, extra: Tensor) -> Tensor:
-        """The parameter with `extra` proxies at its end: (k * K, D) -> as stored, for C + k classes."""
-        stored = getattr(loss, self.parameter).to(extra.device)
-        return torch.cat([stored, extra.T if self.dim else extra], dim=self.dim)
+    def places(self, loss: nn.Module, classes: Tensor) -> Tensor:
+        """Where the proxies of some classes are: (N,) -> (N * K,)."""
+        per_class = self.count_per_class(loss)
+        if per_class == 1:
+            return classes
+        return (classes[:, None] * per_class + torch.arange(per_class, device=classes.device)).flatten()
+
+    def as_stored(self, proxies: Tensor) -> Tensor:
+        """Proxies one below the other in the layout of the parameter."""
+        return proxies.T if self.dim else proxies
 
 
 LAYOUTS: Mapping[type[nn.Module], ProxyLayout] = {
@@ -50,6 +55,29 @@ LAYOUTS: Mapping[type[nn.Module], ProxyLayout] = {
 def layout_of(loss: nn.Module) -> ProxyLayout | None:
     """How `loss` stores its proxies, or None where it has none of its classes."""
     return next((LAYOUTS[kind] for kind in type(loss).__mro__ if kind in LAYOUTS), None)
+
+
+READ_BY_DISTANCE = (
+    losses.ArcFaceLoss,
+    losses.CosFaceLoss,
+    losses.NormalizedSoftmaxLoss,
+    losses.ProxyAnchorLoss,
+    losses.ProxyNCALoss,
+    losses.SoftTripleLoss,
+    losses.SubCenterArcFaceLoss,
+)
+COSINES = (CosineSimilarity, DotProductSimilarity)
+
+
+def reads_cosines_only(loss: nn.Module) -> bool:
+    """Whether `loss` asks a plain cosine distance about its proxies, and counts them, and reads them nowhere else.
+
+    Then the matrix serves it as well as the proxies do. A subclass may read more, and is none of these.
+    """
+    distance = loss.distance
+    cosine = type(distance) in COSINES and distance.normalize_embeddings and (distance.p, distance.power) == (2, 1)
+    regularized = getattr(loss, "weight_regularizer", None) is not None
+    return type(loss) in READ_BY_DISTANCE and cosine and not distance.collect_stats and not regularized
 
 
 class OnFirstRows(nn.Module):

@@ -1,7 +1,7 @@
 """Proxy Synthesis around any PML loss with proxies of its classes."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pytorch_metric_learning import losses, reducers
@@ -9,14 +9,25 @@ from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.introspective_rows import IntrospectiveRows
+from pml_aug.distances.mixed_cosines import Mixtures, mixed_cosines, taken
+from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.swapped import swapped
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
 from pml_aug.wrappers.base import Batch, LossWrapper
-from pml_aug.wrappers.proxies import OnFirstRows, layout_of
+from pml_aug.wrappers.proxies import OnFirstRows, layout_of, reads_cosines_only
 
 PAIRINGS = ("different_class", "roll", "reordered_roll")
+
+
+class Enlarged(NamedTuple):
+    """What a loss is handed in place of its batch and its proxies."""
+
+    distance: BaseDistance
+    embeddings: Tensor  # (N + k, D)
+    proxies: Tensor  # ((C + k) * K, D)
 
 
 class ProxySynthesis(LossWrapper):
@@ -29,7 +40,8 @@ class ProxySynthesis(LossWrapper):
         \tilde p = \lambda\, n(p_{y_i}) + (1 - \lambda)\, n(p_{y_j})
 
     become a sample and the proxy of a class that no image has. The wrapped loss runs unchanged on batch and proxies
-    so enlarged; every synthetic proxy is a negative for all other rows. Losses with several proxies a class
+    so enlarged, or, where cosines are all that it reads of them, on the cosines that follow from those of the plain
+    ones. Every synthetic proxy is a negative for all other rows. Losses with several proxies a class
     (SoftTriple, SubCenterArcFace) get the mixtures of the k-th proxies, for each k. Regularizers see the original
     rows and proxies only. Gradients reach both rows and both proxies; there is no state beside the loss's own.
 
@@ -37,9 +49,10 @@ class ProxySynthesis(LossWrapper):
         loss: a PML loss with proxies of its classes.
         alpha: of the Beta distribution, above 0; smaller draws mixtures nearer to one of the two ends.
         ratio: synthetic rows for each row of the batch, in [0, 1]; 0 gives the bare loss. A batch of B has
-            floor(ratio * B) synthetic rows, fewer where classes leave no partner.
-        pairing: "different_class" (random, and no row with its own class: rows without a partner of another class
-            synthesise nothing), "roll" (with the row before, whatever its class: the official loss) or
+            floor(ratio * B) synthetic rows.
+        pairing: "different_class" (every row with a random one of another class; a batch of one class synthesises
+            nothing, see :func:`different_class_pairs`), "roll" (with the row before, whatever its class: the official
+            loss) or
             "reordered_roll" (the same after the official training loop's search for an order without equal
             neighbours; slow, loops over rows).
 
@@ -113,7 +126,7 @@ class ProxySynthesis(LossWrapper):
         """The wrapped loss on the enlarged batch.
 
         Args:
-            batch: labels are in 0 .. C - 1; on the CPU, as PML's trainers give them, pairing makes no device wait.
+            batch: labels are in 0 .. C - 1.
             generator: on the device of the labels and the CPU alike; torch's global one by default.
             mixing: the lambda to use instead of a draw.
             draws: for the wrapped loss, where that is a wrapper too.
@@ -127,11 +140,7 @@ class ProxySynthesis(LossWrapper):
         if batch.ref_emb is not None:
             raise ValueError("ProxySynthesis takes no `ref_emb`: its loss compares embeddings with proxies")
         num_classes = self.num_classes
-        if labels.device.type == "cpu" and len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
-            raise ValueError(
-                f"labels must be in 0 .. {num_classes - 1}, the classes of {type(self.loss).__name__}, but got "
-                f"{labels.min()} .. {labels.max()}"
-            )
+        check_class_labels(labels, num_classes, of=type(self.loss).__name__)
         pairs = self._pair(labels, generator)
         self.num_synthetic = len(pairs.start)
         if self.num_synthetic == 0:
@@ -139,27 +148,23 @@ class ProxySynthesis(LossWrapper):
         self.mixing = draw_mixing(self.alpha, generator) if mixing is None else mixing
 
         # a label that no class has stops an accelerator here, before it could pass for a synthetic class
-        labels = torch.arange(num_classes, device=embeddings.device).index_select(0, labels.to(embeddings.device))
-        partners = torch.cat(pairs).to(embeddings.device)
-        first, second = embeddings[partners].chunk(2)
-        first_proxies, second_proxies = self.layout.of_classes(self.loss, labels[partners]).chunk(2)
-        synthetic = _mixed_rows(self.distance, first, second, self.mixing)
-        synthetic_proxies = _mixed_rows(self.distance, first_proxies, second_proxies, self.mixing)
-        synthetic_labels = num_classes + torch.arange(self.num_synthetic, device=labels.device)
-        enlarged = self.layout.enlarged(self.loss, synthetic_proxies)
-
-        total = num_classes + self.num_synthetic
+        every_class = torch.arange(num_classes + self.num_synthetic, device=embeddings.device)
+        labels = every_class[:num_classes].index_select(0, labels.to(embeddings.device))
+        pairs = Pairs(*(rows.to(embeddings.device) for rows in pairs))
+        enlarge = self._by_cosines if reads_cosines_only(self.loss) else self._with_mixtures
+        enlarged = enlarge(embeddings, labels, pairs)
         with swapped(
             self.loss,
-            num_classes=total,
-            proxy_labels=torch.arange(total, device=labels.device),
+            distance=enlarged.distance,
+            num_classes=len(every_class),
+            proxy_labels=every_class,
             embedding_regularizer=_on_first_rows(self.loss, "embedding_regularizer", len(embeddings)),
             weight_regularizer=_on_first_rows(self.loss, "weight_regularizer", self.layout.count(self.loss)),
         ):
             return functional_call(
                 self.loss,
-                {self.layout.parameter: enlarged},
-                (torch.cat([embeddings, synthetic]), torch.cat([labels, synthetic_labels])),
+                {self.layout.parameter: self.layout.as_stored(enlarged.proxies)},
+                (enlarged.embeddings, torch.cat([labels, every_class[num_classes:]])),
                 draws,
             )
 
@@ -173,6 +178,28 @@ class ProxySynthesis(LossWrapper):
         else:
             pairs = rolled_pairs(labels)
         return Pairs(pairs.start[:limit], pairs.end[:limit])
+
+    def _with_mixtures(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
+        """Batch and proxies with their mixtures."""
+        rows, proxies = torch.cat(pairs), self.layout.proxies(self.loss).to(embeddings.device)
+        first, second = embeddings.index_select(0, rows).chunk(2)
+        synthetic = _mixed_rows(self.distance, first, second, self.mixing)
+        first, second = taken(proxies, self.layout.places(self.loss, labels.index_select(0, rows))).chunk(2)
+        synthetic_proxies = _mixed_rows(self.distance, first, second, self.mixing)
+        return Enlarged(self.distance, torch.cat([embeddings, synthetic]), torch.cat([proxies, synthetic_proxies]))
+
+    def _by_cosines(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
+        """The cosines of batch and proxies with their mixtures, from one product of the plain ones.
+
+        In place of mixtures stand rows of zeros, in place of proxies numbers that would show if anyone read them.
+        """
+        proxies = self.layout.proxies(self.loss).to(embeddings.device)
+        of_rows = Mixtures(pairs.start, pairs.end, self.mixing)
+        first, second = (self.layout.places(self.loss, labels.index_select(0, rows)) for rows in pairs)
+        matrix = mixed_cosines(embeddings, proxies, of_rows, Mixtures(first, second, self.mixing))
+        zeros = embeddings.new_zeros(len(pairs.start), embeddings.shape[1])
+        stand_ins = embeddings.new_full((matrix.shape[1], 1), torch.nan)
+        return Enlarged(PrecomputedDistance(self.distance, matrix), torch.cat([embeddings, zeros]), stand_ins)
 
 
 def _mixed_rows(distance: BaseDistance, first: Tensor, second: Tensor, mixing: float) -> Tensor:

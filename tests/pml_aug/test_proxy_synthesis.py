@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from pml_aug.synthesis import different_class_pairs, draw_mixing, mix, order_without_equal_neighbors
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
+from pml_aug.wrappers.proxies import reads_cosines_only
 
 RECORDED = [f"ps_{number:02d}" for number in range(10)]
 C, D = 6, 4
@@ -68,12 +69,18 @@ def record_calls(loss):
 # ---- recorded numbers
 
 
+class Cosine(distances.CosineSimilarity):
+    """A cosine by another name: what it does with rows is not known, so it is shown the mixtures themselves."""
+
+
+@pytest.mark.parametrize("distance", [distances.CosineSimilarity, Cosine])
 @pytest.mark.parametrize("name", RECORDED)
-def test_around_both_official_losses_it_is_the_recorded_loss(golden, name):
+def test_around_both_official_losses_it_is_the_recorded_loss(golden, name, distance):
     file = golden(name)
     meta, shape = file.meta, file.proxies.shape
     if meta["loss"] == "Norm_SoftMax":
-        loss = losses.NormalizedSoftmaxLoss(*shape, temperature=1 / meta["scale"]).double()
+        scale = meta["scale"]
+        loss = losses.NormalizedSoftmaxLoss(*shape, temperature=1 / scale, distance=distance()).double()
     else:
         loss = losses.ProxyNCALoss(*shape, softmax_scale=meta["scale"]).double()
     proxies_of(loss).data.copy_(file.proxies)
@@ -84,7 +91,7 @@ def test_around_both_official_losses_it_is_the_recorded_loss(golden, name):
     assert relative_error(gradient, file.grad_embeddings) < 1e-10
     proxy_gradient = proxy_gradient if meta["loss"] == "Proxy_NCA" else proxy_gradient.T
     assert relative_error(proxy_gradient, file.grad_proxies) < 1e-10
-    if meta["ps_mu"]:
+    if meta["ps_mu"] and not reads_cosines_only(loss):
         ((all_embeddings, all_targets, all_proxies),) = calls
         assert relative_error(normalize(all_embeddings), file.all_embeddings) < 1e-10
         assert relative_error(normalize(all_proxies), file.all_proxies) < 1e-10
@@ -161,6 +168,52 @@ def test_with_mixing_1_each_synthetic_class_is_its_first_end():
     ((all_embeddings, _, all_proxies),) = calls
     torch.testing.assert_close(all_embeddings[8:], embeddings)
     torch.testing.assert_close(all_proxies[C:], loss.proxies[labels].detach())
+
+
+COSINE_LOSSES = sorted(set(WORK) - {"LargeMarginSoftmaxLoss", "P2SGradLoss", "ProxyNCALoss", "SphereFaceLoss"})
+
+
+@pytest.mark.parametrize("mixing", [0.0, 0.3, 0.999])
+@pytest.mark.parametrize("name", COSINE_LOSSES)
+def test_from_cosines_it_is_what_it_is_from_the_mixtures(name, mixing):
+    embeddings, labels = batch(torch.float64)
+    of_cosines, of_mixtures = (WORK[name](C, distance=kind()).double() for kind in (distances.CosineSimilarity, Cosine))
+    of_mixtures.load_state_dict(of_cosines.state_dict())
+    assert [reads_cosines_only(loss) for loss in (of_cosines, of_mixtures)] == [True, False]
+    from_both = (
+        value_and_gradients(ProxySynthesis(loss, pairing="roll"), embeddings, labels, mixing=mixing)
+        for loss in (of_cosines, of_mixtures)
+    )
+    for mine, theirs in zip(*from_both, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_directions_that_cancel_leave_no_infinity():
+    embeddings = torch.tensor([[1.0, 0.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]])
+    loss = losses.NormalizedSoftmaxLoss(2, D)
+    loss.W.data[:, 1] = -loss.W.data[:, 0]
+    results = value_and_gradients(ProxySynthesis(loss), embeddings, torch.tensor([0, 1]), mixing=0.5)
+    assert all(torch.isfinite(result).all() for result in results)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"distance": distances.CosineSimilarity(power=2)},
+        {"distance": distances.DotProductSimilarity(normalize_embeddings=False)},
+        {"distance": distances.CosineSimilarity(p=1)},
+        {"distance": distances.CosineSimilarity(collect_stats=True)},
+        {"distance": distances.LpDistance()},
+        {"weight_regularizer": regularizers.LpRegularizer()},
+    ],
+)
+def test_mixtures_are_made_where_cosines_do_not_tell_all(change):
+    loss = losses.NormalizedSoftmaxLoss(C, D, **change)
+    assert not reads_cosines_only(loss)
+    calls = record_calls(loss)
+    ProxySynthesis(loss)(*batch())
+    ((_, _, proxies),) = calls
+    assert proxies.shape == (C + 8, D)
 
 
 # ---- limits
