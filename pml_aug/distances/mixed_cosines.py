@@ -48,12 +48,16 @@ def mixed_cosines(rows: Tensor, columns: Tensor, of_rows: Mixtures, of_columns: 
 
 def _with_mixtures(cosines: Tensor, dim: int, units: Tensor, mixtures: Mixtures) -> Tensor:
     """The cosines with those of the mixtures at the end of a dimension, along which the unit rows `units` lie."""
-    first, second, mixing = mixtures
-    ends = torch.cat([second, first])
+    ends = torch.cat([mixtures.second, mixtures.first])
     # of two directions that cancel, rounding alone remains: divided by no less than that, it stays a cosine
-    length = torch.lerp(*taken(units, ends).chunk(2), mixing).norm(dim=1).clamp_min(torch.finfo(units.dtype).eps)
-    mixed = torch.lerp(*cosines.index_select(dim, ends).chunk(2, dim), mixing) / length.unsqueeze(1 - dim)
+    length = _between(taken(units, ends), 0, mixtures.mixing).norm(dim=1).clamp_min(torch.finfo(units.dtype).eps)
+    mixed = _between(cosines.index_select(dim, ends), dim, mixtures.mixing) / length.unsqueeze(1 - dim)
     return torch.cat([cosines, mixed], dim)
+
+
+def _between(ends: Tensor, dim: int, mixing: float) -> Tensor:
+    second, first = ends.chunk(2, dim)
+    return torch.lerp(second, first, mixing)
 
 
 def taken(rows: Tensor, places: Tensor) -> Tensor:
