@@ -11,18 +11,28 @@ from torch.utils.data import DataLoader, Dataset
 from .accuracy import METRICS, RetrievalAccuracy, query_scores
 from .images import StoredImages, keep_batch
 from .selection import best_epoch
+from .step import autocast
 
 BATCH_SIZE = 256
 NEIGHBORS = 6  # of each query that is shown
 
 
 class MemoryTester(GlobalEmbeddingSpaceTester):
-    """PML's tester over images in memory, without a progress bar of its own."""
+    """PML's tester over images in memory, without a progress bar of its own.
+
+    Args:
+        precision: of trunk and embedder, "float32" or "bfloat16"; embeddings and distances are float32.
+        **tester: of PML's tester.
+    """
+
+    def __init__(self, *, precision: str, **tester: Any) -> None:
+        super().__init__(**tester)
+        self.precision = precision
 
     def compute_all_embeddings(
         self, dataloader: "DataLoader[Any]", trunk_model: nn.Module, embedder_model: nn.Module
     ) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
+        with torch.no_grad(), autocast(self.precision, self.data_device):
             batches = [
                 (self.get_embeddings_for_eval(trunk_model, embedder_model, images).float(), labels)
                 for images, labels in cast(StoredImages, dataloader.dataset).ahead(dataloader)
@@ -46,6 +56,7 @@ class Evaluation:
         images: data sets by name: val, test, and gallery where the test images are searched for among others.
         rules: what becomes of the test set.
         device: of the models.
+        precision: of the models, as in training.
         record: called with the tester after each evaluation, as PML's ``end_of_testing_hook``.
         log_test: called with the epoch before the test set is touched.
 
@@ -63,6 +74,7 @@ class Evaluation:
         images: "Mapping[str, Dataset[Any]]",
         rules: ScoringRules,
         device: torch.device,
+        precision: str,
         record: Callable[[GlobalEmbeddingSpaceTester], None],
         log_test: Callable[[int], None],
     ) -> None:
@@ -76,6 +88,7 @@ class Evaluation:
         self.weights: dict[str, dict[str, Any]] = {}
         self.final: dict[str, float] | None = None
         self.tester = MemoryTester(
+            precision=precision,
             batch_size=BATCH_SIZE,
             dataloader_num_workers=0,
             data_device=device,

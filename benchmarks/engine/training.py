@@ -22,6 +22,7 @@ from .gallery import gallery_queries
 from .images import eval_images, keep_batch, training_images
 from .sampler import make_sampler
 from .selection import best_epoch
+from .step import compile_models, lay_out
 from .trainer import Trainer
 
 SAVE_AFTER = 300.0  # seconds: a checkpoint at the end of an epoch, though it is not evaluated
@@ -81,11 +82,14 @@ class Training:
             for name, part in rows.items()
             if part is not None and (name == "val" or rules.scoring != "never")
         }
-        self.evaluation = Evaluation(images, rules, device, hooks.end_of_testing_hook, folder.log_test_scoring)
+        self.evaluation = Evaluation(
+            images, rules, device, self.protocol.precision, hooks.end_of_testing_hook, folder.log_test_scoring
+        )
         self.trainer = make_trainer(
             config,
             Trainer,
             progress=progress,
+            precision=self.protocol.precision,
             **self.parts._asdict(),
             batch_size=self.protocol.batch_size,
             dataset=training_images(config, data, split.train, train_labels, device),
@@ -99,6 +103,7 @@ class Training:
             end_of_iteration_hook=hooks.end_of_iteration_hook,
             end_of_epoch_hook=make_hook(config, then=self.end_of_epoch),
         )
+        self.speed_up()
         self.live = checkpoint.Live(self.parts, self.trainer, self.evaluation, self.meter, folder.records)
 
     def run(self) -> None:
@@ -115,6 +120,17 @@ class Training:
             self.evaluation.score_chosen(self.parts.models)
             self.record_keeper.save_records()
         self.tensorboard.close()
+
+    def speed_up(self) -> None:
+        """Lay out and compile the models as the protocol asks; say so where they cannot be compiled."""
+        models = self.parts.models
+        if self.protocol.channels_last:
+            lay_out(models["trunk"])
+        if self.protocol.compile:
+            images, _ = self.trainer.dataset.__getitems__(list(range(self.protocol.batch_size)))
+            problem = compile_models(models, images.to(self.trainer.data_device), self.protocol.precision)
+            if problem is not None:
+                self.tell(f"protocol.compile=true, but the compiler failed ({problem}); going on uncompiled")
 
     def end_of_epoch(self, trainer: Trainer) -> bool:
         """Whether to go on: PML's ``end_of_epoch_hook``."""

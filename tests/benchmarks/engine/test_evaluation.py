@@ -45,7 +45,7 @@ def evaluation(scoring: str, keep_embeddings: bool = False, gallery: Points | No
     if gallery is not None:
         images["gallery"] = gallery
     rules = ScoringRules(scoring, keep_embeddings, shown=torch.tensor([0, 2]))
-    return Evaluation(images, rules, torch.device("cpu"), lambda tester: None, log_test=epochs.append)
+    return Evaluation(images, rules, torch.device("cpu"), "float32", lambda tester: None, log_test=epochs.append)
 
 
 epochs: list[int] = []  # at which the test set was looked at
