@@ -40,13 +40,15 @@ def estimate(value: Estimate, digits: int = 2, signed: bool = False) -> str:
     return f"{number(value.mean, digits, signed)} [{interval(value.interval, digits)}]"
 
 
-def p_value(value: float) -> str:
+def p_value(value: float | None) -> str:
     """Three significant digits.
 
     Example:
         >>> p_value(1.0), p_value(0.0625), p_value(0.03125), p_value(0.00195), p_value(0.00002)
         ('1', '0.0625', '0.0312', '0.00195', '<0.0001')
     """
+    if value is None:
+        return MISSING
     if value >= 0.9995:
         return "1"
     if value < 0.0001:

@@ -23,9 +23,9 @@ def method_name(name: str) -> str:
     """The method with its abbreviations in capitals; an unknown name stays as it is.
 
     Example:
-        >>> method_name("none"), method_name("iaa_ps"), method_name("idml_no_mixup")
-        ('bare', 'IAA PS', 'IDML no mixup')
+        >>> method_name("none"), method_name("none+"), method_name("iaa_ps"), method_name("idml_no_mixup")
+        ('bare', 'bare, tuned longer', 'IAA PS', 'IDML no mixup')
     """
-    if name == "none":
-        return "bare"
+    if name.startswith("none"):
+        return "bare, tuned longer" if name.endswith("+") else "bare"
     return " ".join(part.upper() if part in ABBREVIATIONS else part for part in name.split("_"))

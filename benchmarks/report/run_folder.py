@@ -1,22 +1,19 @@
 """Finished run folders, read and checked."""
 
 import hashlib
-import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from ..errors import Refusal
+from .fields import Fields, parsed
 
-SCHEMA = 1
+SCHEMAS = (1, 2)
 METRICS = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
 PRIMARY = "mean_average_precision_at_r"
 RULES = ("validation", "last", "test")
-FILES = ("config.yaml", "environment.json", "result.json", "queries.npz", "gallery.npz")
+FILES = ("config.yaml", "environment.json", "result.json")
+TEST_FILES = ("queries.npz", "gallery.npz")  # of runs that were scored on the test set
 
 
 class Selected(NamedTuple):
@@ -25,6 +22,13 @@ class Selected(NamedTuple):
     oracle: bool
     epoch: int
     test: dict[str, float]
+
+
+class Tuned(NamedTuple):
+    """The trial that a run's parameters come from."""
+
+    study: str
+    trial: int
 
 
 class Cost(NamedTuple):
@@ -48,9 +52,13 @@ class Run:
     facts: dict[str, Any]  # what all runs of one table have in common
     config: dict[str, Any]
     environment: dict[str, Any]
-    selection: dict[str, Selected]  # by rule
+    selection: dict[str, Selected]  # by rule; only rules whose epoch was scored on the test set
     curve: dict[int, float]  # epoch -> validation MAP@R, 0 to 1
     cost: Cost
+    images: dict[str, int]  # train, val, test
+    tuned: Tuned | None = None
+    test_scorings: int | None = None  # sets of weights scored on the test set; None where that was not counted
+    audit: dict[str, Any] | None = None  # what the sides of the split have in common; None in older runs
 
     @property
     def pair(self) -> tuple[int, int]:
@@ -88,18 +96,18 @@ def read_run(folder: Path) -> Run:
     """
     if not (folder / "done").exists():
         raise Refusal(f"{folder} is unfinished: it has no done mark; run it again, or move it away")
-    for name in FILES:
-        if not (folder / name).exists():
-            raise Refusal(f"{folder} is damaged: {name} is missing; delete the folder and run it again")
+    _require(folder, FILES)
     raw = (folder / "result.json").read_bytes()
     if hashlib.sha256(raw).hexdigest() not in (folder / "done").read_text():
         raise Refusal(f"{folder} is damaged: result.json is not the file whose sha256 is in done")
-    result = _Fields(folder, "result.json", _parse(folder, "result.json", raw))
+    result = Fields(folder, "result.json", parsed(folder / "result.json", raw))
     schema = result.get("schema", int)
-    if schema != SCHEMA:
-        raise Refusal(f"{folder} has a result.json of schema {schema}, but this report reads schema {SCHEMA}")
-    environment = _parse(folder, "environment.json", (folder / "environment.json").read_bytes())
-    config = _parse(folder, "config.yaml", (folder / "config.yaml").read_bytes())
+    if schema not in SCHEMAS:
+        known = " and ".join(map(str, SCHEMAS))
+        raise Refusal(f"{folder} has a result.json of schema {schema}, but this report reads schemas {known}")
+    if result.has("selection.validation.test"):
+        _require(folder, TEST_FILES)
+    config = parsed(folder / "config.yaml")
     return Run(
         path=folder,
         name=result.get("run", str),
@@ -112,13 +120,13 @@ def read_run(folder: Path) -> Run:
             "trunk": result.get("trunk", str),
             "embedding size": result.get("embedding_size", int),
             "image size": result.get("data.image_size", int),
-            "images seen": result.get("images_seen", int),
+            "images seen": _images_seen(result, config),
             "protocol": f"{result.get('protocol', str)}, version {result.get('protocol_version', int)}",
             "data hash": result.get("data.hash", str),
         },
         config=config,
-        environment=environment,
-        selection={rule: _selected(result, rule) for rule in RULES},
+        environment=parsed(folder / "environment.json"),
+        selection=_selection(result),
         curve=_curve(result),
         cost=Cost(
             seconds_per_step=result.positive("cost.seconds_per_step"),
@@ -126,10 +134,38 @@ def read_run(folder: Path) -> Run:
             peak_memory_bytes=result.optional("cost.peak_memory_bytes"),
             device=result.get("cost.device", str),
         ),
+        images={part: result.get(f"data.images.{part}", int) for part in ("train", "val", "test")},
+        tuned=_tuned(result),
+        test_scorings=result.get("test_scorings", int) if result.has("test_scorings") else None,
+        audit=_audit(result),
     )
 
 
-def _selected(result: "_Fields", rule: str) -> Selected:
+def _images_seen(result: Fields, config: dict[str, Any]) -> int | str:
+    """What the run drew; where patience may end it before, what it was allowed to draw."""
+    seen = result.get("images_seen", int)
+    protocol = config.get("protocol") or {}
+    if protocol.get("patience") is None:
+        return seen
+    batch = result.get("batch_size", int)
+    iterations = protocol.get("iterations_per_epoch") or max(1, result.get("data.images.train", int) // batch)
+    return f"at most {protocol['epochs'] * iterations * batch:,}"
+
+
+def _require(folder: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not (folder / name).exists():
+            raise Refusal(f"{folder} is damaged: {name} is missing; delete the folder and run it again")
+
+
+def _selection(result: Fields) -> dict[str, Selected]:
+    """By rule, where there are test scores: with ``test_scoring=once`` for validation's choice alone, else for all."""
+    result.get("selection.validation", dict)
+    scored = RULES if result.get("schema", int) == 1 else [r for r in RULES if result.has(f"selection.{r}.test")]
+    return {rule: _selected(result, rule) for rule in scored}
+
+
+def _selected(result: Fields, rule: str) -> Selected:
     return Selected(
         oracle=result.get(f"selection.{rule}.oracle", bool),
         epoch=result.get(f"selection.{rule}.epoch", int),
@@ -137,58 +173,24 @@ def _selected(result: "_Fields", rule: str) -> Selected:
     )
 
 
-def _curve(result: "_Fields") -> dict[int, float]:
+def _curve(result: Fields) -> dict[int, float]:
     history = result.get("history", list)
     if not history:
         raise result.impossible("history", history)
-    entries = [_Fields(result.folder, f"result.json, history entry {i},", entry) for i, entry in enumerate(history)]
+    entries = [Fields(result.folder, f"result.json, history entry {i},", entry) for i, entry in enumerate(history)]
     return {entry.get("epoch", int): entry.share(f"val.{PRIMARY}") for entry in entries}
 
 
-def _parse(folder: Path, name: str, raw: bytes) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(raw) if name.endswith(".yaml") else json.loads(raw)
-    except (ValueError, yaml.YAMLError) as problem:
-        raise Refusal(f"{folder} is damaged: {name} cannot be read ({type(problem).__name__})") from problem
-    if not isinstance(content, dict):
-        raise Refusal(f"{folder} is damaged: {name} holds a {type(content).__name__}, not a mapping")
-    return content
+def _tuned(result: Fields) -> Tuned | None:
+    return Tuned(result.get("tuned.study", str), result.get("tuned.trial", int)) if result.has("tuned") else None
 
 
-class _Fields:
-    """Values of a parsed file by dotted key, of the right type, or a Refusal that names folder, file and key."""
-
-    def __init__(self, folder: Path, file: str, content: Any) -> None:
-        self.folder = folder
-        self.file = file
-        self.content = content
-
-    def get(self, key: str, kind: Any) -> Any:
-        value = self.content
-        for part in key.split("."):
-            if not isinstance(value, Mapping) or part not in value:
-                raise Refusal(f"{self.folder} is damaged: {self.file} has no {key}")
-            value = value[part]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.impossible(key, value)
-        return value
-
-    def share(self, key: str) -> float:
-        """A score, 0 to 1."""
-        value = self.get(key, (int, float))
-        if not 0 <= value <= 1:  # nan included
-            raise self.impossible(key, value)
-        return float(value)
-
-    def positive(self, key: str) -> float:
-        value = self.get(key, (int, float))
-        if not 0 < value < math.inf:
-            raise self.impossible(key, value)
-        return float(value)
-
-    def optional(self, key: str) -> float | None:
-        """A measurement, or None where null or 0 says that there was none."""
-        return self.positive(key) if self.get(key, (int, float, type(None))) else None
-
-    def impossible(self, key: str, value: Any) -> Refusal:
-        return Refusal(f"{self.folder} is damaged: {self.file} has {key} = {value!r}")
+def _audit(result: Fields) -> dict[str, Any] | None:
+    if not result.has("audit"):
+        return None
+    for key in ("shared_classes", "identical", "near_identical", "images"):
+        result.get(f"audit.{key}", int)
+        result.get(f"audit.validation.{key}", int)
+    result.positive("audit.threshold")
+    result.share("audit.twins_allowed")
+    return result.get("audit", dict)

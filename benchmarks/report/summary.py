@@ -8,9 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from .. import statistics
-from ..statistics import Interval
-from .fairness import BARE
-from .run_folder import PRIMARY, Run
+from ..statistics import MARGIN, FoldLevel, Interval
+from .queries import mean_difference_by_query
+from .run_folder import PRIMARY, RULES, Run
+from .study import Study
+from .tuned_runs import BARE, EXTRA
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Cell:
     def folds(self) -> list[int]:
         return sorted({run.fold for run in self.runs})
 
+    @cached_property
+    def rules(self) -> tuple[str, ...]:
+        """Selection rules by which all its runs were scored on the test set."""
+        return tuple(rule for rule in RULES if all(rule in run.selection for run in self.runs))
+
     def score(self, metric: str, rule: str = "validation") -> Estimate:
         return self._estimate(lambda run: 100 * run.selection[rule].test[metric])
 
@@ -95,8 +102,11 @@ class Comparison:
 
     method: Cell
     bare: Cell
+    margin: float = MARGIN  # points within which two losses count as equivalent
     holm_p: float = 1.0  # adjusted over all comparisons of the report
     smallest_holm_p: float = 1.0  # what holm_p would be if all comparisons had the smallest p their seeds can reach
+    holm_equivalence_p: float | None = None  # adjusted over those with at least two seeds
+    extra: Cell | None = None  # the bare loss, tuned with more trials
 
     @property
     def num_seeds(self) -> int:
@@ -129,6 +139,48 @@ class Comparison:
         return statistics.minimum_detectable_effect(self.primary.per_seed)
 
     @cached_property
+    def equivalence_p(self) -> float | None:
+        return statistics.equivalence_p(self.primary.per_seed, self.margin)
+
+    @cached_property
+    def over_classes(self) -> Interval | None:
+        """Of the mean difference when test classes are drawn anew, in points; the trained models stay."""
+        labels, difference = mean_difference_by_query(self.method.runs, self.bare.runs, PRIMARY)
+        return statistics.class_bootstrap_interval(100 * difference, labels)
+
+    @cached_property
+    def fold_level(self) -> FoldLevel | None:
+        """Over folds, each averaged over seeds; None with one fold."""
+        by_fold: dict[int, list[float]] = {}
+        scores = {run.pair: run.selection["validation"].test[PRIMARY] for run in self.bare.runs}
+        for run in self.method.runs:
+            gain = 100 * (run.selection["validation"].test[PRIMARY] - scores[run.pair])
+            by_fold.setdefault(run.fold, []).append(gain)
+        sizes = [run.images for run in self.method.runs]
+        share = float(np.mean([images["val"] / images["train"] for images in sizes]))
+        return statistics.corrected_resampled_t([np.mean(by_fold[fold]) for fold in sorted(by_fold)], share)
+
+    @cached_property
+    def published_style(self) -> Estimate | None:
+        """The method at its best epoch on the test set against the bare loss as validation chose it."""
+        if "test" not in self.rules:
+            return None
+        bare = {run.pair: 100 * run.selection["validation"].test[PRIMARY] for run in self.bare.runs}
+        method = {run.pair: 100 * run.selection["test"].test[PRIMARY] for run in self.method.runs}
+        return Estimate(tuple(statistics.paired_by_seed(method, bare).tolist()))
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return tuple(rule for rule in self.method.rules if rule in self.bare.rules)
+
+    @cached_property
+    def against_extra(self) -> Estimate | None:
+        """The method against the bare loss that was tuned with more trials; None where there is none of these."""
+        if self.extra is None or self.extra is self.method:
+            return None
+        return replace(self, bare=self.extra).primary
+
+    @cached_property
     def slowdown(self) -> Estimate:
         """Seconds a step, as a multiple of the bare loss's."""
         return self._paired(lambda run: run.cost.seconds_per_step, operator.truediv)
@@ -146,6 +198,11 @@ class Table:
     cells: tuple[Cell, ...]
     comparisons: tuple[Comparison, ...]
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Selection rules that all cells can be judged by."""
+        return tuple(rule for rule in RULES if all(rule in cell.rules for cell in self.cells))
+
     def comparison(self, cell: Cell) -> Comparison | None:
         """The comparison of a method's cell; None for a bare loss."""
         return next((c for c in self.comparisons if c.method is cell), None)
@@ -155,29 +212,31 @@ class Table:
 class Summary:
     runs: tuple[Run, ...]
     tables: tuple[Table, ...]
+    margin: float = MARGIN
+    studies: tuple[Study, ...] = ()  # that the runs come from
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
         return tuple(comparison for table in self.tables for comparison in table.comparisons)
 
 
-def summarize(runs: Iterable[Run]) -> Summary:
+def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Study] = ()) -> Summary:
     """The report's numbers from runs that ``check_comparable`` let through.
 
-    Holm's family is every comparison of the report on test MAP@R at the epoch that the validation fold chose.
+    Holm's family is every comparison of the report on test MAP@R at the epoch that the validation fold chose; the
+    equivalence tests are a family of their own.
     """
-    runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, run.method != BARE, run.method, run.pair)))
+    runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, _order(run.method), run.pair)))
     cells: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         cells.setdefault((run.data, run.loss, run.method), []).append(run)
     made = {key: Cell(tuple(group)) for key, group in cells.items()}
-    plain = [Comparison(cell, made[data, loss, BARE]) for (data, loss, method), cell in made.items() if method != BARE]
-    adjusted = statistics.holm([comparison.p for comparison in plain])
-    smallest = statistics.holm([comparison.smallest_p for comparison in plain])
-    comparisons = [
-        replace(comparison, holm_p=p, smallest_holm_p=least)
-        for comparison, p, least in zip(plain, adjusted, smallest, strict=True)
+    plain = [
+        Comparison(cell, made[data, loss, BARE], margin=margin, extra=made.get((data, loss, EXTRA)))
+        for (data, loss, method), cell in made.items()
+        if method != BARE
     ]
+    comparisons = _adjusted(plain)
     tables = [
         Table(
             data,
@@ -186,4 +245,25 @@ def summarize(runs: Iterable[Run]) -> Summary:
         )
         for data in sorted({run.data for run in runs})
     ]
-    return Summary(runs, tuple(tables))
+    return Summary(runs, tuple(tables), margin, tuple(studies))
+
+
+def _order(method: str) -> tuple[bool, bool, str]:
+    """The bare loss first, then itself with more trials."""
+    return method != BARE, method != EXTRA, method
+
+
+def _adjusted(plain: list[Comparison]) -> list[Comparison]:
+    adjusted = statistics.holm([comparison.p for comparison in plain])
+    smallest = statistics.holm([comparison.smallest_p for comparison in plain])
+    known = [comparison.equivalence_p for comparison in plain if comparison.equivalence_p is not None]
+    equivalence = iter(statistics.holm(known))
+    return [
+        replace(
+            comparison,
+            holm_p=p,
+            smallest_holm_p=least,
+            holm_equivalence_p=None if comparison.equivalence_p is None else next(equivalence),
+        )
+        for comparison, p, least in zip(plain, adjusted, smallest, strict=True)
+    ]

@@ -5,13 +5,13 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .run_folder import METRICS, PRIMARY, RULES, Run
+from .run_folder import METRICS, PRIMARY, Run
 from .summary import Comparison, Summary
 
 
 def results_csv(summary: Summary) -> str:
     """One row a run and selection rule."""
-    return _csv(_result(run, rule) for run in summary.runs for rule in RULES)
+    return _csv(_result(run, rule) for run in summary.runs for rule in run.selection)
 
 
 def comparisons_csv(summary: Summary) -> str:
@@ -19,7 +19,7 @@ def comparisons_csv(summary: Summary) -> str:
     return _csv(
         _comparison(comparison, rule, metric)
         for comparison in summary.comparisons
-        for rule in RULES
+        for rule in comparison.rules
         for metric in METRICS
     )
 
@@ -40,6 +40,9 @@ def _result(run: Run, rule: str) -> dict[str, Any]:
         "images_per_second": run.cost.images_per_second,
         "peak_memory_bytes": run.cost.peak_memory_bytes,
         "device": run.cost.device,
+        "study": run.tuned.study if run.tuned else None,
+        "trial": run.tuned.trial if run.tuned else None,
+        "test_scorings": run.test_scorings,
         "run": run.name,
     }
 
@@ -47,6 +50,8 @@ def _result(run: Run, rule: str) -> dict[str, Any]:
 def _comparison(comparison: Comparison, rule: str, metric: str) -> dict[str, Any]:
     difference = comparison.difference(metric, rule)
     primary = rule == "validation" and metric == PRIMARY
+    classes = comparison.over_classes if primary else None
+    folds = comparison.fold_level if primary else None
     return {
         "data": comparison.method.data,
         "loss": comparison.method.loss,
@@ -60,11 +65,17 @@ def _comparison(comparison: Comparison, rule: str, metric: str) -> dict[str, Any
         "t_high": difference.interval.high if difference.interval else None,
         "bootstrap_low": comparison.bootstrap.low if primary and comparison.bootstrap else None,
         "bootstrap_high": comparison.bootstrap.high if primary and comparison.bootstrap else None,
+        "classes_low": classes.low if classes else None,
+        "classes_high": classes.high if classes else None,
         "p": comparison.p if primary else None,
         "holm_p": comparison.holm_p if primary else None,
         "smallest_p": comparison.smallest_p,
         "smallest_holm_p": comparison.smallest_holm_p,
         "detectable_points": comparison.detectable if primary else None,
+        "margin_points": comparison.margin if primary else None,
+        "equivalence_p": comparison.equivalence_p if primary else None,
+        "holm_equivalence_p": comparison.holm_equivalence_p if primary else None,
+        "fold_level_p": folds.p if folds else None,
     }
 
 

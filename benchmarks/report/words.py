@@ -8,9 +8,10 @@ from .. import statistics
 from .formatting import interval, number, p_value
 from .names import loss_name, method_name
 from .summary import Comparison, Summary
+from .tuned_runs import EXTRA
 
 ALPHA = 0.05
-VERDICTS = ("established gain", "established loss", "hint", "not established", "cannot be decided")
+VERDICTS = ("established gain", "established loss", "equivalent", "hint", "not established", "cannot be decided")
 
 
 class Finding(NamedTuple):
@@ -20,16 +21,24 @@ class Finding(NamedTuple):
 
 
 def verdict(comparison: Comparison) -> str:
-    """One of VERDICTS; only the Holm-adjusted exact p establishes anything.
+    """One of VERDICTS; only the Holm-adjusted exact p establishes a difference.
 
+    equivalent: no difference is established, and the Holm-adjusted equivalence test finds it within the margin.
     hint: significant alone, not after the correction for all comparisons of the report.
     cannot be decided: with these seeds not even the largest difference could be established.
     """
     if comparison.holm_p <= ALPHA:
         return "established gain" if comparison.primary.mean > 0 else "established loss"
+    if within_margin(comparison):
+        return "equivalent"
     if comparison.p <= ALPHA:
         return "hint"
     return "cannot be decided" if comparison.smallest_holm_p > ALPHA else "not established"
+
+
+def within_margin(comparison: Comparison) -> bool:
+    """Whether the equivalence test, adjusted, finds the true difference to be smaller than the margin."""
+    return comparison.holm_equivalence_p is not None and comparison.holm_equivalence_p <= ALPHA
 
 
 def findings(summary: Summary) -> list[Finding]:
@@ -41,11 +50,13 @@ def _finding(comparison: Comparison, family: int, name_data: bool) -> Finding:
     effect, judged = comparison.primary, verdict(comparison)
     method, loss = method_name(comparison.method.method), loss_name(comparison.method.loss)
     where = f" on {comparison.method.data}" if name_data else ""
-    headline = f"{loss} + {method}{where}"
+    longer = comparison.method.method == EXTRA
+    headline = f"{loss}, tuned longer{where}" if longer else f"{loss} + {method}{where}"
+    start = f"{'Tuned longer' if longer else f'With {method}'}, the test MAP@R of {loss} is"
     if not any(effect.per_seed):
-        return Finding(judged, headline, f"With {method}, the test MAP@R of {loss} is the same in every run.")
+        return Finding(judged, headline, f"{start} the same in every run.")
     direction = "higher" if effect.mean > 0 else "lower"
-    start = f"With {method}, the test MAP@R of {loss} is {number(abs(effect.mean))} points {direction}"
+    start = f"{start} {number(abs(effect.mean))} points {direction}"
     if comparison.num_seeds == 1:
         return Finding(
             judged, headline, f"{start} in the one seed there is. One seed has no interval and decides nothing."
@@ -60,8 +71,12 @@ def _finding(comparison: Comparison, family: int, name_data: bool) -> Finding:
 def _certainty(comparison: Comparison, judged: str, family: int) -> str:
     seeds, detectable = comparison.num_seeds, number(comparison.detectable)
     over = f"after Holm's correction for {family} comparisons" if family > 1 else "with the exact test"
+    margin = f"{comparison.margin:g} points (TOST, Holm p = {p_value(comparison.holm_equivalence_p or 0)})"
     if judged.startswith("established"):
-        return f"Established at the 5\u00a0% level, {over}."
+        small = f" It is small, though: within {margin}." if within_margin(comparison) else ""
+        return f"Established at the 5\u00a0% level, {over}.{small}"
+    if judged == "equivalent":
+        return f"Equivalent at the 5\u00a0% level: the true difference is smaller than {margin}."
     if judged == "hint":
         never = f", nor could it be with {seeds} seeds" if comparison.smallest_holm_p > ALPHA else ""
         return f"A hint, not established: alone it would be significant, {over} it is not{never}."
@@ -88,14 +103,16 @@ def overview(summary: Summary) -> list[str]:
 def _outcome(counts: Counter[str], family: int) -> str:
     comparisons = "one comparison" if family == 1 else f"{family} comparisons"
     gains, losses = counts["established gain"], counts["established loss"]
-    if not gains + losses:
+    if not gains + losses + counts["equivalent"]:
         return f"Of {comparisons} between a method and its bare loss, none is established."
     parts = []
     if gains:
         parts.append(f"{gains} {'is an' if gains == 1 else 'are'} established gain{'s' * (gains > 1)}")
     if losses:
         parts.append(f"{losses} {'is an' if losses == 1 else 'are'} established loss{'es' * (losses > 1)}")
-    if rest := family - gains - losses:
+    if equal := counts["equivalent"]:
+        parts.append(f"{equal} {'is' if equal == 1 else 'are'} equivalent")
+    if rest := family - gains - losses - equal:
         parts.append(f"{rest} {'is' if rest == 1 else 'are'} not established")
     return f"Of {comparisons} between a method and its bare loss, {', '.join(parts)}."
 

@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+from ..errors import Refusal
 from ..records import write_whole
+from ..statistics import MARGIN
 from .fairness import check_comparable
 from .render import render_html, render_latex, render_markdown
 from .run_folder import read_runs
+from .study import read_studies
 from .summary import summarize
 from .tabular import comparisons_csv, results_csv
+from .tuned_runs import by_search
 
 
-def write_report(runs: Path, out: Path) -> list[Path]:
+def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
     """Write report.html, report.md, tables.tex, results.csv and comparisons.csv; their paths.
 
     The same run folders give the same bytes. Each file is written whole or not at all; nothing is written when the
@@ -19,13 +23,20 @@ def write_report(runs: Path, out: Path) -> list[Path]:
     Args:
         runs: the folder that holds the run folders, all of which are used; those elsewhere in it are ignored.
         out: made where it does not exist.
+        margin: points of MAP@R within which a difference counts as none; to be chosen before the runs are seen.
 
     Raises:
         Refusal: no run, an unfinished or damaged one, or runs that cannot stand in one table.
     """
-    found = read_runs(Path(runs))
-    check_comparable(found)
-    summary = summarize(found)
+    runs = Path(runs)
+    scored = [run for run in read_runs(runs) if run.selection]
+    if not scored:
+        raise Refusal(f"no run in {runs} was scored on the test set, so there is nothing to report")
+    studies = read_studies(runs)
+    found = by_search(scored, studies)
+    check_comparable(found, studies)
+    used = {run.tuned.study for run in found if run.tuned}
+    summary = summarize(found, margin, [study for name, study in studies.items() if name in used])
     contents = {
         "report.html": render_html(summary),
         "report.md": render_markdown(summary),

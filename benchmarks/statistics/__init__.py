@@ -7,7 +7,7 @@ from .folds import FoldLevel, corrected_resampled_t
 from .holm import holm
 from .intervals import Interval, bootstrap_interval, t_interval
 from .paired import over_seeds, paired_by_seed
-from .power import minimum_detectable_effect
+from .power import minimum_detectable_effect, seeds_to_detect
 from .ranking import ENOUGH_DATA_SETS, Ranking, ranking
 from .sign_flip import seeds_to_reach, sign_flip_p, smallest_p
 
@@ -27,6 +27,7 @@ __all__ = [
     "over_seeds",
     "paired_by_seed",
     "ranking",
+    "seeds_to_detect",
     "seeds_to_reach",
     "sign_flip_p",
     "smallest_p",

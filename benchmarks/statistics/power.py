@@ -1,5 +1,6 @@
 """What a number of seeds can see."""
 
+import math
 from typing import Any
 
 from statsmodels.stats.power import TTestPower
@@ -34,3 +35,28 @@ def minimum_detectable_effect(differences: Any, power: float = 0.8, alpha: float
         return None
     effect_size = TTestPower().solve_power(nobs=len(sample), alpha=alpha, power=power, alternative="two-sided")
     return float(effect_size * sample.std(ddof=1))
+
+
+def seeds_to_detect(differences: Any, effect: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
+    """The fewest seeds with which a paired t-test finds a true mean of ``effect`` with probability ``power``.
+
+    The spread is taken to be that of ``differences``, which few seeds estimate badly. None where it is unknown or 0.
+
+    Args:
+        differences: (n,), one paired difference a seed, n at least 1.
+        effect: above 0, in units of the differences.
+        power, alpha: as for :func:`minimum_detectable_effect`.
+
+    Example:
+        >>> [seeds_to_detect([-s / 2**0.5, s / 2**0.5], 0.5) for s in (0.3, 0.5, 0.7)]  # s: standard deviation
+        [6, 10, 18]
+    """
+    if not effect > 0:
+        raise ValueError(f"effect must be above 0, but got {effect}")
+    sample = finite(differences, "differences")
+    if len(sample) < 2 or sample.std() == 0:
+        return None
+    size = effect / sample.std(ddof=1)
+    if TTestPower().power(effect_size=size, nobs=2, alpha=alpha) >= power:
+        return 2
+    return math.ceil(TTestPower().solve_power(effect_size=size, alpha=alpha, power=power) - 1e-9)

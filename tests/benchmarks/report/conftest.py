@@ -50,7 +50,7 @@ class CannedRuns:
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         (folder / "environment.json").write_text(json.dumps(ENVIRONMENT))
-        np.savez(folder / "queries.npz", labels=np.arange(3))
+        self._queries(folder, result, method, seed, fold)
         self._gallery(folder, method, fold, gain=METHOD_GAIN.get(method, 0.0))
         self.finish(folder, result)
         return folder
@@ -111,6 +111,14 @@ class CannedRuns:
             "cost": {"seconds_per_step": step, "images_per_second": 32 / step, "peak_memory_bytes": 600 * 2**20,
                      "train_seconds": 10.0, "total_seconds": 12.0, "device": "cpu", "threads": 1},
         }  # fmt: skip
+
+    def _queries(self, folder: Path, result: dict[str, Any], method: str, seed: int, fold: int) -> None:
+        """Scores of 60 queries of 12 classes that average to the run's own."""
+        random = np.random.default_rng([seed, fold, *method.encode()])
+        noise = 0.02 * random.normal(size=12)[np.arange(60) % 12] + 0.05 * random.normal(size=60)
+        test = result["selection"]["validation"]["test"] or {}
+        shifted = {metric: value + noise - noise.mean() for metric, value in test.items() if metric in METRICS}
+        np.savez(folder / "queries.npz", labels=50 + np.arange(60) % 12, **shifted)
 
     def _gallery(
         self, folder: Path, method: str, fold: int, gain: float, queries: int = 24, neighbors: int = 6

@@ -9,17 +9,17 @@ from benchmarks.report.run_folder import read_runs
 
 def refusal(canned) -> str:
     with pytest.raises(Refusal) as refused:
-        check_comparable(read_runs(canned.root))
+        check_comparable(read_runs(canned.root), {})
     return str(refused.value)
 
 
 def test_a_whole_suite_is_comparable(canned):
-    check_comparable(read_runs(canned.suite(["triplet", "proxy_anchor"], ["ee", "ps"], seeds=2, folds=2)))
+    check_comparable(read_runs(canned.suite(["triplet", "proxy_anchor"], ["ee", "ps"], seeds=2, folds=2)), {})
 
 
 def test_losses_may_have_different_numbers_of_seeds(canned):
     canned.suite(["triplet"], ["ee"], seeds=2)
-    check_comparable(read_runs(canned.suite(["proxy_anchor"], ["ps"], seeds=3)))
+    check_comparable(read_runs(canned.suite(["proxy_anchor"], ["ps"], seeds=3)), {})
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_runs_of_one_table_must_agree(canned, changes, sentence, loss):
 def test_two_data_sets_may_differ(canned):
     canned.write("triplet")
     canned.write("triplet", data__name="emoji", data__hash="0" * 64, data__image_size=64, images_seen=1)
-    check_comparable(read_runs(canned.root))
+    check_comparable(read_runs(canned.root), {})
 
 
 def test_a_method_without_its_bare_loss_is_refused(canned):
@@ -113,4 +113,4 @@ def test_two_settings_of_one_method_are_refused_even_on_other_seeds(canned):
 def test_the_place_of_the_data_may_differ(canned):
     canned.write("triplet", seed=0)
     canned.edit_config(canned.write("triplet", seed=1), "data", path="elsewhere.npz")
-    check_comparable(read_runs(canned.root))
+    check_comparable(read_runs(canned.root), {})

@@ -82,7 +82,7 @@ def test_one_seed_is_said_to_decide_nothing(canned):
 
 def test_equal_runs_are_said_to_be_equal(canned):
     (finding,) = findings(summary_of(canned, [0, 0, 0, 0, 0, 0]))
-    assert finding.verdict == "not established"
+    assert finding.verdict == "equivalent"
     assert finding.sentence == "With EE, the test MAP@R of Triplet is the same in every run."
 
 
@@ -101,7 +101,7 @@ def test_outcomes_are_counted(canned):
             canned.write(loss, "ee", seed=seed, map_at_r=0.5 + gain / 100 + noise)
     assert overview(summarize(read_runs(canned.root)))[0] == (
         "Of 3 comparisons between a method and its bare loss, 1 is an established gain, 1 is an established loss, "
-        "1 is not established."
+        "1 is equivalent."
     )
 
 

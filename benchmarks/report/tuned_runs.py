@@ -1,0 +1,63 @@
+"""Which search each tuned run is the outcome of."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..errors import Refusal
+from .run_folder import Run
+from .study import Study, TunedCell
+
+BARE = "none"
+EXTRA = "none+"  # the bare loss, tuned with more trials
+
+
+def by_search(runs: Iterable[Run], studies: Mapping[str, Study]) -> list[Run]:
+    """The runs, tuned ones under the method whose search found them; untuned ones as they are.
+
+    A search of a method may end with the augmentation off, and ``none+`` with the trial of ``none``: then the same
+    training stands for two searches, and comes out once for each.
+
+    Raises:
+        Refusal: a tuned run whose study is not there, or that is no search's best trial.
+    """
+    found, problems = [], []
+    for run in runs:
+        if run.tuned is None:
+            found.append(run)
+        elif run.tuned.study not in studies:
+            problems.append(
+                f"{run.path} was tuned by study {run.tuned.study}, which is not among the studies beside the runs: "
+                "without its ledger nobody can see whether all had the same budget"
+            )
+        else:
+            searches = list(_searches(run, studies[run.tuned.study]))
+            found += [replace(run, method=cell.method) for cell in searches]
+            if not searches:
+                problems.append(
+                    f"{run.path} says that it takes trial {run.tuned.trial} of study {run.tuned.study}, but no search "
+                    f"of {run.loss} there has that trial as its best with these parameters"
+                )
+    if problems:
+        raise Refusal("\n".join(problems))
+    return found
+
+
+def _searches(run: Run, study: Study) -> Iterator[TunedCell]:
+    assert run.tuned is not None
+    for cell in study.of(run.loss):
+        if cell.best is None or cell.best.trial != run.tuned.trial:
+            continue
+        without = cell.method in (BARE, EXTRA) or cell.best.augmentation_off
+        if run.method == (BARE if without else cell.method) and all(
+            value_at(run.config, key) == value for key, value in cell.best.params.items()
+        ):
+            yield cell
+
+
+def value_at(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
