@@ -195,7 +195,14 @@ def _partial(node: dict[str, Any]) -> functools.partial:
 
 
 def _accepted(partial: functools.partial) -> set[str]:
-    return set(inspect.signature(partial.func).parameters)
+    """Names of the arguments; of those too that a class passes on to the one it extends (CosFaceLoss)."""
+    accepted: set[str] = set()
+    for maker in inspect.getmro(partial.func)[:-1] if inspect.isclass(partial.func) else [partial.func]:
+        parameters = inspect.signature(maker).parameters
+        accepted |= set(parameters)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break
+    return accepted
 
 
 def _optimizer(config: RunConfig, model: nn.Module, changed: Mapping[str, float | None]) -> torch.optim.Optimizer:

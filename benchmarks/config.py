@@ -19,6 +19,7 @@ from .nearest import unknown
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GROUPS = ("data", "loss", "method", "trunk", "protocol")
+RECIPE = "recipe"  # a group that chooses among the others and sets some of their keys; not part of the identity
 TEST_SCORING = ("never", "once", "every")
 PRECISIONS = ("float32", "bfloat16")
 STEPS = ("epoch", "iteration")
@@ -45,6 +46,13 @@ class MethodConfig:
     head: dict[str, Any] | None = None  # in place of the linear one; told in_features and embedding_size
     trainer: dict[str, Any] | None = None  # in place of the plain one
     hook: dict[str, Any] | None = None  # at the end of each epoch; told num_epochs and what comes then
+
+    def __post_init__(self) -> None:
+        """Drop what a recipe says of a part that its method has and the chosen one has not."""
+        for key in ("wrapper", "outer_wrapper", "head", "trainer", "hook"):
+            node = getattr(self, key)
+            if node is not None and "_target_" not in node:
+                setattr(self, key, None)
 
 
 @dataclass
@@ -206,8 +214,9 @@ class RunOptions:
 
 
 def options_of(group: str) -> list[str]:
-    """Names of the configs in a group, sorted."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    """Names of the configs in a group, sorted; those in a sub-folder with its name before theirs."""
+    folder = CONFIGS / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -239,15 +248,17 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         Refusal: for an unknown group option or key (the nearest known one is named) and for a value of a wrong type.
     """
     values = {override.key_or_group: override.value() for override in parse(overrides)}
-    for group in GROUPS:
-        if group in values and values[group] not in options_of(group):
-            raise Refusal(unknown(group, str(values[group]), options_of(group)))
+    chosen = [(group, values[group]) for group in (*GROUPS, RECIPE) if group in values]
+    for group, option in chosen:
+        if option not in options_of(group):
+            raise Refusal(unknown(group, str(option), options_of(group)))
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        composed = hydra_compose("run", [f"{group}={values[group]}" for group in GROUPS if group in values])
-        known = {*_keys(composed), *_fields(RunConfig)}
-        for key in values:
-            if key not in known:
-                raise Refusal(unknown("key", key, known))
+        if len(values) > len(chosen):
+            composed = hydra_compose("run", [f"{group}={option}" for group, option in chosen])
+            known = {*_keys(composed), *_fields(RunConfig), RECIPE}
+            for key in values:
+                if key not in known:
+                    raise Refusal(unknown("key", key, known))
         try:
             composed = hydra_compose("run", [_known(text) for text in overrides])
             return _typed(RunConfig, composed), _typed(RunOptions, composed)
@@ -257,7 +268,7 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
 
 def _known(override: str) -> str:
     """For Hydra, which only knows the keys that are written in a file, a key whose default the schema has."""
-    return override if override.split("=", 1)[0] in GROUPS else f"++{override}"
+    return override if override.split("=", 1)[0] in (*GROUPS, RECIPE) else f"++{override}"
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

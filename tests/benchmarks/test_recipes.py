@@ -1,0 +1,90 @@
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.build import build, make_trainer
+from benchmarks.config import RunConfig, compose, options_of
+from benchmarks.engine.trainer import Trainer
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
+RECIPES = options_of("recipe")
+CLASSES = {"cub": 75, "cars196": 73, "sop": 8488, "inshop": 2998}  # of three folds of four
+
+
+@cache
+def config_of(recipe: str, *overrides: str) -> RunConfig:
+    """With random weights where the trunk could have pretrained ones, since no file of them is here."""
+    config = compose([f"recipe={recipe}", *overrides])[0]
+    if "weights" in config.trunk.network:
+        config.trunk.network["weights"] = None
+    return config
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_can_be_built_and_has_a_protocol_of_its_own(recipe: str) -> None:
+    config = config_of(recipe)
+    name = config.protocol.name
+    assert name == recipe or (recipe.startswith("mlrc/") and name.startswith("reality_check"))
+    with torch.device("meta"):
+        parts = build(config, CLASSES[config.data["name"]], channels=3, device=torch.device("meta"))
+    assert set(parts.optimizers) >= {"trunk_optimizer", "embedder_optimizer"}
+    assert len(parts.lr_schedulers) == (0 if config.protocol.lr_scheduler is None else len(parts.optimizers))
+
+
+def test_the_document_names_exactly_the_recipes_that_there_are() -> None:
+    named = re.findall(r"`recipe=([a-z0-9_/]+)`", DOCUMENT.read_text())
+    assert sorted(set(named)) == RECIPES
+
+
+@pytest.mark.parametrize("recipe", ["iaa/sop_ms", "ee/cars196_ee_hphn", "ps/cars196_ps_proxy_nca", "idml/cub"])
+def test_a_recipe_without_its_method_is_the_bare_loss_trained_alike(recipe: str) -> None:
+    wrapped, bare = config_of(recipe), config_of(recipe, "method=none")
+    assert bare.method == compose(["method=none"])[0].method
+    assert (bare.loss, bare.protocol, bare.trunk) == (wrapped.loss, wrapped.protocol, wrapped.trunk)
+
+
+def test_the_command_line_outdoes_a_recipe() -> None:
+    config = config_of("idml/cub", "data=glyphs", "trunk=googlenet", "loss.proxy_lr=0.5", "protocol.epochs=7")
+    assert (config.data["name"], config.trunk.name, config.loss.proxy_lr) == ("glyphs", "googlenet", 0.5)
+    assert config.protocol.epochs == 7 and config.protocol.warmup_epochs == 5
+    assert config.trunk.network["pooling"] == "avg+max"  # what a recipe says of a trunk holds for another one too
+
+
+def test_reality_check_is_the_published_protocol() -> None:
+    protocols = {
+        data: config_of(f"mlrc/{data}_contrastive").protocol for data in ("cub", "cars196", "sop")
+    }  # fmt: skip
+    assert {data: (p.evaluate_every, p.patience) for data, p in protocols.items()} == {
+        "cub": (2, 9), "cars196": (5, 14), "sop": (20, 39),
+    }  # fmt: skip
+    for p in protocols.values():
+        assert (p.num_folds, p.batch_size, p.iterations_per_epoch, p.epochs, p.embedding_size) == (
+            4,
+            32,
+            100,
+            1000,
+            128,
+        )
+        assert p.train_images["size"] == p.eval_images["size"] == 227
+        assert (p.train_images["scale"], p.train_images["ratio"]) == ([0.16, 1.0], [0.75, 1.33])
+        optimizer = {"_target_": "torch.optim.RMSprop", "lr": 1e-6, "momentum": 0.9, "weight_decay": 1e-4}
+        assert p.optimizer == optimizer and p.embedder_lr is None and p.lr_scheduler is None
+        assert p.freeze_batchnorm and p.test_scoring == "once" and p.keep_embeddings
+
+
+def test_the_trainer_gets_what_a_recipe_says_of_the_trunk_and_the_gradients() -> None:
+    seen: dict[str, Any] = {}
+
+    class Listening(Trainer):
+        def __init__(self, **arguments: object) -> None:
+            seen.update(arguments)
+
+    models = {"trunk": torch.nn.Linear(2, 2)}
+    config = config_of("proxy_anchor/cub_resnet50")
+    make_trainer(config, Listening, models=models, loss_funcs={"metric_loss": torch.nn.Identity()})
+    assert seen["freeze_trunk_batchnorm"] is True and seen["warmup_epochs"] == 5
+    assert list(seen["gradient_clippers"]) == ["trunk_grad_clipper"]
