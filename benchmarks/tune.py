@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from .config import options_of
 from .pool import run_all
-from .suite import available_cores
+from .execution.local import available_cores
 from .tuning import ledger
 from .tuning.estimate import estimate
 from .tuning.queue import Queue
-from .tuning.study import Cell, StudyConfig, list_cells, read_study
+from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
 from .tuning.summary import write_best, write_study
 from .tuning.trial import Turn, work
 
@@ -51,7 +51,9 @@ def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
     """Work at the trials that wait until none does."""
     queues = [Queue(study, cell) for cell in in_turn(cells)]
     path = study.folder / "ledger.jsonl"
-    with tqdm(total=sum(cell.trials for cell in cells), desc=f"trials of {study.name}", dynamic_ncols=True) as progress:
+    quiet = trial_config(study, cells[0], {})[1].quiet
+    total = sum(cell.trials for cell in cells)
+    with tqdm(total=total, desc=f"trials of {study.name}", dynamic_ncols=True, disable=quiet) as progress:
         while True:
             for queue in queues:
                 queue.fill()

@@ -2,14 +2,14 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import RunConfig, RunOptions
 from ..run import read_data
-from ..suite import Task, train_quietly
+from ..trainings import Task, train_quietly
 from . import ledger
 from .study import Cell, StudyConfig, trial_config
 from .summary import images_of
@@ -58,6 +58,21 @@ def estimate(study: StudyConfig, cells: Sequence[Cell], workers: int) -> str:
             f"about {seconds / workers / 3600:.2f} hours on {workers} workers, {size / 1e6:.0f} MB of disk",
             f"(time by {known})",
         ]
+    )
+
+
+def estimate_final(study: StudyConfig, trainings: Mapping[str, int], workers: int) -> str:
+    """A sentence on so many trainings for each search: hours and disk, by what its trials took."""
+    lines = ledger.read(study.folder / "ledger.jsonl")
+    seconds, size = 0.0, 0
+    for name, number in trainings.items():
+        cost = _from_ledger(study, name, lines)
+        assert cost is not None  # it has a score
+        seconds += number * cost.seconds
+        size += number * cost.bytes
+    return (
+        f"{sum(trainings.values())} trainings, about {seconds / workers / 3600:.2f} hours on {workers} workers, by what"
+        f" the trials took, and {size / 1e6:.0f} MB of disk beside the embeddings that are kept"
     )
 
 

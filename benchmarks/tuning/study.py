@@ -150,5 +150,5 @@ def trial_config(
     config, options = compose([*names, *study.overrides, *settings, "protocol.test_scoring=never"])
     return (
         replace(config, fold=study.folds[0], seed=study.seed),
-        replace(options, runs=str(study.folder / "trials"), quiet=True),
+        replace(options, runs=str(study.folder / "trials")),
     )

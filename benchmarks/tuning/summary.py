@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -10,6 +11,7 @@ from filelock import FileLock
 from ..errors import Refusal
 from ..records import run_name, write_whole
 from ..run import read_data
+from ..suite import Comparison
 from . import ledger
 from .space import describe, on_edge
 from .study import Cell, StudyConfig, trial_config
@@ -82,6 +84,31 @@ def write_study(study: StudyConfig, cells: Sequence[Cell]) -> None:
                     "compared; say runs=ANOTHER_FOLDER, or ask for the search that was begun"
                 )
         write_whole(path, (json.dumps(asked, indent=1) + "\n").encode())
+
+
+def begun(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
+    """The study of that name under ``runs``, as it was begun.
+
+    Args:
+        overrides: of each training, beside those that it was begun with.
+
+    Raises:
+        Refusal: if there is none.
+    """
+    path = Path(runs) / "studies" / name / "study.json"
+    if not path.exists():
+        raise Refusal(f"{path} does not exist: tune first, python -m benchmarks tune {name} runs={runs}")
+    content = json.loads(path.read_text())
+    kept = {key: content[key] for key in ("folds", "seed", "trials", "extra_trials", "sampler", "pruning")}
+    comparisons = [Comparison(**comparison) for comparison in content["search"]["comparisons"]]
+    return StudyConfig(
+        name=name,
+        data=content["search"]["data"],
+        overrides=[*content["overrides"], *overrides],
+        comparisons=comparisons,
+        runs=runs,
+        **kept,
+    )
 
 
 def write_best(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from optuna.exceptions import TrialPruned
 
 from ..engine.selection import CRITERION
-from ..suite import Task, train_quietly
+from ..trainings import Task, train_quietly
 from . import ledger
 from .ledger import Fold
 from .liveness import worker_name

@@ -1,0 +1,176 @@
+"""Final runs: what a study chose, trained over folds and seeds and scored on the test set once."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from .concatenated import write_concatenated
+from .config import RunOptions, Tuned, parse
+from .errors import Refusal
+from .execution.local import available_cores
+from .nearest import unknown
+from .records import write_whole
+from .trainings import Task, train_all
+from .tuning import ledger
+from .tuning.estimate import estimate_final
+from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
+from .tuning.summary import begun, write_best
+
+SCHEMA = 1
+
+
+@dataclass
+class FinalConfig:
+    """What the final runs add to their study."""
+
+    runs: str  # where the study is
+    seeds: list[int] = field(default_factory=lambda: list(range(10)))
+    folds: list[int] | None = None  # null: the study's
+    out: str | None = None  # folder of the report; RUNS/report
+    workers: int | None = None  # processes; one a core
+
+
+def main(argv: Sequence[str]) -> int:
+    """``python -m benchmarks final``; 1 if any training failed."""
+    own = {field.name for field in fields(FinalConfig)}
+    options = [field.name for field in fields(RunOptions) if field.name != "runs"]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks final",
+        description="Train the best parameters of every loss and method of a study that has ended, score each training "
+        "on the test set once, then the folds' models side by side, and write the report.",
+        epilog=f"keys: {', '.join(sorted(own))}; and of each run {', '.join(options)}. All else is as in the study.\n"
+        "example: python -m benchmarks final glyphs seeds=[0,1,2] runs=runs/tuning",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="STUDY")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--dry-run", action="store_true", help="say what it would train, and stop")
+    given = parser.parse_intermixed_args(argv)
+    final, overrides = read_final(given.name, given.overrides)
+    study = begun(given.name, final.runs, overrides)
+    rows = list_rows(study, final)
+    tasks = [task for row in rows for task in row.tasks]
+    workers = final.workers or available_cores()
+    for row in rows:
+        print(row)
+    print(estimate_final(study, {row.cell.name: len(row.tasks) for row in rows}, workers))
+    if given.dry_run:
+        return 0
+    failed = train_all(tasks, workers)
+    if failed:
+        print(f"{failed} of {len(tasks)} trainings failed, so there is no report; the same command tries them again")
+        return 1
+    write_concatenated(tasks)
+    write_rows(study, final, rows)
+    from .report import write_report  # the figures' libraries are not worth loading before
+
+    for path in write_report(Path(final.runs), Path(final.out or f"{final.runs}/report")):
+        print(path)
+    return 0
+
+
+class Row(NamedTuple):
+    """A search's best parameters, to be trained over all folds and seeds."""
+
+    cell: Cell
+    chosen: dict[str, Any]  # of best.json
+    same_as: str | None  # the search whose runs these would repeat; then there are no tasks
+    tasks: list[Task]
+
+    def __str__(self) -> str:
+        off = ", augmentation off" if self.chosen["augmentation_off"] else ""
+        what = f"{len(self.tasks)} trainings" if self.same_as is None else f"the same as {self.same_as}, not repeated"
+        return f"{self.cell.name}: trial {self.chosen['trial']}{off}: {what}"
+
+
+def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[str]]:
+    """The keys of the final runs, and those of each run that do not change its numbers.
+
+    Raises:
+        Refusal: for a key that would train something else than was tuned, or a value of a wrong type.
+    """
+    own, options = ([key.name for key in fields(kind)] for kind in (FinalConfig, RunOptions))
+    parsed = parse(overrides)
+    for override in parsed:
+        if override.key_or_group not in (*own, *options):
+            raise Refusal(
+                unknown("key of final runs", override.key_or_group, (*own, *options))
+                + "; all else is as in the study that was tuned"
+            )
+    values = {override.key_or_group: override.value() for override in parsed if override.key_or_group in own}
+    rest = [text for text, override in zip(overrides, parsed, strict=True) if override.key_or_group not in own]
+    values.setdefault("runs", read_study(name, []).runs)
+    try:
+        final = cast(FinalConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FinalConfig), values)))
+    except OmegaConfBaseException as error:
+        raise Refusal(f"final {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
+    return final, rest
+
+
+def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
+    """What is to be trained, for every search of the study.
+
+    A search whose best trial is the bare loss with the parameters that the bare loss's own search chose is named and
+    not trained again: the numbers would be the same.
+
+    Raises:
+        Refusal: if a search has not ended or has no score, or a seed is the one that chose.
+    """
+    if study.seed in final.seeds:
+        raise Refusal(f"seeds={final.seeds} holds {study.seed}, the seed of the trials, which chose: use others")
+    cells = list_cells(study)
+    lines = ledger.read(study.folder / "ledger.jsonl")
+    best = write_best(study, cells)
+    rows = []
+    for cell in cells:
+        ended = ledger.count(line for line in lines if line["cell"] == cell.name)
+        if ended < cell.trials or cell.name not in best:
+            raise Refusal(
+                f"{cell.name} has {ended} of {cell.trials} trials and {'a' if cell.name in best else 'no'} score: "
+                f"end the search first, python -m benchmarks tune {study.name} runs={study.runs}"
+            )
+        chosen, bare = best[cell.name], best[f"{cell.loss}/none"]
+        without = cell.bare or chosen["augmentation_off"]
+        repeats = cell.method != "none" and without and chosen["params"] == bare["params"]
+        same_as = f"{cell.loss}/none" if repeats else None
+        rows.append(Row(cell, chosen, same_as, [] if repeats else list_tasks(study, final, cell, chosen)))
+    return rows
+
+
+def list_tasks(study: StudyConfig, final: FinalConfig, cell: Cell, chosen: Mapping[str, Any]) -> list[Task]:
+    """The trainings of one search's best parameters. They carry the search's name as that of their method, also where
+    the bare loss does something else than in its own row: ``none+``, or a method that is best switched off."""
+    config, options = trial_config(study, cell, chosen["params"], chosen["augmentation_off"])
+    folds = study.folds if final.folds is None else final.folds
+    config = replace(
+        config,
+        method=replace(config.method, name=cell.method),
+        protocol=replace(config.protocol, test_scoring="once", keep_embeddings=len(folds) > 1),
+        tuned=Tuned(study.name, chosen["trial"]),
+    )
+    options = replace(options, runs=final.runs)
+    return [Task(replace(config, fold=fold, seed=seed), options) for seed in final.seeds for fold in folds]
+
+
+def write_rows(study: StudyConfig, final: FinalConfig, rows: Sequence[Row]) -> None:
+    """Write final.json into the study's folder: which runs each search led to."""
+    content = {
+        "schema": SCHEMA,
+        "study": study.name,
+        "seeds": final.seeds,
+        "cells": {
+            row.cell.name: {
+                "trial": row.chosen["trial"],
+                "same_as": row.same_as,
+                "runs": [task.folder.name for task in row.tasks],
+            }
+            for row in rows
+        },
+    }
+    write_whole(study.folder / "final.json", (json.dumps(content, indent=1) + "\n").encode())
