@@ -14,6 +14,7 @@ COMMANDS = {
     "tune": "search the parameters of each loss and method with equal budgets",
     "final": "train what a study chose over folds and seeds, score it on the test set once, then write the report",
     "report": "read finished runs and write html, markdown, latex and csv",
+    "compare": "say in one line how much better one run, or one folder of runs, is than another",
     "cost": "measure what each piece costs beside the bare loss",
     "speed": "measure images per second, piece by piece, beside what the machine could do",
 }
