@@ -93,12 +93,11 @@ def make_trainer(config: RunConfig, plain: type[BaseTrainer], **arguments: Any) 
     protocol = config.protocol
     arguments |= {"freeze_trunk_batchnorm": protocol.freeze_batchnorm, "warmup_epochs": protocol.warmup_epochs}
     if protocol.clip_grad is not None:
-        clipped = {**arguments["models"], **arguments["loss_funcs"]}
-        arguments["gradient_clippers"] = {
-            f"{name}_grad_clipper": functools.partial(clip_grad_value_, weights, protocol.clip_grad)
-            for name, model in clipped.items()
-            if (weights := _trainable(model))
-        }
+        parts = [*arguments["models"].values(), *arguments["loss_funcs"].values()]
+        weights = [weight for part in parts for weight in _trainable(part)]
+        # one for all of them: PyTorch refuses to clip nothing, and a trunk that waits has no gradients
+        clipper = functools.partial(clip_grad_value_, weights, protocol.clip_grad)
+        arguments["gradient_clippers"] = {"trunk_grad_clipper": clipper}
     node = config.method.trainer
     return plain(**arguments) if node is None else _partial(node)(**arguments)
 

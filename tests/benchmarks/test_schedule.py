@@ -71,10 +71,12 @@ def test_every_part_follows_the_schedule_from_its_own_rate(watched: Any, step: s
 def test_no_part_of_a_gradient_passes_the_limit(watched: Any) -> None:
     def largest(trainer: EpochTrainer) -> float:
         parts = [*trainer.models.values(), *trainer.loss_funcs.values()]
-        return max(weight.grad.abs().max().item() for part in parts for weight in part.parameters())
+        grads = [weight.grad for part in parts for weight in part.parameters() if weight.grad is not None]
+        return max(grad.abs().max().item() for grad in grads)
 
     assert max(watched(largest)) > 1e-3
-    assert max(watched(largest, "protocol.clip_grad=0.001")) == pytest.approx(1e-3)
+    # while the trunk waits, too
+    assert max(watched(largest, "protocol.clip_grad=0.001", "protocol.warmup_epochs=1")) == pytest.approx(1e-3)
 
 
 def test_frozen_batchnorm_keeps_its_statistics_and_learns_its_affine_part(watched: Any) -> None:
