@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,26 @@ def test_the_trainer_gets_what_a_recipe_says_of_the_trunk_and_the_gradients() ->
     make_trainer(config, Listening, models=models, loss_funcs={"metric_loss": torch.nn.Identity()})
     assert seen["freeze_trunk_batchnorm"] is True and seen["warmup_epochs"] == 5
     assert list(seen["gradient_clippers"]) == ["trunk_grad_clipper"]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    ["iaa/sop_contrastive", "iaa/cub_ms", "ee/cars196_ee_hphn", "ps/cars196_ps_norm_softmax", "ps/cars196_ps_proxy_nca",
+     "idml/cub", "mdr/cub_triplet_mdr", "mlrc/cub_cosface", "mlrc/cub_nt_xent"],
+)  # fmt: skip
+def test_a_recipes_loss_moves_every_part_that_learns(recipe: str) -> None:
+    config = config_of(recipe)
+    small = replace(config.trunk, network={"_target_": "benchmarks.trunks.SmallCNN", "widths": [8]})
+    classes = 6
+    parts = build(replace(config, trunk=small), classes, channels=3, device=torch.device("cpu"))
+    loss = parts.loss_funcs["metric_loss"]
+    images, labels = torch.randn(24, 3, 8, 8), torch.arange(classes).repeat_interleave(4)
+    embeddings = parts.models["embedder"].train()(parts.models["trunk"](images))
+    if config.method.name == "iaa":
+        loss.refresh(embeddings.detach(), labels)
+    miner = parts.mining_funcs.get("tuple_miner")
+    value = loss(embeddings, labels) if miner is None else loss(embeddings, labels, miner(embeddings, labels))
+    value.backward()
+    assert value.isfinite() and value > 0
+    weights = [weight for part in (*parts.models.values(), loss) for weight in part.parameters()]
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in weights)
