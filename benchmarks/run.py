@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
         prog="python -m benchmarks run",
         description="Train and evaluate one model; the run folder is named by the configuration's hash.",
         epilog=f"groups and their options (files under configs/):\n{listed}\n"
+        "recipe=NAME chooses all of them as a published command does (files under configs/recipe/, docs/recipes.md)\n"
         "example: python -m benchmarks run loss=triplet method=ee fold=0 seed=1 protocol.epochs=4 runs=runs",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
