@@ -11,14 +11,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .concatenated import write_concatenated
-from .config import RunOptions, Tuned, parse
+from .config import RunOptions, parse
 from .errors import Refusal
-from .execution.local import available_cores
+from .estimate import estimate
 from .nearest import unknown
 from .records import write_whole
+from .schema import Tuned
 from .trainings import Task, train_all
 from .tuning import ledger
-from .tuning.estimate import estimate_final
 from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
 from .tuning.summary import begun, write_best
 
@@ -33,7 +33,9 @@ class FinalConfig:
     seeds: list[int] = field(default_factory=lambda: list(range(10)))
     folds: list[int] | None = None  # null: the study's
     out: str | None = None  # folder of the report; RUNS/report
-    workers: int | None = None  # processes; one a core
+    workers: int | None = None  # trainings at a time; null: one a core, or as many as the GPUs take
+    engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
+    per_gpu: int = 1  # trainings that share a GPU
 
 
 def main(argv: Sequence[str]) -> int:
@@ -56,13 +58,14 @@ def main(argv: Sequence[str]) -> int:
     study = begun(given.name, final.runs, overrides)
     rows = list_rows(study, final)
     tasks = [task for row in rows for task in row.tasks]
-    workers = final.workers or available_cores()
     for row in rows:
         print(row)
-    print(estimate_final(study, {row.cell.name: len(row.tasks) for row in rows}, workers))
+    taken = estimate(tasks, final.workers, final.engine, final.per_gpu)
+    print(taken)
     if given.dry_run:
         return 0
-    failed = train_all(tasks, workers)
+    taken.refuse_if_the_disk_would_fill(final.runs)
+    failed = train_all(tasks, final.workers, final.engine, final.per_gpu)
     if failed:
         print(f"{failed} of {len(tasks)} trainings failed, so there is no report; the same command tries them again")
         return 1

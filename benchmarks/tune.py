@@ -9,10 +9,9 @@ from optuna.trial import TrialState
 from tqdm import tqdm
 
 from .config import options_of
-from .pool import run_all
-from .execution.local import available_cores
+from .execution import Resources, run_all
 from .tuning import ledger
-from .tuning.estimate import estimate
+from .tuning.estimate import budgets, estimate_study
 from .tuning.queue import Queue
 from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
 from .tuning.summary import write_best, write_study
@@ -39,9 +38,12 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_intermixed_args(argv)
     study = read_study(given.name, given.overrides)
     cells = list_cells(study)
-    print(estimate(study, cells, study.workers or available_cores()))
+    print(budgets(study, cells))
+    taken = estimate_study(study, cells)
+    print(taken)
     if given.dry_run:
         return 0
+    taken.refuse_if_the_disk_would_fill(study.runs)
     write_study(study, cells)
     run_trials(study, cells)
     return tell(study, cells)
@@ -51,9 +53,10 @@ def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
     """Work at the trials that wait until none does."""
     queues = [Queue(study, cell) for cell in in_turn(cells)]
     path = study.folder / "ledger.jsonl"
-    quiet = trial_config(study, cells[0], {})[1].quiet
+    _, options = trial_config(study, cells[0], {})
+    resources = Resources(options.device, options.threads, study.per_gpu)
     total = sum(cell.trials for cell in cells)
-    with tqdm(total=total, desc=f"trials of {study.name}", dynamic_ncols=True, disable=quiet) as progress:
+    with tqdm(total=total, desc=f"trials of {study.name}", dynamic_ncols=True, disable=options.quiet) as progress:
         while True:
             for queue in queues:
                 queue.fill()
@@ -62,7 +65,7 @@ def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
                 turns += [Turn(study, queue.cell) for queue in queues if not queue.cell.bare]
             before = ledger.read(path)
             progress.update(ledger.count(before) - progress.n)
-            for outcome in run_all(work, turns, study.workers or available_cores()):
+            for outcome in run_all(study.engine, work, turns, study.workers, resources):
                 if outcome.error is not None:
                     progress.write(f"{turns[outcome.task].cell.name}: {outcome.error.strip()}", file=sys.stderr)
                 progress.update(ledger.count(ledger.read(path)) - progress.n)
