@@ -12,9 +12,10 @@ from hydra.utils import instantiate
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..config import Normalization, RunConfig
+from ..config import RunConfig
 from ..datasets import ImageArrays
 from ..errors import Refusal
+from ..schema import Normalization
 from ..seeds import stream_seed
 from .crops import CenterCrop, RandomResizedCrop
 from .shifts import RandomShift, Whole

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks.config import Normalization, RunConfig, compose
+from benchmarks.config import RunConfig, compose
 from benchmarks.datasets import ImageArrays
 from benchmarks.datasets.ragged import RaggedImages
 from benchmarks.engine.images import (
@@ -23,6 +23,7 @@ from benchmarks.engine.images import (
 )
 from benchmarks.engine.store import ImageStore
 from benchmarks.errors import Refusal
+from benchmarks.schema import Normalization
 
 CPU = torch.device("cpu")
 
