@@ -1,5 +1,8 @@
 """Numbers as the report writes them. A missing value is a dash."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..statistics import Interval
 from .summary import Estimate
 
@@ -69,7 +72,29 @@ def memory(value: float | None) -> str:
 def span(low: int, high: int) -> str:
     """
     Example:
-        >>> span(4, 4), span(4, 9)
-        ('4', '4–9')
+        >>> span(4, 4), span(4, 9600)
+        ('4', '4–9,600')
     """
-    return str(low) if low == high else f"{low}–{high}"
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
+
+
+def setting(value: Any) -> str:
+    """A parameter's value, numbers to four digits.
+
+    Example:
+        >>> setting(0.012345678), setting(3), setting("adjacent")
+        ('0.01235', '3', 'adjacent')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def searched(space: Mapping[str, Any]) -> str:
+    """A parameter's range.
+
+    Example:
+        >>> searched({"low": 1e-6, "high": 1, "log": True}), searched({"choices": ["a", "b"]})
+        ('1e-06 to 1, log', 'a, b')
+    """
+    if "choices" in space:
+        return ", ".join(map(setting, space["choices"]))
+    return f"{setting(space['low'])} to {setting(space['high'])}{', log' if space.get('log') else ''}"

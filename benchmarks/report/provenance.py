@@ -4,13 +4,15 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from .formatting import span
 from .run_folder import Run
-from .summary import Summary
+from .summary import Summary, Table
 
 
 class Provenance(NamedTuple):
     digest: str  # of all runs: equal for two reports on the same configs
-    facts: dict[str, dict[str, Any]]  # data set -> what its runs have in common
+    facts: dict[str, dict[str, str]]  # data set -> what its runs have in common
+    audits: dict[str, list[str]]  # data set -> what both sides of its splits have in common, in words
     environment: dict[str, str]  # what -> the values found, most often one
     started: str  # when the first and the last run began
 
@@ -21,9 +23,47 @@ def provenance(summary: Summary) -> Provenance:
     began = sorted(str(run.environment.get("started")) for run in runs)
     return Provenance(
         digest=hashlib.sha256(names.encode()).hexdigest()[:12],
-        facts={table.data: table.cells[0].runs[0].facts for table in summary.tables},
+        facts={table.data: _facts(table) for table in summary.tables},
+        audits={table.data: _audits(table) for table in summary.tables},
         environment=_environment(runs),
         started=began[0] if began[0] == began[-1] else f"{began[0]} to {began[-1]}",
+    )
+
+
+def _facts(table: Table) -> dict[str, str]:
+    runs = [run for cell in table.cells for run in cell.runs]
+    return {name: _told({run.facts[name] for run in runs}) for name in runs[0].facts}
+
+
+def _told(values: set[Any]) -> str:
+    """One value, or the range of what differs by fold."""
+    numbers = sorted(value for value in values if isinstance(value, int))
+    return span(numbers[0], numbers[-1]) if numbers else " / ".join(sorted(map(str, values)))
+
+
+def _audits(table: Table) -> list[str]:
+    """A sentence for each fold; one for all where they agree."""
+    found: dict[str, set[int]] = {}
+    for run in (run for cell in table.cells for run in cell.runs):
+        found.setdefault(_audit(run.audit), set()).add(run.fold)
+    several = len(found) > 1
+    return [
+        f"Fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, sorted(folds)))}: {told}" if several else told
+        for told, folds in sorted(found.items(), key=lambda item: min(item[1]))
+    ]
+
+
+def _audit(audit: dict[str, Any] | None) -> str:
+    if audit is None:
+        return "not audited, as the runs were made by a version without an audit"
+    validation = audit["validation"]
+    return (
+        f"{audit['shared_classes']} classes and {audit['identical']} identical images on both sides of the test split; "
+        f"{audit['near_identical']:,} of {audit['images']:,} test images near-identical to one of another class in "
+        f"training or validation ({100 * audit['near_identical'] / audit['images']:.2f} %; "
+        f"{100 * audit['twins_allowed']:g} % declared as acceptable), and {validation['near_identical']:,} of "
+        f"{validation['images']:,} validation images to one in training (thumbnails that correlate at "
+        f"{audit['threshold']:g} or more)"
     )
 
 

@@ -1,57 +1,65 @@
 """Templates filled with the report's numbers."""
 
 import re
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from . import formatting
-from .figures import accuracy_cost, forest, learning_curves, method_colours
+from .concatenated import Together
+from .figures import accuracy_cost, forest, learning_curves, method_colours, tuning_curves
 from .gallery import gallery
 from .names import METRIC_NAMES, RULE_NAMES, loss_name, method_name
 from .provenance import provenance
-from .run_folder import METRICS, PRIMARY, RULES
+from .ranks import ranks
+from .run_folder import METRICS, PRIMARY
+from .stronger import stronger
 from .summary import Summary
 from .words import cautions, findings, overview
 
 _LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "–": "--", "~": r"\textasciitilde{}", "<": "$<$"}
 
 
-def render_html(summary: Summary) -> str:
+def render_html(summary: Summary, together: Sequence[Together]) -> str:
     """The page: one file, no request to anywhere."""
-    colours = method_colours([cell.method for table in summary.tables for cell in table.cells])
+    searched = [cell.method for study in summary.studies for cell in study.cells]
+    colours = method_colours([cell.method for table in summary.tables for cell in table.cells] + searched)
     return _templates(autoescape=True).get_template("report.html.j2").render(
-        _context(summary),
+        _context(summary, together),
         colours=colours,
         forest=forest(summary.comparisons, colours, len(summary.tables) > 1) if summary.comparisons else None,
         curves={table.data: learning_curves(table, colours) for table in summary.tables},
+        tuning={study.name: tuning_curves(study, colours) for study in summary.studies},
         cost_figures={table.data: accuracy_cost(table, colours) for table in summary.tables},
         galleries=[gallery(comparison) for comparison in summary.comparisons],
     )  # fmt: skip
 
 
-def render_markdown(summary: Summary) -> str:
-    return _templates().get_template("report.md.j2").render(_context(summary))
+def render_markdown(summary: Summary, together: Sequence[Together]) -> str:
+    return _templates().get_template("report.md.j2").render(_context(summary, together))
 
 
-def render_latex(summary: Summary) -> str:
+def render_latex(summary: Summary, together: Sequence[Together]) -> str:
     """Tables for a paper; they need the package booktabs."""
     templates = _templates(
         block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
         comment_start_string="<#", comment_end_string="#>", finalize=_latex,
     )  # fmt: skip
-    return templates.get_template("tables.tex.j2").render(_context(summary))
+    return templates.get_template("tables.tex.j2").render(_context(summary, together))
 
 
-def _context(summary: Summary) -> dict[str, object]:
+def _context(summary: Summary, together: Sequence[Together]) -> dict[str, object]:
     return {
         "summary": summary,
         "overview": overview(summary),
         "findings": findings(summary),
         "cautions": cautions(summary),
+        "stronger": stronger(summary),
+        "ranks": ranks(summary),
+        "together": {table.data: [t for t in together if t.data == table.data] for table in summary.tables},
         "provenance": provenance(summary),
         "metrics": METRICS,
         "primary": PRIMARY,
-        "rules": RULES,
     }
 
 
@@ -69,7 +77,9 @@ def _templates(**options: object) -> Environment:
         metric=METRIC_NAMES.__getitem__,
         number=formatting.number,
         p=formatting.p_value,
+        range=formatting.searched,
         rule=RULE_NAMES.__getitem__,
+        setting=formatting.setting,
         span=lambda ends: formatting.span(*ends),
     )
     return environment

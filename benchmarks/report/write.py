@@ -5,6 +5,7 @@ from pathlib import Path
 from ..errors import Refusal
 from ..records import write_whole
 from ..statistics import MARGIN
+from .concatenated import read_concatenated
 from .fairness import check_comparable
 from .render import render_html, render_latex, render_markdown
 from .run_folder import read_runs
@@ -37,10 +38,11 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
     check_comparable(found, studies)
     used = {run.tuned.study for run in found if run.tuned}
     summary = summarize(found, margin, [study for name, study in studies.items() if name in used])
+    together = read_concatenated(runs, summary.runs)
     contents = {
-        "report.html": render_html(summary),
-        "report.md": render_markdown(summary),
-        "tables.tex": render_latex(summary),
+        "report.html": render_html(summary, together),
+        "report.md": render_markdown(summary, together),
+        "tables.tex": render_latex(summary, together),
         "results.csv": results_csv(summary),
         "comparisons.csv": comparisons_csv(summary),
     }

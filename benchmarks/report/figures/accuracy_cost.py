@@ -3,7 +3,7 @@
 from ..names import loss_name, method_name
 from ..run_folder import PRIMARY
 from ..summary import Cell, Table
-from .svg import INK, Figure, canvas, style, to_svg
+from .svg import INK, Figure, Tips, canvas, style, to_svg
 
 _MARKERS = "osD^vP*Xhd"
 
@@ -12,6 +12,7 @@ def accuracy_cost(table: Table, colours: dict[str, str]) -> Figure:
     """Test MAP@R over milliseconds a step; a marker a loss, a colour a method, a line from bare loss to method."""
     losses = sorted({cell.loss for cell in table.cells})
     markers = {loss: _MARKERS[i % len(_MARKERS)] for i, loss in enumerate(losses)}
+    tips = Tips()
     with style():
         figure = canvas(9.2, 3.8)
         axes = figure.add_subplot()
@@ -24,7 +25,10 @@ def accuracy_cost(table: Table, colours: dict[str, str]) -> Figure:
             interval = cell.score(PRIMARY).interval
             if interval:
                 axes.plot((x, x), interval, color=colours[cell.method], linewidth=1.4, alpha=0.7, zorder=2)
-            axes.scatter(x, y, s=58, marker=markers[cell.loss], color=colours[cell.method], linewidths=0, zorder=3)
+            mark = axes.scatter(
+                x, y, s=58, marker=markers[cell.loss], color=colours[cell.method], linewidths=0, zorder=3
+            )
+            tips.on(mark, f"{loss_name(cell.loss)} {method_name(cell.method)}: {y:.1f} points at {x:.1f} ms a step")
         for loss, marker in markers.items():
             axes.scatter([], [], marker=marker, color=INK, label=loss_name(loss), linewidths=0)
         for method in sorted({cell.method for cell in table.cells}, key=lambda name: (name != "none", name)):
@@ -38,7 +42,7 @@ def accuracy_cost(table: Table, colours: dict[str, str]) -> Figure:
             for cell in table.cells
             for x, y in [_position(cell)]
         )
-        return Figure(to_svg(figure, f"cost-{table.data}", alt), alt)
+        return Figure(to_svg(figure, f"cost-{table.data}", alt, tips), alt)
 
 
 def _position(cell: Cell) -> tuple[float, float]:

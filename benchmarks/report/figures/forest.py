@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
-from ..formatting import estimate, p_value
+from ..formatting import estimate, interval, number, p_value
 from ..names import loss_name, method_name
 from ..summary import Comparison
 from ..words import verdict
-from .svg import FAINT, INK, PAPER, Figure, canvas, style, to_svg
+from .svg import FAINT, INK, PAPER, Figure, Tips, canvas, style, to_svg
 
 
 def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data: bool) -> Figure:
     """Difference of MAP@R to the bare loss: each seed, the mean, its t-interval (thin) and bootstrap (thick)."""
+    tips = Tips()
+    labels = [_label(comparison, name_data) for comparison in comparisons]
     with style():
         figure = canvas(9.2, 1.0 + 0.46 * len(comparisons))
         axes = figure.add_subplot()
@@ -22,13 +24,16 @@ def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data
                 axes.hlines(row, *effect.interval, color=colour, linewidth=1.6)
             if comparison.bootstrap:
                 axes.hlines(row, *comparison.bootstrap, color=colour, linewidth=5, alpha=0.55)
-            below = [row + 0.27] * len(effect.per_seed)
-            axes.scatter(effect.per_seed, below, s=11, color=colour, alpha=0.75, linewidths=0)
+            if comparison.over_classes:
+                axes.hlines(row - 0.24, *comparison.over_classes, color=colour, linewidth=1.2, linestyle=(0, (1, 1.5)))
+            for seed, value in zip(comparison.method.seeds, effect.per_seed, strict=True):
+                dot = axes.scatter(value, row + 0.27, s=13, color=colour, alpha=0.75, linewidths=0)
+                tips.on(dot, f"{labels[row]}, seed {seed}: {number(value, signed=True)} points")
             filled = colour if verdict(comparison).startswith("established") else PAPER
-            axes.scatter(effect.mean, row, s=62, facecolor=filled, edgecolor=colour, linewidths=1.8, zorder=3)
+            mean = axes.scatter(effect.mean, row, s=62, facecolor=filled, edgecolor=colour, linewidths=1.8, zorder=3)
+            tips.on(mean, _told(labels[row], comparison))
             numbers = f"{estimate(effect, signed=True)}   p {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}"
             axes.text(1.02, row, numbers, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
-        labels = [_label(comparison, name_data) for comparison in comparisons]
         axes.set_yticks(range(len(labels)), labels, fontsize=10)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(labels) - 0.45, -0.55)
@@ -39,7 +44,15 @@ def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data
             f"{label}: {estimate(comparison.primary, signed=True)} points."
             for label, comparison in zip(labels, comparisons, strict=True)
         )
-        return Figure(to_svg(figure, "forest", alt), alt)
+        return Figure(to_svg(figure, "forest", alt, tips), alt)
+
+
+def _told(label: str, comparison: Comparison) -> str:
+    return (
+        f"{label}: {estimate(comparison.primary, signed=True)} points; bootstrap {interval(comparison.bootstrap)}; "
+        f"over test classes {interval(comparison.over_classes)}; p {p_value(comparison.p)}, "
+        f"Holm {p_value(comparison.holm_p)}; {verdict(comparison)}"
+    )
 
 
 def _label(comparison: Comparison, name_data: bool) -> str:

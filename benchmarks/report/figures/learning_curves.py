@@ -7,7 +7,7 @@ import numpy as np
 from ... import statistics
 from ..names import loss_name, method_name
 from ..summary import Cell, Table
-from .svg import INK, Figure, canvas, style, to_svg
+from .svg import INK, Figure, Tips, canvas, style, to_svg
 
 
 def learning_curves(table: Table, colours: dict[str, str]) -> list[Figure]:
@@ -17,7 +17,7 @@ def learning_curves(table: Table, colours: dict[str, str]) -> list[Figure]:
 
 
 def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
-    loss = cells[0].loss
+    loss, tips = cells[0].loss, Tips()
     with style():
         figure = canvas(4.4, 3.0)
         axes = figure.add_subplot()
@@ -26,8 +26,10 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
             epochs, per_seed = _curve(cell)
             mean = per_seed.mean(axis=1)
             label, colour = method_name(cell.method), colours[cell.method]
-            line = {"linewidth": 1.6, "linestyle": "--"} if cell.method == "none" else {"linewidth": 1.9}
-            axes.plot(epochs, mean, color=colour, label=label, marker="o", markersize=2.6, **line)
+            line = {"linewidth": 1.6, "linestyle": "--"} if cell.method.startswith("none") else {"linewidth": 1.9}
+            axes.plot(epochs, mean, color=colour, label=label, **line)
+            for epoch, value in zip(epochs, mean, strict=True):
+                tips.on(axes.scatter(epoch, value, s=9, color=colour), f"{label}, epoch {epoch}: {value:.1f} points")
             bands = [statistics.t_interval(values) for values in per_seed]
             if all(bands):
                 low, high = np.transpose([band for band in bands if band])
@@ -38,7 +40,7 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
         axes.set_ylabel("validation MAP@R, points")
         axes.legend(loc="lower right", fontsize=9)
         alt = f"Validation MAP@R by epoch for {loss_name(loss)}: {', '.join(said)} points."
-        return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt), alt)
+        return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt, tips), alt)
 
 
 def _curve(cell: Cell) -> tuple[list[int], np.ndarray]:

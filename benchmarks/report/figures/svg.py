@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
@@ -46,6 +47,24 @@ _RC: Any = {
 }
 
 
+class Tips:
+    """Words that appear when a reader points at a mark, or comes to it with the keyboard."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def on(self, mark: Artist, words: str) -> None:
+        mark.set_gid(f"tip-{len(self.words)}")
+        self.words.append(words)
+
+    def into(self, svg: str) -> str:
+        for number, words in enumerate(self.words):
+            text = escape(words)
+            mark = f'<g class="tip" role="img" aria-label="{text}"><title>{text}</title>'
+            svg = svg.replace(f'<g id="tip-{number}">', mark)
+        return svg
+
+
 class Figure(NamedTuple):
     svg: str
     alt: str
@@ -63,23 +82,25 @@ def style() -> AbstractContextManager[None]:
 
 def method_colours(methods: list[str]) -> dict[str, str]:
     """A colour for each method of the report, the same in all its figures; grey for the bare loss."""
-    augmented = sorted(set(methods) - {"none"})
+    augmented = sorted(set(methods) - {"none", "none+"})
     colours = {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(augmented)}
-    return {"none": BARE_COLOUR, **colours}
+    return {"none": BARE_COLOUR, "none+": BARE_COLOUR, **colours}
 
 
-def to_svg(figure: Canvas, name: str, alt: str) -> str:
+def to_svg(figure: Canvas, name: str, alt: str, tips: Tips) -> str:
     """The figure as an <svg> element without fixed size, date or ids that another figure could share.
 
     Args:
         name: unique on the page; it salts the ids of clip paths and markers.
         alt: what a reader who cannot see the figure should know.
+        tips: of its marks.
     """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
+    svg = tips.into(svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (xmlns:\w+|version)="[^"]*"', "", svg)
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
@@ -88,5 +109,5 @@ def to_svg(figure: Canvas, name: str, alt: str) -> str:
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
     for stand_in, colour in _PAGE_COLOURS.items():
         svg = svg.replace(stand_in, colour)
-    opening = rf'<svg \1 role="img" aria-label="{escape(alt)}">'
+    opening = rf'<svg \1 role="group" aria-label="{escape(alt)}">'
     return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', opening, svg, count=1).strip()

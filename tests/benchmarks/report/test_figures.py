@@ -32,7 +32,7 @@ def figures(summary):
 def test_figures_are_well_formed_and_say_what_they_show(figures):
     for figure in figures:
         svg = ElementTree.fromstring(figure.svg)
-        assert svg.get("role") == "img"
+        assert svg.get("role") == "group"
         assert svg.get("aria-label") == figure.alt
         assert re.search(r"MAP@R.*\d", figure.alt)
 
