@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pml_aug.distances.expanded import Expanded, Groups
 from pml_aug.distances.introspective_rows import IntrospectiveRows
-from pml_aug.distances.pooled import Expanded, pooled_matrix
+from pml_aug.distances.pooled import pooled_matrix
 from pml_aug.swapped import swapped
-from pml_aug.synthesis.interpolate import interpolate, to_unit_length
+from pml_aug.synthesis.interpolate import to_unit_length
 from pml_aug.synthesis.pairs import Pairs, adjacent_pairs, all_positive_pairs, within_class_pairs
 
 PAIRINGS: Mapping[str, Callable[[Tensor], Pairs]] = {
@@ -65,14 +67,17 @@ class Expansion:
             distance: what they will be measured by. An introspective one knows which part of a row has a length.
         """
         of_two_parts = distance if isinstance(distance, IntrospectiveRows) else None
-        rows, labels = embeddings, labels.to(embeddings.device)
+        rows, to_unit = embeddings, None
         if self.normalize:
             rows = normalize(rows) if of_two_parts is None else of_two_parts.normalize(rows)
-        pairs = PAIRINGS[self.pairing](labels)
-        points = interpolate(rows[pairs.start], rows[pairs.end], self.num_points, normalize=False)
-        if self.normalize:
-            points = to_unit_length(points) if of_two_parts is None else of_two_parts.normalize(points)
-        return Expanded(rows, labels, pairs, points)
+            to_unit = to_unit_length if of_two_parts is None else of_two_parts.normalize
+        # worked out where the labels are: on the CPU, no accelerator has to be waited for
+        pairs = Pairs(*(ends.to(rows.device) for ends in PAIRINGS[self.pairing](labels)))
+        groups = None
+        if self.anchor_points == "class":
+            classes, of_row = torch.unique(labels, return_inverse=True)
+            groups = Groups(of_row.to(rows.device), len(classes))
+        return Expanded(rows, labels.to(rows.device), pairs, self.num_points, to_unit, groups)
 
     def expand_both(
         self,
@@ -92,4 +97,4 @@ class Expansion:
         """The matrix of :func:`pooled_matrix` by any PML distance: N rows, R columns -> (N, R)."""
         already_unit = self.normalize and distance.p == 2
         with swapped(distance, normalize_embeddings=distance.normalize_embeddings and not already_unit):
-            return pooled_matrix(distance, query, reference, over_class=self.anchor_points == "class")
+            return pooled_matrix(distance, query, reference)

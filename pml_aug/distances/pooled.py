@@ -1,74 +1,56 @@
 """The distance matrix of Embedding Expansion: negatives as near as the points around both rows can bring them."""
 
-from typing import NamedTuple
-
 import torch
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor
 
-from pml_aug.synthesis.pairs import Pairs
+from pml_aug.distances.expanded import Expanded
+from pml_aug.distances.from_rows import follows_from_rows, hardest_from_rows
+from pml_aug.distances.hardest import hardest_of_groups
 
 
-class Expanded(NamedTuple):
-    """Rows with interior points between some of them."""
-
-    embeddings: Tensor  # (N, D)
-    labels: Tensor  # (N,), long
-    pairs: Pairs  # P pairs of rows
-    points: Tensor  # (n * P, D): first one point of every pair, then the next
-
-
-def pooled_matrix(distance: BaseDistance, query: Expanded, reference: Expanded, over_class: bool) -> Tensor:
+def pooled_matrix(distance: BaseDistance, query: Expanded, reference: Expanded) -> Tensor:
     r"""Plain distances where labels agree, elsewhere the hardest distance between the point sets of both rows.
 
     .. math::
         M_{ij} = \begin{cases} d(x_i, x_j) & y_i = y_j \\ \min_{p \in S(i),\, q \in S(j)} d(p, q) & \text{else}
         \end{cases}
 
-    :math:`S(i)` is row i with the points of its pairs; `over_class` joins the sets of all rows of a class. For a
-    similarity (inverted distance), max stands in place of min. The points of the pair (i, j) are those of (j, i), so
-    each is compared once. Where two entries are equally hard they share the gradient.
+    :math:`S(i)` holds the rows of the group of row i with the points of their pairs. For a similarity (inverted
+    distance), max stands in place of min. The points of the pair (i, j) are those of (j, i), so each is compared
+    once. The gradient is that of the chosen distances; where several are equally hard, one of them is chosen.
 
     Args:
-        distance: any PML distance; asked once, about all rows and points.
+        distance: any PML distance, asked once about all rows and points; of those that follow from inner products
+            (exactly LpDistance with p = 2 and power 1 or 2, CosineSimilarity or DotProductSimilarity) only about the
+            rows, see :func:`hardest_from_rows`.
         query: the rows of the matrix.
         reference: its columns; the same object as `query` compares a batch with itself.
-        over_class: pool over the class (the paper) or over the row's own points (the official code).
 
     Shapes:
         N rows, R columns -> (N, R)
 
-    Source: Ko and Gu, "Embedding Expansion", CVPR 2020, section 3.2; github.com/clovaai/embedding-expansion,
-    hphn_triplet.py. The official loss uses the row's own points; there a tie gives each entry the full gradient.
+    Source: Ko and Gu, "Embedding Expansion", CVPR 2020, section 3.2 (groups are classes);
+    github.com/clovaai/embedding-expansion, hphn_triplet.py (every row for itself). There a tie gives each entry the
+    full gradient.
     """
+    hardest_of = hardest_from_rows if follows_from_rows(distance, query, reference) else _hardest_of_all
+    plain, hardest = hardest_of(distance, query, reference)
+    for dim, groups in enumerate((query.groups, reference.groups)):
+        if groups is not None:
+            hardest = hardest.index_select(dim, groups.of_row)
+    return torch.where(query.labels[:, None] == reference.labels, plain, hardest)
+
+
+def _hardest_of_all(distance: BaseDistance, query: Expanded, reference: Expanded) -> tuple[Tensor, Tensor]:
+    """The distances of the rows, (N, R), and the hardest between their groups."""
     every_query = torch.cat([query.embeddings, query.points])
     every_reference = every_query if reference is query else torch.cat([reference.embeddings, reference.points])
     distances = distance(every_query, every_reference)
-    hardest = "amax" if distance.is_inverted else "amin"
-    pooled = _pool_columns(distances, reference, hardest)
-    pooled = _pool_columns(pooled.T, query, hardest).T
-    if over_class:
-        pooled = _pool_class_columns(pooled, reference.labels, hardest)
-        pooled = _pool_class_columns(pooled.T, query.labels, hardest).T
-    plain = distances[: len(query.labels), : len(reference.labels)]
-    return torch.where(query.labels[:, None] == reference.labels, plain, pooled)
-
-
-def _pool_columns(distances: Tensor, side: Expanded, hardest: str) -> Tensor:
-    """The hardest of each row's own column and those of its points: (M, N + n P) -> (M, N)."""
-    own, points = distances[:, : len(side.labels)], distances[:, len(side.labels) :]
-    if points.shape[1] == 0:
-        return own
-    of_pair = getattr(points.reshape(len(points), -1, len(side.pairs.start)), hardest)(dim=1)
-    for member in side.pairs:
-        own = own.scatter_reduce(1, member.expand_as(of_pair), of_pair, hardest)
-    return own
-
-
-def _pool_class_columns(distances: Tensor, labels: Tensor, hardest: str) -> Tensor:
-    """In each column the hardest of its class: (M, N) -> (M, N)."""
-    first_of_class = (labels[:, None] == labels).byte().argmax(dim=1)
-    # from infinity, not from `distances`: the first column of a class would count, and take its gradient, twice
-    nothing_yet = torch.full_like(distances, -torch.inf if hardest == "amax" else torch.inf)
-    of_class = nothing_yet.scatter_reduce(1, first_of_class.expand_as(distances), distances, hardest)
-    return of_class[:, first_of_class]
+    hardness = distances.detach().to(torch.promote_types(distances.dtype, torch.float32))
+    of_columns = (hardness.T if distance.is_inverted else -hardness.T).clone(memory_format=torch.contiguous_format)
+    column = hardest_of_groups(of_columns, reference)
+    row = hardest_of_groups(column.hardness.T.contiguous(), query).entry
+    chosen = row * distances.shape[1] + column.entry.T.gather(0, row)
+    hardest = distances.flatten().index_select(0, chosen.flatten()).view_as(chosen)
+    return distances[: len(query.labels), : len(reference.labels)], hardest

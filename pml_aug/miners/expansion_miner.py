@@ -90,7 +90,7 @@ class ExpansionMiner(BaseMiner):
             if self.num_points == 0:
                 return self.miner(embeddings, labels, ref_emb, ref_labels)
             query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels, self.distance)
-            self.num_synthetic = len(query.points)
+            self.num_synthetic = query.num_synthetic
             matrix = self.expansion.pool(self.distance, query, reference)
             precomputed = PrecomputedDistance(self.distance, matrix)
             with swapped(self.miner, distance=precomputed):

@@ -8,8 +8,8 @@ from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
 from pml_aug.distances.alike import measure_alike
+from pml_aug.distances.expanded import Expanded
 from pml_aug.distances.expansion import Expansion
-from pml_aug.distances.pooled import Expanded
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.swapped import swapped
@@ -106,7 +106,7 @@ class EmbeddingExpansion(LossWrapper):
             return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
         query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels, self.loss.distance)
-        self.num_synthetic = len(query.points)
+        self.num_synthetic = query.num_synthetic
         matrix = self.expansion.pool(self.loss.distance, query, reference)
         if indices_tuple is None and self.miner is not None:
             indices_tuple = self._mine(batch, query, reference, matrix)

@@ -333,7 +333,7 @@ def test_a_distance_that_normalises_still_does_by_its_own_norm(distance):
     wrapper = EmbeddingExpansion(loss)
     value = wrapper(embeddings, labels)
     batch_with_points = wrapper.expansion.expand(embeddings, labels)
-    matrix = pooled_matrix(distance, batch_with_points, batch_with_points, over_class=True)
+    matrix = pooled_matrix(distance, batch_with_points, batch_with_points)
     loss.distance = PrecomputedDistance(distance, matrix)
     torch.testing.assert_close(value, loss(embeddings, labels), rtol=1e-9, atol=0)  # points are 1 - 5e-11 long
 

@@ -1,12 +1,14 @@
-"""The distance matrix of Embedding Expansion: recorded numbers, a naive reference, ties, copies."""
+"""The distance matrix of Embedding Expansion: recorded numbers, a naive reference, its two ways, ties, copies."""
 
 import pytest
 import torch
 from pytorch_metric_learning import distances
 from torch.nn.functional import softplus
 
-from pml_aug.distances import Expanded, PrecomputedDistance, pooled_matrix
-from pml_aug.synthesis import Pairs, adjacent_pairs, interpolate, within_class_pairs
+from pml_aug.distances import Expanded, Groups, IntrospectiveSimilarity, PrecomputedDistance, pooled_matrix
+from pml_aug.distances.from_rows import follows_from_rows
+from pml_aug.distances.hardest import hardest_of_groups
+from pml_aug.synthesis import Pairs, adjacent_pairs, all_positive_pairs, to_unit_length, within_class_pairs
 
 FLOOR = 1e-6  # of every recorded distance; ours reach 0
 RECORDED = [f"ee_{number:02d}" for number in range(10)]
@@ -16,10 +18,10 @@ def relative_error(actual, expected):
     return float((actual.detach() - expected).abs().max() / expected.abs().max())
 
 
-def expand(embeddings, labels, pairs, num_points, normalize=True):
-    return Expanded(
-        embeddings, labels, pairs, interpolate(embeddings[pairs.start], embeddings[pairs.end], num_points, normalize)
-    )
+def expand(embeddings, labels, pairs, num_points, normalize=True, over_class=False):
+    classes, of_row = torch.unique(labels, return_inverse=True)
+    groups = Groups(of_row, len(classes)) if over_class else None
+    return Expanded(embeddings, labels, pairs, num_points, to_unit_length if normalize else None, groups)
 
 
 def recorded_batch(file, embeddings):
@@ -47,7 +49,7 @@ def recorded_form(file, matrix):
 def test_hardest_distances_and_losses_of_all_anchors_are_the_recorded_ones(golden, name):
     file = golden(name)
     batch = recorded_batch(file, file.embeddings)
-    matrix = pooled_matrix(distances.LpDistance(normalize_embeddings=False), batch, batch, over_class=False)
+    matrix = pooled_matrix(distances.LpDistance(normalize_embeddings=False), batch, batch)
     positive, negative = hardest(matrix, file.labels)
     assert relative_error(positive, file.dist_ap) < 1e-10
     assert relative_error(negative, file.dist_an) < 1e-10
@@ -55,11 +57,11 @@ def test_hardest_distances_and_losses_of_all_anchors_are_the_recorded_ones(golde
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_gradient_is_the_recorded_one_with_ties_shared(golden, name):
+def test_gradient_is_the_recorded_one_without_multiplied_ties(golden, name):
     file = golden(name)
     embeddings = file.embeddings.requires_grad_()
     batch = recorded_batch(file, embeddings)
-    matrix = pooled_matrix(distances.LpDistance(normalize_embeddings=False), batch, batch, over_class=False)
+    matrix = pooled_matrix(distances.LpDistance(normalize_embeddings=False), batch, batch)
     recorded_form(file, matrix).sum().backward()
     assert relative_error(embeddings.grad, file.grad_embeddings_split) < 1e-10
 
@@ -88,36 +90,118 @@ def naive_matrix(distance, query, reference, over_class):
     return matrix
 
 
+def unnormalised(make, **options):
+    """As EmbeddingExpansion hands distances over: rows and points are of unit length already."""
+    distance = make(**options)
+    distance.normalize_embeddings = False
+    return distance
+
+
+FROM_ROWS = {
+    "Euclidean": unnormalised(distances.LpDistance),
+    "squared Euclidean": unnormalised(distances.LpDistance, power=2),
+    "cosine": unnormalised(distances.CosineSimilarity),
+    "product": unnormalised(distances.DotProductSimilarity),
+}
+FROM_ALL = {
+    "normalising": distances.LpDistance(),
+    "of another norm": distances.LpDistance(p=1, power=2, normalize_embeddings=False),
+    "of another power": unnormalised(distances.LpDistance, power=3),
+    "normalising similarity": distances.CosineSimilarity(),
+    "signal to noise": distances.SNRDistance(),
+}
+
+
+class OneOfOurOwn(distances.LpDistance):
+    """Could measure otherwise than its base."""
+
+
 @pytest.mark.parametrize("over_class", [False, True])
-@pytest.mark.parametrize(
-    "distance",
-    [
-        distances.LpDistance(),
-        distances.LpDistance(p=1, power=2, normalize_embeddings=False),
-        distances.CosineSimilarity(),
-        distances.DotProductSimilarity(normalize_embeddings=False),
-        distances.SNRDistance(),
-    ],
-    ids=lambda distance: type(distance).__name__,
-)
-def test_every_entry_is_its_definition(distance, over_class):
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("name", [*FROM_ROWS, *FROM_ALL])
+def test_every_entry_is_its_definition(name, normalize, over_class):
+    distance = {**FROM_ROWS, **FROM_ALL}[name]
     labels, reference_labels = torch.tensor([0, 0, 1, 1, 1, 2, 0, 0]), torch.tensor([2, 1, 0, 1, 2])
-    query = expand(torch.randn(8, 4, dtype=torch.float64), labels, within_class_pairs(labels), 3)
-    reference = expand(
-        torch.randn(5, 4, dtype=torch.float64), reference_labels, within_class_pairs(reference_labels), 3
-    )
+
+    def expanded(labels):
+        rows = torch.randn(len(labels), 4, dtype=torch.float64)
+        return expand(rows, labels, within_class_pairs(labels), 3, normalize, over_class)
+
+    query, reference = expanded(labels), expanded(reference_labels)
     for columns in (query, reference):
+        assert follows_from_rows(distance, query, columns) == (name in FROM_ROWS)
         expected = naive_matrix(distance, query, columns, over_class)
-        torch.testing.assert_close(pooled_matrix(distance, query, columns, over_class), expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(pooled_matrix(distance, query, columns), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("over_class", [False, True])
+@pytest.mark.parametrize("make_pairs", [within_class_pairs, adjacent_pairs, all_positive_pairs])
+@pytest.mark.parametrize("power", [1, 2])
+def test_both_ways_give_one_matrix_and_one_gradient(power, make_pairs, over_class):
+    labels, reference_labels = torch.arange(12) % 3, torch.arange(8) % 4
+    rows = torch.randn(12, 5, dtype=torch.float64, requires_grad=True)
+    references = torch.randn(8, 5, dtype=torch.float64, requires_grad=True)
+    query = expand(rows, labels, make_pairs(labels), 3, over_class=over_class)
+    other = expand(references, reference_labels, make_pairs(reference_labels), 2, over_class=over_class)
+    ways = [kind(power=power, normalize_embeddings=False) for kind in (distances.LpDistance, OneOfOurOwn)]
+    assert [follows_from_rows(way, query, other) for way in ways] == [True, False]
+    for reference in (query, other):
+        first, second = (pooled_matrix(way, query, reference) for way in ways)
+        torch.testing.assert_close(first, second, rtol=0, atol=1e-7)  # where points coincide, the root of the rounding
+        apart = (first > 1e-5) & (labels[:, None] != reference.labels)
+        torch.testing.assert_close(first[apart], second[apart], rtol=1e-12, atol=1e-14)
+        weight = torch.randn_like(first)
+        ours, theirs = (
+            torch.autograd.grad((weight * matrix)[apart].sum(), [rows, references], materialize_grads=True)
+            for matrix in (first, second)
+        )
+        for gradient, expected in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", [*FROM_ROWS, "of another power"])
+def test_gradients_of_both_orders_are_derivatives(name):
+    distance = {**FROM_ROWS, **FROM_ALL}[name]
+    labels = torch.tensor([0, 0, 1, 1, 2])
+
+    def pooled(rows, references):
+        query, reference = (
+            expand(each, labels[: len(each)], within_class_pairs(labels[: len(each)]), 2, over_class=True)
+            for each in (rows, references)
+        )
+        apart = labels[:, None] != labels  # cdist has no second derivative at distance 0
+        return pooled_matrix(distance, query, query)[apart], pooled_matrix(distance, query, reference)
+
+    rows = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    references = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(pooled, (rows, references))
+    assert torch.autograd.gradgradcheck(pooled, (rows, references))
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_points_that_coincide_across_classes_are_at_distance_zero_with_a_finite_gradient(dtype, power):
+    # the segments cross in their middles; rows 4 and 5 are of two classes and equal
+    rows = torch.tensor([[1, 1, 5], [-1, -1, 5], [1, -1, 5], [-1, 1, 5], [2, 3, 4], [2, 3, 4]], dtype=dtype)
+    rows = (rows / 7).requires_grad_()
+    labels = torch.tensor([0, 0, 1, 1, 2, 3])
+    side = expand(rows, labels, within_class_pairs(labels), 1, over_class=True)
+    matrix = pooled_matrix(distances.LpDistance(power=power, normalize_embeddings=False), side, side)
+    torch.testing.assert_close(matrix[:2, 2:4], torch.zeros(2, 2, dtype=dtype), rtol=0, atol=1e-18)
+    torch.testing.assert_close(matrix[4, 5], torch.zeros((), dtype=dtype), rtol=0, atol=1e-18)
+    matrix.sum().backward()
+    assert torch.isfinite(rows.grad).all()
 
 
 def test_over_class_reaches_points_that_a_row_does_not_own():
     embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     labels = torch.tensor([0, 0, 1])
-    batch = expand(embeddings, labels, Pairs(torch.tensor([0]), torch.tensor([1])), num_points=1, normalize=False)
+    pairs = Pairs(torch.tensor([0]), torch.tensor([1]))
     distance = distances.LpDistance(normalize_embeddings=False)
-    own = pooled_matrix(distance, batch, batch, over_class=False)
-    joined = pooled_matrix(distance, batch, batch, over_class=True)
+    own, joined = (
+        pooled_matrix(distance, side, side)
+        for side in (expand(embeddings, labels, pairs, 1, False, over_class) for over_class in (False, True))
+    )
     # the point between rows 0 and 1 is (1/2, 1/2): sqrt(5/2) from row 2; row 1 itself is sqrt(2) from it
     torch.testing.assert_close(own[:2, 2], torch.tensor([2.5, 2.0]).sqrt())
     torch.testing.assert_close(joined[:2, 2], torch.tensor([2.0, 2.0]).sqrt())
@@ -125,23 +209,55 @@ def test_over_class_reaches_points_that_a_row_does_not_own():
     torch.testing.assert_close(own[0, 1], torch.tensor(2.0).sqrt())
 
 
-def test_without_points_the_matrix_is_the_distance_s_own():
-    labels = torch.tensor([0, 0, 1, 1])
-    batch = expand(torch.randn(4, 3), labels, within_class_pairs(labels), num_points=0)
-    distance = distances.LpDistance()
-    assert torch.equal(pooled_matrix(distance, batch, batch, over_class=False), distance(batch.embeddings))
+@pytest.mark.parametrize("distance", [*FROM_ROWS.values(), *FROM_ALL.values()], ids=[*FROM_ROWS, *FROM_ALL])
+def test_entries_of_one_class_are_the_distance_s_own_to_the_last_bit(distance):
+    labels = torch.arange(30) % 3
+    side = expand(torch.nn.functional.normalize(torch.randn(30, 3)), labels, within_class_pairs(labels), 2)
+    of_one_class = labels[:, None] == labels
+    every = torch.cat([side.embeddings, side.points])
+    asked = side.embeddings if follows_from_rows(distance, side, side) else every
+    assert torch.equal(pooled_matrix(distance, side, side)[of_one_class], distance(asked)[:30, :30][of_one_class])
 
 
-def test_tied_entries_share_the_gradient():
+@pytest.mark.parametrize("distance", [FROM_ROWS["Euclidean"], FROM_ALL["of another power"]])
+def test_of_tied_entries_one_takes_the_gradient(distance):
     # rows 0 and 1 are mirror images seen from row 2, and the point between them is farther away than both
     embeddings = torch.tensor([[3.0, 1.0], [3.0, -1.0], [0.0, 0.0]], requires_grad=True)
+    labels = torch.tensor([0, 0, 1])
     nothing = torch.tensor([], dtype=torch.long)
-    batch = Expanded(embeddings, torch.tensor([0, 0, 1]), Pairs(nothing, nothing), embeddings[:0])
-    matrix = pooled_matrix(distances.LpDistance(normalize_embeddings=False), batch, batch, over_class=True)
+    side = expand(embeddings, labels, Pairs(nothing, nothing), 0, over_class=True)
+    matrix = pooled_matrix(distance, side, side)
+    torch.testing.assert_close(matrix[2, :2], torch.full((2,), 10 ** (distance.power / 2)))
     matrix[2, 0].backward()
-    unit = torch.tensor([3.0, 1.0]) / 10**0.5
-    torch.testing.assert_close(embeddings.grad[0], unit / 2)
-    torch.testing.assert_close(embeddings.grad[1], unit * torch.tensor([0.5, -0.5]))
+    assert (embeddings.grad[:2].norm(dim=1) > 0).sum() == 1
+
+
+def test_introspective_rows_are_measured_whole():
+    labels = torch.tensor([0, 0, 1])
+    side = expand(torch.randn(3, 4), labels, within_class_pairs(labels), 1, normalize=False)
+    assert not follows_from_rows(IntrospectiveSimilarity(2), side, side)
+
+
+def test_half_precision_is_searched_in_float32():
+    labels = torch.arange(40) // 4
+    rows = torch.randn(40, 8)
+    side, halved = (
+        expand(each, labels, within_class_pairs(labels), 3, normalize=False) for each in (rows, rows.bfloat16())
+    )
+    distance = distances.DotProductSimilarity(normalize_embeddings=False)
+    assert not follows_from_rows(distance, halved, halved)
+    expected = pooled_matrix(distance, side, side)
+    torch.testing.assert_close(pooled_matrix(distance, halved, halved).float(), expected, rtol=0.05, atol=0.2)
+
+
+def test_the_hardest_of_a_group_is_found_among_its_rows_and_points():
+    labels = torch.tensor([5, 5, 6])
+    side = expand(torch.zeros(3, 1), labels, Pairs(torch.tensor([0]), torch.tensor([1])), 2, False, over_class=True)
+    # three rows, then two points between the first two
+    hardness = torch.tensor([[1.0, 4.0], [2.0, 0.0], [9.0, 9.0], [3.0, 1.0], [0.0, 2.0]])
+    found = hardest_of_groups(hardness, side)
+    assert found.hardness.tolist() == [[3.0, 4.0], [9.0, 9.0]]
+    assert found.entry.tolist() == [[3, 0], [2, 2]]
 
 
 def test_a_precomputed_matrix_is_handed_out_as_copies():
