@@ -7,7 +7,6 @@ from benchmarks.config import compose, options_of
 from benchmarks.errors import Refusal
 from benchmarks.tuning.space import declared_values, describe, on_edge, parse_space, read_space
 
-
 REALITY_CHECK = {"arcface", "contrastive", "cosface", "multi_similarity", "normalized_softmax", "nt_xent", "proxy_nca"}
 
 
