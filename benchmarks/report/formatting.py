@@ -43,6 +43,16 @@ def estimate(value: Estimate, digits: int = 2, signed: bool = False) -> str:
     return f"{number(value.mean, digits, signed)} [{interval(value.interval, digits)}]"
 
 
+def sortable(value: float | None) -> str:
+    """What a column is sorted by; nothing for what is missing.
+
+    Example:
+        >>> sortable(1 / 3), sortable(None)
+        ('0.333333333', '')
+    """
+    return "" if value is None else f"{value:.9g}"
+
+
 def p_value(value: float | None) -> str:
     """Three significant digits.
 

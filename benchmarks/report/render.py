@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from . import formatting
 from .concatenated import Together
@@ -80,9 +81,17 @@ def _templates(**options: object) -> Environment:
         range=formatting.searched,
         rule=RULE_NAMES.__getitem__,
         setting=formatting.setting,
+        with_code=with_code,
+        sortable=formatting.sortable,
         span=lambda ends: formatting.span(*ends),
     )
     return environment
+
+
+def with_code(text: str) -> Markup:
+    """A sentence for the page, what stands between backticks as code."""
+    parts = [str(escape(part)) for part in text.split("`")]
+    return Markup("".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts)))
 
 
 def _latex(value: object) -> str:

@@ -27,24 +27,24 @@ def _seeds(summary: Summary) -> Iterator[str]:
         yield f"More seeds: {needed} instead of {fewest} are the fewest with which anything can be established here."
     open_ones = [c for c in comparisons if verdict(c) in ("not established", "hint", "cannot be decided")]
     wanted = [(seeds, c) for c in open_ones if (seeds := _for_margin(c)) is not None and seeds > c.num_seeds]
+    wanted.sort(key=lambda pair: pair[0])
     if wanted:
-        most, comparison = max(wanted, key=lambda pair: pair[0])
-        name = f"{loss_name(comparison.method.loss)} + {method_name(comparison.method.method)}"
+        fewest, most = wanted[0][0], wanted[-1][0]
         takes = f"with the spread seen, a true difference of {summary.margin:g} points takes"
-        yield (
-            f"More seeds for what is open: {takes} {min(seeds for seeds, _ in wanted)} to {most} of them (most for "
-            f"{name})."
-            if len(wanted) > 1
-            else f"More seeds for {name}: {takes} {most}."
-        )
+        several = f"{fewest} to {most} of them, most for {_name(wanted[-1][1])}"
+        yield f"More seeds for what is open: {takes} {several if fewest < most else most}."
 
 
 def _for_margin(comparison: Comparison) -> int | None:
     return statistics.seeds_to_detect(comparison.primary.per_seed, comparison.margin)
 
 
+def _name(comparison: Comparison) -> str:
+    return f"{loss_name(comparison.method.loss)} {method_name(comparison.method.method)} on {comparison.method.data}"
+
+
 def _tuning(summary: Summary) -> Iterator[str]:
-    untuned = sorted({loss_name(run.loss) for run in summary.runs if run.tuned is None})
+    untuned = sorted({f"{loss_name(run.loss)} on {run.data}" for run in summary.runs if run.tuned is None})
     if untuned:
         yield (
             f"Equal tuning: {', '.join(untuned)} ran with the values written in the configs, which may suit one side "

@@ -1,6 +1,6 @@
 """What a number of seeds can see."""
 
-import math
+from bisect import bisect_left
 from typing import Any
 
 from statsmodels.stats.power import TTestPower
@@ -57,6 +57,11 @@ def seeds_to_detect(differences: Any, effect: float, power: float = 0.8, alpha: 
     if len(sample) < 2 or sample.std() == 0:
         return None
     size = effect / sample.std(ddof=1)
-    if TTestPower().power(effect_size=size, nobs=2, alpha=alpha) >= power:
-        return 2
-    return math.ceil(TTestPower().solve_power(effect_size=size, alpha=alpha, power=power) - 1e-9)
+
+    def misses(seeds: int) -> bool:  # False also where the effect is so large that its power overflows
+        return bool(TTestPower().power(effect_size=size, nobs=seeds, alpha=alpha) < power)
+
+    enough = 2
+    while misses(enough):
+        enough *= 2
+    return bisect_left(range(enough), True, lo=2, key=lambda seeds: not misses(seeds))

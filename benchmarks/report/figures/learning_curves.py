@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from ... import statistics
 from ..names import loss_name, method_name
@@ -36,6 +37,7 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
                 axes.fill_between(epochs, low, high, color=colour, alpha=0.16, linewidth=0)
             said.append(f"{label} ends at {mean[-1]:.1f}")
         axes.set_title(loss_name(loss), color=INK, loc="left")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("validation MAP@R, points")
         axes.legend(loc="lower right", fontsize=9)

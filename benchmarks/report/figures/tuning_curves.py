@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from matplotlib.ticker import MaxNLocator
+
 from ..names import loss_name, method_name
 from ..study import Study, TunedCell
 from .svg import INK, Figure, Tips, canvas, style, to_svg
@@ -38,6 +40,7 @@ def _panel(study: Study, cells: Sequence[TunedCell], colours: dict[str, str]) ->
                 tips.on(mark, f"{label}, best of {number}: {value:.2f} points")
             said.append(f"{label} {curve[0]:.1f} after one trial, {curve[-1]:.1f} after {len(curve)}")
         axes.set_title(name, color=INK, loc="left")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("trials")
         axes.set_ylabel("best validation MAP@R, points")
         axes.legend(loc="lower right", fontsize=9)

@@ -19,14 +19,18 @@ LEVELS = {"multi_similarity": 0.58, "triplet": 0.56, "normalized_softmax": 0.54,
 class CannedRuns:
     """Writes finished run folders into ``root``."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, picture_size: int = 32, queries: int = 24) -> None:
         self.root = root
+        self.picture_size = picture_size
+        self.queries = queries
 
     def write(self, loss: str = "multi_similarity", method: str = "none", fold: int = 0, seed: int = 0,
-              map_at_r: float | None = None, seconds: float = 0.01, **changes: Any) -> Path:  # fmt: skip
+              map_at_r: float | None = None, seconds: float = 0.01, params: dict[str, Any] | None = None,
+              **changes: Any) -> Path:  # fmt: skip
         """One run. ``map_at_r``: test MAP@R at the epoch that validation chose; by default simulated.
 
-        ``changes``: entries of result.json, nested keys with two underscores (``data__hash="other"``).
+        ``params``: values of the config by dotted key. ``changes``: entries of result.json, nested keys with two
+        underscores (``data__hash="other"``).
         """
         result = self._result(loss, method, fold, seed, map_at_r, seconds)
         config = {
@@ -39,11 +43,9 @@ class CannedRuns:
             "seed": seed,
         }
         for key, value in changes.items():
-            *parents, last = key.split("__")
-            place = result
-            for parent in parents:
-                place = place[parent]
-            place[last] = value
+            put(result, key.split("__"), value)
+        for key, value in (params or {}).items():
+            put(config, key.split("."), value)
         identity = json.dumps([config, changes], sort_keys=True, default=str)
         result["run"] = hashlib.sha256(identity.encode()).hexdigest()[:12]
         folder = self.root / result["run"]
@@ -62,6 +64,85 @@ class CannedRuns:
                     for fold in range(folds):
                         self.write(loss, method, fold, seed)
         return self.root
+
+    def once(self, loss: str, method: str, fold: int = 0, seed: int = 0, **more: Any) -> Path:
+        """A run whose test set was scored once, with the weights that validation chose."""
+        folder = self.write(loss, method, fold, seed, schema=2, test_scorings=1, audit=AUDIT, **more)
+
+        def without_oracles(result: dict[str, Any]) -> None:
+            for entry in result["history"]:
+                entry["test"] = None
+            result["selection"]["last"]["test"] = None
+            del result["selection"]["test"]
+
+        self.edit(folder, without_oracles)
+        return folder
+
+    def study(self, name: str = "small", loss: str = "triplet", methods: Iterable[str] = ("ee",), trials: int = 6,
+              best: int = 3, **changes: Any) -> Path:  # fmt: skip
+        """A study of ``loss``: bare, with each method, and bare with twice the trials; trial ``best`` is the best.
+
+        ``changes``: entries of study.json, cells by name with two underscores.
+        """
+        folder = self.root / "studies" / name
+        folder.mkdir(parents=True)
+        space = {"loss.margin": {"low": 0.0, "high": 1.0, "log": False}}
+        cells, lines, chosen = {}, [], {}
+        for method in ("none", *methods, "none+"):
+            budget = 2 * trials if method == "none+" else trials
+            own = {} if method.startswith("none") else {"method.strength": {"low": 0.01, "high": 10.0, "log": True}}
+            cell = f"{loss}/{method}"
+            cells[cell] = {"space": {**space, **own}, "budget_trials": budget, "budget_images": 9600 * budget}
+            random = np.random.default_rng([len(method), *method.encode()])
+            for trial in range(budget):
+                params = {key: round(float(random.uniform(0.1, 0.9)), 3) for key in {**space, **own}}
+                failed = trial == 1
+                line = {
+                    "study": name, "cell": cell, "trial": trial, "params": params, "augmentation_off": False,
+                    "folds": [{"fold": 0, "score": 0.5, "images": 9600, "seconds": 60.0, "run": "0" * 12}],
+                    "score": None if failed else round(0.5 + 0.1 * float(random.random()) + 0.2 * (trial == best), 6),
+                    "images": 9600, "seconds": 60.0, "outcome": "failed" if failed else "complete",
+                    "error": "FloatingPointError: the loss became nan" if failed else None,
+                    "started": "2024-01-01T00:00:00+00:00", "ended": "2024-01-01T00:01:00+00:00", "worker": "made up",
+                }  # fmt: skip
+                lines.append(line)
+                if trial == best:
+                    edge = ["method.strength"] if own else []
+                    chosen[cell] = {"trial": trial, "params": params, "augmentation_off": False,
+                                    "score": line["score"], "on_edge": edge}  # fmt: skip
+        described = {
+            "schema": 1, "study": name, "data": "glyphs", "protocol": "quickstart", "folds": [0], "seed": 0,
+            "objective": "mean over folds of best validation mean_average_precision_at_r",
+            "sampler": "quasi_random", "trials": trials, "cells": cells,
+        }  # fmt: skip
+        for key, value in changes.items():
+            put(described, key.split("__"), value)
+        (folder / "study.json").write_text(json.dumps(described, indent=1))
+        (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / "best.json").write_text(json.dumps(chosen, indent=1))
+        return folder
+
+    def tuned(self, study: Path, method: str, fold: int = 0, seed: int = 0, **more: Any) -> Path:
+        """The final run of a cell of a study of triplet."""
+        best = json.loads((study / "best.json").read_text())[f"triplet/{method}"]
+        trial = {"study": study.name, "trial": best["trial"]}
+        plain = "none" if method == "none+" or best["augmentation_off"] else method
+        return self.once("triplet", plain, fold, seed, params=best["params"], tuned=trial, **more)
+
+    def together(self, runs: list[Path], concatenated: float) -> None:
+        """The concatenation of a seed's folds."""
+        results = [json.loads((run / "result.json").read_text()) for run in runs]
+        separated = float(np.mean([r["selection"]["validation"]["test"][METRICS[2]] for r in results]))
+        content = {
+            "schema": 1, "data": "glyphs", "loss": results[0]["loss"], "method": results[0]["method"],
+            "seed": results[0]["seed"], "tuned": results[0].get("tuned"), "runs": [run.name for run in runs],
+            "separated": scores(separated), "concatenated": scores(concatenated),
+            "embedding_size": 64 * len(runs),
+        }  # fmt: skip
+        folder = self.root / "concatenated"
+        folder.mkdir(exist_ok=True)
+        name = hashlib.sha256(json.dumps(content["runs"]).encode()).hexdigest()[:12]
+        (folder / f"{name}.json").write_text(json.dumps(content))
 
     def finish(self, folder: Path, result: dict[str, Any]) -> None:
         content = json.dumps(result).encode()
@@ -118,11 +199,10 @@ class CannedRuns:
         noise = 0.02 * random.normal(size=12)[np.arange(60) % 12] + 0.05 * random.normal(size=60)
         test = result["selection"]["validation"]["test"] or {}
         shifted = {metric: value + noise - noise.mean() for metric, value in test.items() if metric in METRICS}
-        np.savez(folder / "queries.npz", labels=50 + np.arange(60) % 12, **shifted)
+        np.savez_compressed(folder / "queries.npz", labels=50 + np.arange(60) % 12, **shifted)
 
-    def _gallery(
-        self, folder: Path, method: str, fold: int, gain: float, queries: int = 24, neighbors: int = 6
-    ) -> None:
+    def _gallery(self, folder: Path, method: str, fold: int, gain: float, neighbors: int = 6) -> None:
+        queries, size = self.queries, self.picture_size
         fixed = np.random.default_rng(fold)
         own = np.random.default_rng([fold, *method.encode()])
         query_label = fixed.integers(50, 100, queries)
@@ -133,12 +213,23 @@ class CannedRuns:
             "neighbors": own.integers(0, 600, (queries, neighbors)),
             "query_label": query_label,
             "neighbor_label": neighbor_label,
-            "query_image": picture(query_label, 0),
-            "neighbor_image": np.stack([picture(column, 1 + i) for i, column in enumerate(neighbor_label.T)], axis=1),
+            "query_image": picture(query_label, 0, size),
+            "neighbor_image": np.stack(
+                [picture(column, 1 + i, size) for i, column in enumerate(neighbor_label.T)], axis=1
+            ),
         }
-        np.savez(folder / "gallery.npz", **arrays)
+        np.savez_compressed(folder / "gallery.npz", **arrays)
 
 
+def put(place: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+
+
+COUNTS = {"shared_classes": 0, "identical": 0, "near_identical": 2, "images": 610}
+AUDIT = {**COUNTS, "threshold": 0.995, "twins_allowed": 0.03, "validation": {**COUNTS, "images": 150},
+         "examples": [["U+1E32", "U+0136"]]}  # fmt: skip
 METHOD_GAIN = {"ee": 0.012, "ps": -0.004}
 ENVIRONMENT = {
     "python": "3.12.1", "platform": "Linux", "cpu": "made-up CPU", "gpu": None,
@@ -153,10 +244,11 @@ def scores(map_at_r: float) -> dict[str, float]:
     return {**values, **{f"recall_at_{k}": values["precision_at_1"] for k in (1, 2, 4, 8)}}
 
 
-def picture(labels: np.ndarray, variant: int) -> np.ndarray:
-    """(n, 32, 32, 1): a pattern of blocks for each class, a little different in each variant."""
-    images = [np.random.default_rng(label).integers(0, 2, (8, 8)).repeat(4, 0).repeat(4, 1) for label in labels]
-    return np.roll(np.array(images, dtype=np.uint8) * 200, variant, axis=1)[..., None]
+def picture(labels: np.ndarray, variant: int, size: int = 32) -> np.ndarray:
+    """(n, size, size, 1): a pattern of 8 x 8 blocks for each class, a little different in each variant."""
+    images = [np.random.default_rng(label).integers(0, 2, (8, 8)) for label in labels]
+    large = np.array(images, dtype=np.uint8).repeat(size // 8, 1).repeat(size // 8, 2)
+    return np.roll(large * 200, variant, axis=1)[..., None]
 
 
 @pytest.fixture

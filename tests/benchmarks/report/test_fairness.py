@@ -114,3 +114,40 @@ def test_the_place_of_the_data_may_differ(canned):
     canned.write("triplet", seed=0)
     canned.edit_config(canned.write("triplet", seed=1), "data", path="elsewhere.npz")
     check_comparable(read_runs(canned.root), {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"audit__identical": 3}, "3 test images are identical to images on the training side"),
+        ({"audit__shared_classes": 1}, "1 classes are on both sides of the test split"),
+        ({"audit__near_identical": 30}, "30 of 610 test images are near-identical"),
+    ],
+)
+def test_leaks_between_the_sides_of_a_split_are_refused(canned, changes, sentence):
+    folder = canned.once("triplet", "none")
+    key, value = next(iter(changes.items()))
+    canned.edit(folder, lambda result: result["audit"].update({key.split("__")[1]: value}))
+    assert f"glyphs: {sentence}" in refusal(canned) and str(folder) in refusal(canned)
+
+
+def test_twins_that_were_declared_pass(canned):
+    folder = canned.once("triplet", "none")
+    canned.edit(folder, lambda result: result["audit"].update(near_identical=30, twins_allowed=0.05))
+    check_comparable(read_runs(canned.root), {})
+
+
+def test_folds_may_differ_in_images_seen_but_not_the_runs_of_one_fold(canned):
+    for fold in range(2):
+        canned.write("triplet", fold=fold, images_seen=9600 + 32 * fold)
+    check_comparable(read_runs(canned.root), {})
+    canned.write("triplet", seed=1, images_seen=9632)
+    assert "differ in images seen" in refusal(canned)
+
+
+def test_runs_that_patience_ended_early_are_held_to_what_they_were_allowed(canned):
+    early = [canned.write("triplet", seed=seed, images_seen=seen) for seed, seen in enumerate((3200, 9600))]
+    for folder in early:
+        canned.edit_config(folder, "protocol", patience=3, epochs=12, iterations_per_epoch=50)
+    check_comparable(read_runs(canned.root), {})
+    assert {run.facts["images seen"] for run in read_runs(canned.root)} == {"at most 19,200"}

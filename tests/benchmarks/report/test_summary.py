@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from scipy import stats
 
 from benchmarks.report.run_folder import read_runs
 from benchmarks.report.summary import summarize
@@ -90,3 +91,48 @@ def test_memory_is_the_highest_peak_and_unknown_when_one_run_lacks_it(canned):
     canned.write("proxy_nca", seed=1, cost__peak_memory_bytes=None)
     nca, triplet = summarize(read_runs(canned.root)).tables[0].cells
     assert (nca.peak_memory_bytes, triplet.peak_memory_bytes) == (None, 300)
+
+
+def test_equivalence_is_tested_within_the_margin_and_adjusted(canned):
+    for loss, gains in (("triplet", [0.1, -0.1, 0.2, 0.0]), ("proxy_nca", [3, 1, 2, 2])):
+        for seed, gain in enumerate(gains):
+            canned.write(loss, seed=seed, map_at_r=0.5)
+            canned.write(loss, "ee", seed=seed, map_at_r=0.5 + gain / 100)
+    far, near = summarize(read_runs(canned.root), margin=0.5).comparisons
+    assert near.equivalence_p < 0.02 < 0.5 < far.equivalence_p
+    assert near.holm_equivalence_p == pytest.approx(2 * near.equivalence_p)
+    assert summarize(read_runs(canned.root), margin=0.01).comparisons[1].equivalence_p > 0.5
+
+
+def test_the_interval_over_classes_is_that_of_the_queries(three_seeds):
+    (comparison,) = three_seeds.comparisons
+    low, high = comparison.over_classes
+    assert low < 2 < high
+
+
+def test_folds_are_judged_by_the_corrected_test(canned):
+    for fold, gain in enumerate([1, 2, 3, 2]):
+        for seed in range(2):
+            canned.write("triplet", fold=fold, seed=seed, map_at_r=0.5)
+            canned.write("triplet", "ee", fold=fold, seed=seed, map_at_r=0.5 + gain / 100)
+    (comparison,) = summarize(read_runs(canned.root)).comparisons
+    share = 150 / 460  # validation and training images of the canned runs
+    t = 2 / math.sqrt((1 / 4 + share) * 2 / 3)
+    assert comparison.fold_level.p == pytest.approx(2 * stats.t.sf(t, 3))
+
+
+def test_choosing_on_the_test_set_for_one_side_alone_is_measured(canned):
+    canned.write("triplet", map_at_r=0.5)
+    folder = canned.write("triplet", "ee", map_at_r=0.51)
+    canned.edit(folder, lambda r: r["selection"]["test"]["test"].update(mean_average_precision_at_r=0.53))
+    (comparison,) = summarize(read_runs(canned.root)).comparisons
+    assert comparison.primary.mean == pytest.approx(1)
+    assert comparison.published_style.mean == pytest.approx(3)
+
+
+def test_runs_scored_once_have_one_rule(canned):
+    canned.once("triplet", "none")
+    canned.once("triplet", "ee")
+    summary = summarize(read_runs(canned.root))
+    assert summary.tables[0].rules == ("validation",)
+    assert summary.comparisons[0].published_style is None

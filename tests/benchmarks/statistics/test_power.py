@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.statistics import minimum_detectable_effect
+from benchmarks.statistics import minimum_detectable_effect, seeds_to_detect
 
 
 def differences(num_seeds: int, standard_deviation: float) -> np.ndarray:
@@ -29,3 +29,22 @@ def test_equal_differences_leave_nothing_to_hide_behind():
 
 def test_one_difference_has_no_known_spread():
     assert minimum_detectable_effect([0.1]) is None
+
+
+@pytest.mark.parametrize(("standard_deviation", "num_seeds"), [(0.3, 6), (0.5, 10), (0.7, 18), (5.0, 787)])
+def test_so_many_seeds_and_not_one_fewer_see_half_a_point(standard_deviation, num_seeds):
+    assert seeds_to_detect(differences(5, standard_deviation), 0.5) == num_seeds
+
+
+@pytest.mark.parametrize("standard_deviation", [0.05, 1e-3, 1e-9])
+def test_a_spread_of_next_to_nothing_needs_few_seeds(standard_deviation):
+    assert 2 <= seeds_to_detect(differences(4, standard_deviation), 0.5) <= 3
+
+
+def test_an_unknown_spread_asks_for_no_number_of_seeds():
+    assert seeds_to_detect([0.1], 0.5) is seeds_to_detect([0.1, 0.1], 0.5) is None
+
+
+def test_an_effect_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="effect must be above 0, but got 0"):
+        seeds_to_detect([0.1, 0.2], 0)

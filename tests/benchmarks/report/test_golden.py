@@ -1,0 +1,74 @@
+"""The report on a set of run folders that lies beside this file, byte for byte.
+
+After a change that is meant, write the expected files anew and read their difference before committing it:
+
+    REPORT_GOLDEN=write pytest tests/benchmarks/report/test_golden.py
+
+The run folders themselves are written by the same command where ``golden/runs`` is missing.
+"""
+
+import json
+import os
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import write_report
+
+GOLDEN = Path(__file__).with_name("golden")
+RUNS = GOLDEN / "runs"
+NAMES = ["report.html", "report.md", "tables.tex", "results.csv", "comparisons.csv"]
+DRAWING = ("matplotlib", "pillow")  # other versions of these draw other figures and pack other pictures
+VERSIONS = {name: version(name) for name in DRAWING}
+
+
+def make_runs(canned_in) -> None:
+    """A tuned study on glyphs with two folds, whose test set was scored once; an untuned comparison on emoji."""
+    canned = canned_in(RUNS, picture_size=8, queries=6)
+    study = canned.study()
+    for method, gain in (("none", 0.0), ("ee", 0.015), ("none+", 0.004)):
+        for seed in range(2):
+            level = 0.55 + gain + 0.006 * seed + 0.002 * (seed * gain > 0)
+            levels = [level + (0.01 + 0.2 * gain) * fold for fold in range(2)]
+            runs = [canned.tuned(study, method, fold, seed, map_at_r=levels[fold]) for fold in range(2)]
+            canned.together(runs, level + 0.03)
+    for method, gain in (("none", 0.0), ("ee", -0.01)):
+        for seed in range(2):
+            canned.write(
+                "triplet", method, seed=seed, map_at_r=0.4 + gain * (1 + 0.2 * seed) + 0.01 * seed, data__name="emoji"
+            )
+
+
+@pytest.fixture(scope="module")
+def written(canned_in, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    if os.environ.get("REPORT_GOLDEN") == "write":
+        if not RUNS.exists():
+            make_runs(canned_in)
+        write_report(RUNS, GOLDEN)
+        (GOLDEN / "versions.json").write_text(json.dumps(VERSIONS) + "\n")
+    return {path.name: path.read_text() for path in write_report(RUNS, out)}
+
+
+def without_drawings(html: str) -> str:
+    return re.sub(r"data:image/png;base64,[^\"]*", "", re.sub(r"<svg.*?</svg>", "<svg/>", html, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_report_is_the_recorded_one(written, name):
+    expected, found = (GOLDEN / name).read_text(), written[name]
+    if json.loads((GOLDEN / "versions.json").read_text()) != VERSIONS:
+        expected, found = without_drawings(expected), without_drawings(found)
+    assert found == expected
+
+
+def test_the_set_shows_every_section(written):
+    page = written["report.html"]
+    for section in ("found", "accuracy-1", "accuracy-2", "learning-1", "selection-1", "cost-1", "tuning-1", "ranking",
+                    "gallery", "reading", "runs"):  # fmt: skip
+        assert f'<section id="{section}">' in page and f'href="#{section}"' in page
+    assert "The folds' models together" in page
+    assert "Triplet, tuned longer" in page
+    assert "no column of oracles" in page and "<small>oracle</small>" in page
