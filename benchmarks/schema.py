@@ -8,6 +8,7 @@ from .errors import Refusal
 
 TEST_SCORING = ("never", "once", "every")
 PRECISIONS = ("float32", "bfloat16")
+NEIGHBORS = ("exact", "faiss")
 STEPS = ("epoch", "iteration")
 
 
@@ -110,6 +111,7 @@ class ProtocolConfig:
     freeze_batchnorm: bool = False  # the trunk's running statistics stay as they are
     test_scoring: str = "every"  # evaluation; once: only the weights that validation chose; never: tuning
     keep_embeddings: bool = False  # of the test images, at the chosen epoch
+    neighbors: str = "exact"  # or faiss: how the nearest images are found, which differs where distances are equal
     precision: str = "float32"  # of trunk and embedder; the loss is always float32
     compile: bool = False  # trunk and embedder
     channels_last: bool = False  # the trunk's layout in memory
@@ -137,6 +139,7 @@ class ProtocolConfig:
         for key, known in (
             ("test_scoring", TEST_SCORING),
             ("precision", PRECISIONS),
+            ("neighbors", NEIGHBORS),
             ("lr_scheduler_step", STEPS),
         ):
             if getattr(self, key) not in known:

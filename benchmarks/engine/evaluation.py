@@ -8,13 +8,14 @@ from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .accuracy import METRICS, RetrievalAccuracy, query_scores
+from .accuracy import METRICS, PER_QUERY, RetrievalAccuracy, Retrieved
 from .images import StoredImages, keep_batch
+from .neighbors import NEIGHBOR_SEARCHES
 from .selection import best_epoch
 from .step import autocast
 
 BATCH_SIZE = 256
-NEIGHBORS = 6  # of each query that is shown
+SHOWN = 6  # neighbours of each query that is shown
 
 
 class MemoryTester(GlobalEmbeddingSpaceTester):
@@ -23,11 +24,15 @@ class MemoryTester(GlobalEmbeddingSpaceTester):
     Args:
         precision: of trunk and embedder, "float32" or "bfloat16"; embeddings and distances are float32.
         **tester: of PML's tester.
+
+    Attributes:
+        retrieved: what the queries of each split found, of the last call.
     """
 
     def __init__(self, *, precision: str, **tester: Any) -> None:
         super().__init__(**tester)
         self.precision = precision
+        self.retrieved: dict[str, Retrieved] = {}
 
     def compute_all_embeddings(
         self, dataloader: "DataLoader[Any]", trunk_model: nn.Module, embedder_model: nn.Module
@@ -40,6 +45,16 @@ class MemoryTester(GlobalEmbeddingSpaceTester):
         embeddings, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
         return embeddings, labels[:, None].to(self.data_device)
 
+    def maybe_combine_splits(
+        self, embeddings_and_labels: Mapping[str, tuple[Tensor, Tensor]], splits: list[str]
+    ) -> tuple[Tensor, Tensor]:
+        (split,) = splits  # nothing to combine, so nothing to copy
+        return embeddings_and_labels[split]
+
+    def do_knn_and_accuracies(self, accuracies: dict[str, float], embedded: Any, query: str, searched: Any) -> None:
+        super().do_knn_and_accuracies(accuracies, embedded, query, searched)
+        self.retrieved[query] = self.accuracy_calculator.retrieved
+
 
 class ScoringRules(NamedTuple):
     """What a protocol says of the test set."""
@@ -47,6 +62,7 @@ class ScoringRules(NamedTuple):
     scoring: str  # every evaluation; once: only the weights that validation chose; never
     keep_embeddings: bool
     shown: Tensor  # positions among the test images of the queries whose neighbours are kept, (G,)
+    neighbors: str = "exact"  # or faiss: how they are found
 
 
 class Evaluation:
@@ -92,7 +108,7 @@ class Evaluation:
             batch_size=BATCH_SIZE,
             dataloader_num_workers=0,
             data_device=device,
-            accuracy_calculator=RetrievalAccuracy(device=device),
+            accuracy_calculator=RetrievalAccuracy(device, NEIGHBOR_SEARCHES[rules.neighbors]()),
             end_of_testing_hook=self._remember,
         )
 
@@ -138,21 +154,15 @@ class Evaluation:
         else:
             self.final = found["test"]
         if "test" in found and ("val" not in found or best_epoch(self.history, "val") is self.history[-1]):
-            self.best = self._queries(tester.embeddings_and_labels)
+            self.best = self._queries(tester.retrieved["test"], tester.embeddings_and_labels)
 
-    def _queries(self, embedded: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        queries, labels = embedded["test"][0], embedded["test"][1][:, 0]
-        searched, searched_labels = embedded[self.searched][0], embedded[self.searched][1][:, 0]
-        itself = self.searched == "test"
-        most = int(searched_labels.bincount().max()) - itself
-        k = min(max(most, NEIGHBORS), len(searched_labels) - itself)
-        _, neighbors = self.tester.accuracy_calculator.knn_func(queries, k, searched, ref_includes_query=itself)
-        scores = query_scores(searched_labels[neighbors], labels, None if itself else searched_labels)
-        kept = {**scores, "neighbors": neighbors[self.rules.shown.to(neighbors.device), :NEIGHBORS]}
+    def _queries(self, retrieved: Retrieved, embedded: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        shown = retrieved.neighbors[self.rules.shown.to(retrieved.neighbors.device), :SHOWN]
+        kept = {**{name: retrieved.scores[name] for name in PER_QUERY}, "neighbors": shown}
         if self.rules.keep_embeddings:
-            kept["embeddings"] = queries
-            if not itself:
-                kept["gallery_embeddings"] = searched
+            kept["embeddings"] = embedded["test"][0]
+            if self.searched == "gallery":
+                kept["gallery_embeddings"] = embedded["gallery"][0]
         return {name: tensor.cpu() for name, tensor in kept.items()}
 
 

@@ -75,6 +75,7 @@ class Training:
             self.protocol.test_scoring,
             self.protocol.keep_embeddings,
             torch.from_numpy(gallery_queries(data, split.test, config.fold)),
+            self.protocol.neighbors,
         )
         rows = {"val": split.val, "test": split.test, "gallery": split.gallery}
         images = {
