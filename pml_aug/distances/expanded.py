@@ -17,6 +17,7 @@ class Groups(NamedTuple):
 
     of_row: Tensor  # (N,), long, in 0 .. total - 1
     total: int  # G
+    hold_pairs: bool  # whether both ends of each pair are of one group
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,11 @@ class Expanded:
         return points if self.to_unit is None else self.to_unit(points)
 
     @cached_property
-    def groups_of_members(self) -> Groups:
-        """The groups of the rows, then of the first ends of the pairs, then of the second: (N + 2 P,)."""
-        num_rows = len(self.labels)
-        of_row, total = self.groups or (torch.arange(num_rows, device=self.labels.device), num_rows)
-        if self.num_synthetic:
-            of_row = torch.cat([of_row, *(of_row.index_select(0, end) for end in self.pairs)])
-        return Groups(of_row, total)
+    def memberships(self) -> tuple[Tensor, ...]:
+        """The group of each entry, N rows and n * P points; a second time by second ends where these can differ."""
+        num_rows, device = len(self.labels), self.labels.device
+        of_row = torch.arange(num_rows, device=device) if self.groups is None else self.groups.of_row
+        if not self.num_synthetic:
+            return (of_row,)
+        ends = self.pairs[:1] if self.groups is not None and self.groups.hold_pairs else self.pairs
+        return tuple(torch.cat([of_row, of_row.index_select(0, end).repeat(self.num_points)]) for end in ends)

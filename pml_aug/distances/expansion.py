@@ -76,7 +76,7 @@ class Expansion:
         groups = None
         if self.anchor_points == "class":
             classes, of_row = torch.unique(labels, return_inverse=True)
-            groups = Groups(of_row.to(rows.device), len(classes))
+            groups = Groups(of_row.to(rows.device), len(classes), hold_pairs=self.pairing != "adjacent")
         return Expanded(rows, labels.to(rows.device), pairs, self.num_points, to_unit, groups)
 
     def expand_both(

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, DotProductSimilarity, LpDistance
 from torch import Tensor
-from torch.linalg import vector_norm
 
 from pml_aug.distances.expanded import Expanded
 from pml_aug.distances.hardest import hardest_of_groups
@@ -43,8 +42,8 @@ def hardest_from_rows(distance: BaseDistance, query: Expanded, reference: Expand
     """
     itself, euclidean = reference is query, not distance.is_inverted
     plain = products = distance(query.embeddings, None if itself else reference.embeddings)
-    squares = vector_norm(query.embeddings, dim=1).square()
-    ref_squares = squares if itself else vector_norm(reference.embeddings, dim=1).square()
+    squares = query.embeddings.square().sum(dim=1)
+    ref_squares = squares if itself else reference.embeddings.square().sum(dim=1)
     if euclidean:
         products = (squares[:, None] + ref_squares - (plain if distance.power == 2 else plain.square())) / 2
     rows = _combinations(query, squares, products if itself else None)
@@ -58,8 +57,8 @@ def hardest_from_rows(distance: BaseDistance, query: Expanded, reference: Expand
     if euclidean:
         both, limits = rows.squares + columns.squares, torch.finfo(hardest.dtype)
         hardest = both - 2 * hardest
-        # not 0, where the slope of the root is infinite
-        hardest = torch.where(hardest > 4 * limits.eps * both, hardest, limits.tiny)
+        # not by 0, where the slope of the root is infinite
+        hardest = hardest.masked_fill(hardest <= 4 * limits.eps * both, limits.tiny)
         hardest = hardest if distance.power == 2 else hardest.sqrt()
     return plain, hardest.view(shape)
 
@@ -78,25 +77,26 @@ class _Combinations(NamedTuple):
 
 def _combinations(side: Expanded, squares: Tensor, products: Tensor | None) -> _Combinations:
     """What each entry is made of; `products` of the rows with themselves are used where they are at hand."""
-    rows, (start, end), n = side.embeddings, side.pairs, side.num_points
+    rows, n = side.embeddings, side.num_points
     itself = torch.arange(len(rows), device=rows.device).expand(2, -1)
-    whole = torch.stack([torch.ones_like(squares), torch.zeros_like(squares)])
+    whole = torch.eye(2, 1, device=rows.device, dtype=rows.dtype).expand(-1, len(rows))
     if not side.num_synthetic:
         return _Combinations(itself, whole, squares)
+    ends = torch.stack(side.pairs)
     if products is None:
-        product = (rows.index_select(0, start) * rows.index_select(0, end)).sum(dim=1)
+        product = torch.linalg.vecdot(*rows[ends])
     else:
-        product = products.flatten().index_select(0, start * len(rows) + end)
+        product = products.flatten().index_select(0, ends[0] * len(rows) + ends[1])
     step = torch.arange(1, n + 1, device=rows.device, dtype=rows.dtype)[:, None] / (n + 1)
     shares = torch.stack([1 - step, step])  # (2, n, 1)
-    of_ends = squares.index_select(0, torch.cat(side.pairs)).view(2, 1, -1)
-    of_points = (shares.square() * of_ends).sum(dim=0) + 2 * step * (1 - step) * product
-    shares = shares.expand(-1, -1, len(start))
+    of_ends = squares.index_select(0, ends.flatten()).view(2, 1, -1)
+    of_points = torch.addcmul((shares.square() * of_ends).sum(dim=0), shares.prod(dim=0), product, value=2)
+    shares = shares.expand(-1, -1, len(product))
     if side.to_unit is not None:
         to_unit = torch.rsqrt(of_points + UNIT_EPS)
         shares, of_points = shares * to_unit, of_points * to_unit.square()
     return _Combinations(
-        torch.cat([itself, torch.stack(side.pairs).repeat(1, n)], dim=1),
+        torch.cat([itself, ends.repeat(1, n)], dim=1),
         torch.cat([whole, shares.flatten(1)], dim=1),
         torch.cat([squares, of_points.flatten()]),
     )
@@ -129,8 +129,8 @@ def _with_points(products: Tensor, side: Expanded, combinations: _Combinations) 
     every = products.new_empty(num_rows + side.num_synthetic, products.shape[1])
     every[:num_rows] = products
     if side.num_synthetic:
-        of_start, of_end = combinations.weights[:, num_rows:].unflatten(1, (side.num_points, -1))[..., None]
+        first, second = products.index_select(0, torch.cat(side.pairs)).chunk(2)
+        of_first, of_second = combinations.weights[:, num_rows:].unflatten(1, (side.num_points, -1))[..., None]
         points = every[num_rows:].unflatten(0, (side.num_points, -1))
-        torch.mul(every.index_select(0, side.pairs.start), of_start, out=points)
-        points.addcmul_(every.index_select(0, side.pairs.end), of_end)
+        torch.mul(first, of_first, out=points).addcmul_(second, of_second)
     return every

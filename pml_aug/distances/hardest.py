@@ -19,28 +19,28 @@ class Hardest(NamedTuple):
 def hardest_of_groups(hardness: Tensor, side: Expanded) -> Hardest:
     """The hardest among the rows of each group and the points on their segments; of equals one, always the same.
 
-    Memory is what binds here, so `hardness` is overwritten, and indices are kept as floats beside it: torch reduces
-    those fast, and they are exact up to 2^24 entries.
-
     Args:
-        hardness: of each entry in each column, larger is harder; in float32 or wider.
+        hardness: of each entry of `side` in each column, larger is harder; in float32 or wider.
         side: the entries, N rows and n points on each of P segments.
 
     Shapes:
         (N + n * P, X) -> (G, X), (G, X)
     """
+    # indices are kept as floats, which torch compares and reduces many times faster; exact up to 2^24 entries
     index = torch.arange(len(hardness), dtype=hardness.dtype, device=hardness.device)[:, None]
     if side.groups is None and not side.num_synthetic:
         return Hardest(hardness, index.expand_as(hardness).long())
-    num_rows = len(side.labels)
-    members, entry = hardness[:num_rows], index[:num_rows].expand(-1, hardness.shape[1])
-    if side.num_synthetic:
-        points, of_points = (part[num_rows:].unflatten(0, (side.num_points, -1)) for part in (hardness, index))
-        best = points.amax(dim=0)
-        which = points.eq_(best).mul_(of_points).amax(dim=0)
-        members, entry = torch.cat([members, best, best]), torch.cat([entry, which, which])
-    group, total = side.groups_of_members
-    at = group[:, None].expand_as(members)  # one index for a whole line: torch scatters these fast
-    hardest = members.new_full((total, members.shape[1]), -torch.inf).scatter_reduce_(0, at, members, "amax")
-    which = hardest.index_select(0, group).eq_(members).mul_(entry)
-    return Hardest(hardest, torch.zeros_like(hardest).scatter_reduce_(0, at, which, "amax").long())
+    total = len(side.labels) if side.groups is None else side.groups.total
+    hardest = hardness.new_full((total, hardness.shape[1]), -torch.inf)
+    for group in side.memberships:
+        hardest.scatter_reduce_(0, _lines(group, hardness), hardness, "amax")
+    entry = torch.zeros_like(hardest)
+    for group in side.memberships:
+        of_hardest = hardest.index_select(0, group).eq_(hardness).mul_(index)
+        entry.scatter_reduce_(0, _lines(group, hardness), of_hardest, "amax")
+    return Hardest(hardest, entry.long())
+
+
+def _lines(group: Tensor, like: Tensor) -> Tensor:
+    """One index for a whole line, which torch scatters by fast."""
+    return group[:, None].expand_as(like)

@@ -46,13 +46,9 @@ def within_class_pairs(labels: Tensor) -> Pairs:
         ([0, 1], [2, 3])
     """
     ordered, order = torch.sort(labels, stable=True)
-    position = torch.arange(len(labels), device=labels.device)
-    opens_class = torch.ones_like(ordered, dtype=torch.bool)
-    opens_class[1:] = ordered[1:] != ordered[:-1]
-    first_of_class = torch.cummax(torch.where(opens_class, position, 0), dim=0).values if len(labels) else position
-    starts = ((position - first_of_class) % 2 == 0)[:-1] & ~opens_class[1:]
-    at = torch.nonzero(starts).squeeze(1)
-    return Pairs(order[at], order[at + 1])
+    place = torch.arange(len(labels), device=labels.device) - torch.searchsorted(ordered, ordered)  # within the class
+    second = torch.nonzero(place % 2).squeeze(1)
+    return Pairs(order[second - 1], order[second])
 
 
 def all_positive_pairs(labels: Tensor) -> Pairs:

@@ -20,7 +20,8 @@ def relative_error(actual, expected):
 
 def expand(embeddings, labels, pairs, num_points, normalize=True, over_class=False):
     classes, of_row = torch.unique(labels, return_inverse=True)
-    groups = Groups(of_row, len(classes)) if over_class else None
+    hold_pairs = torch.equal(labels[pairs.start], labels[pairs.end])
+    groups = Groups(of_row, len(classes), hold_pairs) if over_class else None
     return Expanded(embeddings, labels, pairs, num_points, to_unit_length if normalize else None, groups)
 
 
