@@ -1,10 +1,58 @@
-"""Cosine similarities of rows and of mixtures of rows, without the mixtures themselves."""
+"""Cosine similarities of rows and of what is synthesised from them, which follow from products of the rows alone."""
 
 from typing import NamedTuple
 
 import torch
+from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, DotProductSimilarity
 from torch import Tensor
 from torch.nn.functional import normalize
+
+MIN_LENGTH = 1e-12  # as in torch.nn.functional.normalize
+
+
+def is_plain_cosine(distance: BaseDistance) -> bool:
+    """Whether `distance` is the cosine and nothing else; what a subclass of PML's distances does is not known.
+
+    Example:
+        >>> from pytorch_metric_learning.distances import LpDistance
+        >>> is_plain_cosine(CosineSimilarity()), is_plain_cosine(LpDistance())
+        (True, False)
+    """
+    settings = (distance.normalize_embeddings, distance.p, distance.power, distance.collect_stats)
+    return type(distance) in (CosineSimilarity, DotProductSimilarity) and settings == (True, 2, 1, False)
+
+
+def copied_cosines(rows: Tensor, copies: Tensor) -> Tensor:
+    r"""The cosines of rows with themselves, and with copies of them that were moved by constants.
+
+    .. math::
+        \cos(x_i, x_j + \delta) = \frac{x_i \cdot x_j + x_i \cdot \delta}{|x_i|\, |x_j + \delta|}, \quad
+        |x_j + \delta|^2 = |x_j|^2 + 2\, x_j \cdot \delta + |\delta|^2
+
+    So the gradient needs one product with the offsets where that of the copies themselves needs two.
+
+    Args:
+        rows: of any length.
+        copies: copy by copy; a gradient at a copy reaches its row as it is.
+
+    Shapes:
+        (N, D), (M * N, D) -> (N, (M + 1) * N)
+
+    Example:
+        >>> copied_cosines(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])).tolist()
+        [[1.0, 0.0]]
+    """
+    offsets = copies.detach().unflatten(0, (-1, len(rows))) - rows.detach()
+    plain = rows @ rows.T
+    moved = (rows @ offsets.flatten(0, 1).T).unflatten(1, offsets.shape[:2])
+    square = plain.diagonal()
+    both = square + offsets.norm(dim=2).square()
+    of_copies = torch.add(both, moved.diagonal(dim1=0, dim2=2), alpha=2)
+    # of a copy at the origin rounding alone remains, and may be negative
+    of_copies = of_copies.clamp_min(torch.finfo(rows.dtype).eps * both.detach())
+    to_unit = torch.cat([square[None], of_copies]).clamp_min(MIN_LENGTH**2).rsqrt()
+    products = torch.cat([plain[:, None], plain[:, None] + moved], dim=1)
+    return (products * to_unit[0, :, None, None] * to_unit).flatten(1)
 
 
 class Mixtures(NamedTuple):

@@ -25,6 +25,7 @@ class Candidates(NamedTuple):
     ref_emb: Tensor  # (R, D)
     ref_labels: Tensor  # (R,), long
     own: Tensor  # (N, R), bool: the candidate is the row itself or one of its copies, and no positive of it
+    times: int = 1  # the candidates after the first R / times have the labels and sources of these again
 
     def matches(self) -> Tensor:
         """Which candidates are positives: (N, R), bool."""
@@ -36,30 +37,54 @@ class Candidates(NamedTuple):
 
     def since(self, start: int) -> "Candidates":
         """The same rows without the first `start` candidates."""
-        return self._replace(ref_emb=self.ref_emb[start:], ref_labels=self.ref_labels[start:], own=self.own[:, start:])
+        return self._between(start, len(self.ref_labels))
+
+    def once(self) -> "Candidates":
+        """The same rows with the first R / times candidates."""
+        return self._between(0, len(self.ref_labels) // self.times)
+
+    def _between(self, start: int, end: int) -> "Candidates":
+        return Candidates(
+            self.embeddings, self.labels, self.ref_emb[start:end], self.ref_labels[start:end], self.own[:, start:end]
+        )
 
 
-def candidates_of(batch: Batch, copies: Synthetic) -> Candidates:
-    """The batch, or its `ref_emb` instead, followed by the copies; the rows of a `ref_emb` are nobody's own."""
+def candidates_of(batch: Batch, copies: Synthetic, unread: bool = False) -> Candidates:
+    """The batch, or its `ref_emb` instead, followed by the copies; the rows of a `ref_emb` are nobody's own.
+
+    Where they are `unread`, numbers that would show if anyone did read them take their place.
+    """
     rows = torch.arange(len(batch.embeddings), device=batch.embeddings.device)
     labels = batch.labels.to(rows.device)
     if batch.ref_emb is None or batch.ref_labels is None:
-        ref_emb, ref_labels, source = batch.embeddings, labels, rows
+        ref_emb, ref_labels, source, times = batch.embeddings, labels, rows, 1 + len(copies.source) // len(rows)
     else:
-        ref_emb, ref_labels, source = batch.ref_emb, batch.ref_labels.to(rows.device), rows.new_full((1,), -1)
-        source = source.expand(len(ref_emb))
+        ref_emb, ref_labels, times = batch.ref_emb, batch.ref_labels.to(rows.device), 1
+        source = rows.new_full((1,), -1).expand(len(ref_emb))
+    ref_labels = torch.cat([ref_labels, copies.labels])
+    unknown = ref_emb.new_full((1, 1), torch.nan).expand(len(ref_labels), 1)
     return Candidates(
         batch.embeddings,
         labels,
-        torch.cat([ref_emb, copies.embeddings]),
-        torch.cat([ref_labels, copies.labels]),
+        unknown if unread else torch.cat([ref_emb, copies.embeddings]),
+        ref_labels,
         rows[:, None] == torch.cat([source, copies.source]),
+        times,
     )
 
 
 def all_pairs(candidates: Candidates) -> IndicesTuple:
     """Every positive and every negative pair, four tensors as PML's miners give them."""
-    return *torch.where(candidates.matches()), *torch.where(candidates.differences())
+    once = candidates.once()  # to find the entries of a mask takes longer than to shift them
+    shifts = torch.arange(candidates.times, device=once.labels.device)[:, None] * len(once.ref_labels)
+    anchor, positive = torch.where(once.matches())
+    other_anchor, negative = torch.where(once.differences())
+    return (
+        anchor.repeat(candidates.times),
+        (positive + shifts).flatten(),
+        other_anchor.repeat(candidates.times),
+        (negative + shifts).flatten(),
+    )
 
 
 def all_triplets(candidates: Candidates) -> IndicesTuple:

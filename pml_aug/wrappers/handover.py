@@ -7,7 +7,7 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.reducers import PerAnchorReducer
 
 from pml_aug.losses.introspective_softmax_loss import IntrospectiveSoftmaxLoss
-from pml_aug.wrappers.base import LossWrapper
+from pml_aug.wrappers.base import Batch, LossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.proxies import layout_of
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
@@ -49,6 +49,11 @@ def handover_of(loss: BaseMetricLossFunction) -> Handover:
     return Handover.CANDIDATES
 
 
+def reads_pairs_only(loss: BaseMetricLossFunction) -> bool:
+    """Whether `loss` asks its distance for the matrix of batch and candidates, and reads neither of them otherwise."""
+    return type(loss).compute_loss is losses.GenericPairLoss.compute_loss
+
+
 def check_handover(wrapper: LossWrapper) -> None:
     """Raise a ValueError where the parts of `wrapper`, each good by itself, do not go together."""
     name, loss, outer = type(wrapper).__name__, innermost(wrapper.loss), type(wrapper.loss).__name__
@@ -75,4 +80,29 @@ def check_handover(wrapper: LossWrapper) -> None:
         raise ValueError(
             f"{name} cannot wrap {type(loss).__name__} with a PerAnchorReducer: it lays pairs out in a square of the "
             "batch, in which copies have no place; use another reducer"
+        )
+
+
+def check_batch(wrapper: LossWrapper, batch: Batch) -> None:
+    """Raise a ValueError where what a call brings besides the batch does not go together with copies of it."""
+    name, loss = type(wrapper).__name__, innermost(wrapper.loss)
+    if batch.ref_emb is not None and handover_of(loss) is not Handover.CANDIDATES:
+        raise ValueError(
+            f"{name} takes no `ref_emb` around {type(loss).__name__}, which compares the batch with itself or with "
+            "proxies"
+        )
+    if batch.ref_emb is not None and isinstance(loss, losses.LiftedStructureLoss):
+        raise ValueError(
+            f"{name} takes no `ref_emb` around LiftedStructureLoss, which takes positions in it for rows of the "
+            "batch; use GeneralizedLiftedStructureLoss"
+        )
+    if batch.indices_tuple is not None and batch.ref_emb is None:
+        raise ValueError(
+            f"{name} takes no `indices_tuple` of the batch: mined without the copies, it leaves them out; give the "
+            "miner to the wrapper instead of the trainer"
+        )
+    if batch.indices_tuple is not None and (wrapper.miner or getattr(wrapper.loss, "miner", None)):
+        raise ValueError(
+            f"{name} takes no `indices_tuple` beside a miner of its own: the two would choose apart; give the miner to "
+            "the caller, such as CrossBatchMemory, or leave `indices_tuple` out"
         )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.alike import measure_alike
+from pml_aug.distances.cosines import copied_cosines, is_plain_cosine
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.statistics import ClassStatistics, NeighborCorrection
@@ -18,7 +19,7 @@ from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper
 from pml_aug.wrappers.candidates import candidates_of, every_tuple, with_own_farthest, with_pairs_of_copies
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
-from pml_aug.wrappers.handover import Handover, check_handover, handover_of, innermost
+from pml_aug.wrappers.handover import Handover, check_batch, check_handover, handover_of, innermost, reads_pairs_only
 from pml_aug.wrappers.own_copies import WithoutOwnCopies, mined
 from pml_aug.wrappers.proxies import OnFirstRows
 
@@ -230,7 +231,8 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             return self.loss(embeddings, labels, indices_tuple, **draws)
 
     def _with_candidates(self, batch: Batch, copies: Synthetic, draws: dict[str, Any]) -> Tensor:
-        candidates = candidates_of(batch, copies)
+        by_cosines = batch.ref_emb is None and reads_pairs_only(self.loss) and is_plain_cosine(self.loss.distance)
+        candidates = candidates_of(batch, copies, unread=by_cosines and self.miner is None)
         if isinstance(self.loss, losses.NCALoss) and not candidates.matches().any():
             nothing = self.loss.zero_losses()  # PML's takes a mean over nothing
             self.loss.add_embedding_regularization_to_loss_dict(nothing, batch.embeddings)
@@ -238,59 +240,45 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         anchored = handover_of(self.loss) is Handover.ANCHORED
         inner: dict[str, Any] = {}  # what the loss has exchanged for this call
         outer: dict[str, Any] = {}  # and a wrapper around it
+        distance = self.loss.distance
+        if by_cosines:
+            distance = PrecomputedDistance(distance, copied_cosines(batch.embeddings, copies.embeddings))
+        elif self._miner_measures_alike and not anchored:
+            distance = PrecomputedDistance(distance, distance(candidates.embeddings, candidates.ref_emb))
+        inner["distance"] = distance
         indices_tuple: IndicesTuple | None = None  # NCALoss without one weighs every row alike
         if batch.indices_tuple is not None:
             indices_tuple = with_pairs_of_copies(batch.indices_tuple, candidates, len(copies.source))
         elif self.miner is not None:
-            distance = self.miner.distance
-            shares = not anchored and not isinstance(self.miner, ExpansionMiner)
-            if shares and measure_alike(distance, self.loss.distance):  # one matrix serves miner and loss
-                distance = self.loss.distance
-                distance = PrecomputedDistance(distance, distance(candidates.embeddings, candidates.ref_emb))
-                inner["distance"] = distance
-            indices_tuple = mined(self.miner, candidates, distance)
+            indices_tuple = mined(self.miner, candidates, distance if self._miner_measures_alike else None)
         elif isinstance(self.loss, EmbeddingExpansion) and self.loss.miner is not None:
             outer["miner"] = WithoutOwnCopies(self.loss.miner, candidates)
         elif not isinstance(self.loss, losses.NCALoss):
             indices_tuple = every_tuple(innermost(self.loss), candidates)
         if isinstance(self.loss, losses.NCALoss):  # its positives are all rows of the class, whatever the tuple
-            inner["distance"] = with_own_farthest(inner.get("distance", self.loss.distance), candidates)
-        rows, labels, ref_emb, ref_labels, _ = candidates
+            inner["distance"] = with_own_farthest(distance, candidates)
         if anchored:
-            inner["embedding_regularizer"] = _on_first_rows(innermost(self.loss), len(rows))
+            inner["embedding_regularizer"] = _on_first_rows(innermost(self.loss), len(candidates.labels))
         with swapped(innermost(self.loss), **inner), swapped(self.loss, **outer):
             if anchored:
-                return self.loss(ref_emb, ref_labels, indices_tuple, **draws)
-            return self.loss(rows, labels, indices_tuple, ref_emb, ref_labels, **draws)
+                return self.loss(candidates.ref_emb, candidates.ref_labels, indices_tuple, **draws)
+            return self.loss(*candidates[:2], indices_tuple, *candidates[2:4], **draws)
+
+    @property
+    def _miner_measures_alike(self) -> bool:
+        """Whether one matrix serves miner and loss."""
+        if self.miner is None or isinstance(self.miner, ExpansionMiner):
+            return False
+        return measure_alike(self.miner.distance, self.loss.distance)
 
     def _check_batch(self, batch: Batch) -> None:
-        name, labels = type(self).__name__, batch.labels
-        num_classes, size = self.statistics.num_classes, self.statistics.embedding_size
+        size = self.statistics.embedding_size
         if batch.embeddings.shape[1] != size:
             raise ValueError(
                 f"`embeddings` must have {size} columns (embedding_size), but got {batch.embeddings.shape[1]}"
             )
-        check_class_labels(labels, num_classes, of=name)
-        if batch.ref_emb is not None and handover_of(self.loss) is not Handover.CANDIDATES:
-            raise ValueError(
-                f"{name} takes no `ref_emb` around {type(innermost(self.loss)).__name__}, which compares the batch "
-                "with itself or with proxies"
-            )
-        if batch.ref_emb is not None and isinstance(self.loss, losses.LiftedStructureLoss):
-            raise ValueError(
-                f"{name} takes no `ref_emb` around LiftedStructureLoss, which takes positions in it for rows of the "
-                "batch; use GeneralizedLiftedStructureLoss"
-            )
-        if batch.indices_tuple is not None and batch.ref_emb is None:
-            raise ValueError(
-                f"{name} takes no `indices_tuple` of the batch: mined without the copies, it leaves them out; give the "
-                "miner to the wrapper instead of the trainer"
-            )
-        if batch.indices_tuple is not None and (self.miner or getattr(self.loss, "miner", None)):
-            raise ValueError(
-                f"{name} takes no `indices_tuple` beside a miner of its own: the two would choose apart; give the "
-                "miner to the caller, such as CrossBatchMemory, or leave `indices_tuple` out"
-            )
+        check_class_labels(batch.labels, self.statistics.num_classes, of=type(self).__name__)
+        check_batch(self, batch)
 
 
 def _on_first_rows(loss: losses.BaseMetricLossFunction, num_rows: int) -> nn.Module | None:

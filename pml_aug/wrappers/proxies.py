@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import torch
 from pytorch_metric_learning import losses
-from pytorch_metric_learning.distances import CosineSimilarity, DotProductSimilarity
 from torch import Tensor, nn
+
+from pml_aug.distances.cosines import is_plain_cosine
 
 
 class ProxyLayout(NamedTuple):
@@ -66,18 +67,16 @@ READ_BY_DISTANCE = (
     losses.SoftTripleLoss,
     losses.SubCenterArcFaceLoss,
 )
-COSINES = (CosineSimilarity, DotProductSimilarity)
 
 
 def reads_cosines_only(loss: nn.Module) -> bool:
-    """Whether `loss` asks a plain cosine distance about its proxies, and counts them, and reads them nowhere else.
+    """Whether `loss` asks for the cosines with its proxies, and counts them, and reads them nowhere else.
 
     Then the matrix serves it as well as the proxies do. A subclass may read more, and is none of these.
     """
-    distance = loss.distance
-    cosine = type(distance) in COSINES and distance.normalize_embeddings and (distance.p, distance.power) == (2, 1)
-    regularized = getattr(loss, "weight_regularizer", None) is not None
-    return type(loss) in READ_BY_DISTANCE and cosine and not distance.collect_stats and not regularized
+    if type(loss) not in READ_BY_DISTANCE or getattr(loss, "weight_regularizer", None) is not None:
+        return False
+    return is_plain_cosine(loss.distance)
 
 
 class OnFirstRows(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pml_aug.class_labels import check_class_labels
+from pml_aug.distances.cosines import Mixtures, mixed_cosines, taken
 from pml_aug.distances.introspective_rows import IntrospectiveRows
-from pml_aug.distances.mixed_cosines import Mixtures, mixed_cosines, taken
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.swapped import swapped
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
