@@ -15,6 +15,7 @@ COMMANDS = {
     "final": "train what a study chose over folds and seeds, score it on the test set once, then write the report",
     "report": "read finished runs and write html, markdown, latex and csv",
     "compare": "say in one line how much better one run, or one folder of runs, is than another",
+    "data": "look at a data set, or make what its first training would",
     "cost": "measure what each piece costs beside the bare loss",
     "speed": "measure images per second, piece by piece, beside what the machine could do",
 }

@@ -17,7 +17,7 @@ TRIES = 5  # in a row that bring nothing
 PAUSE = 1.0  # second before the next of them, doubled each time
 
 
-def fetch(url: str, file: Path, checksum: str | None = None, progress: bool | None = None) -> None:
+def fetch(url: str, file: Path, checksum: str | None = None) -> None:
     """Download to ``file``, which is seen whole or not at all.
 
     What has arrived lies in ``file.part``. A later call, in this process or another, goes on from there, if the server
@@ -28,7 +28,6 @@ def fetch(url: str, file: Path, checksum: str | None = None, progress: bool | No
         url: http or https.
         file: where it goes; nothing is done if it is there and its checksum is right.
         checksum: such as ``"md5:0123..."`` or ``"sha256:..."``, where the publisher's is known.
-        progress: whether to show a bar with the time left; None: on terminals.
 
     Raises:
         ConnectionError: if the server does not give the file; what has arrived stays.
@@ -41,7 +40,7 @@ def fetch(url: str, file: Path, checksum: str | None = None, progress: bool | No
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(file.name + ".part")
-        with tqdm(desc=file.name, unit="B", unit_scale=True, disable=None if progress is None else not progress) as bar:
+        with tqdm(desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
             _try_often(url, part, bar)
         _require(part, checksum, url)
         os.replace(part, file)

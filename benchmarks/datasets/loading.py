@@ -11,13 +11,13 @@ from benchmarks.datasets.folder import list_folder, read_folder
 from benchmarks.datasets.listing import Listing
 from benchmarks.datasets.npz import read_npz
 from benchmarks.datasets.published import PUBLISHED, list_published
-from benchmarks.datasets.store import decoded
+from benchmarks.datasets.store import decoded, store_path
 
 SHIPPED_GLYPHS = Path(__file__).with_name("glyphs64.npz")
 KINDS = ("glyphs", "emoji", "npz", "folder", *PUBLISHED)
 
 
-def load(config: Mapping[str, Any], progress: bool | None = None) -> ImageArrays:
+def load(config: Mapping[str, Any]) -> ImageArrays:
     """The data set that a configuration describes: read, cut to ``num_classes``, resized to ``image_size``.
 
     Args:
@@ -25,7 +25,6 @@ def load(config: Mapping[str, Any], progress: bool | None = None) -> ImageArrays
             pixels, None to keep the images as they are; ``num_classes``, None for all, else that many, spread evenly.
             For folders of images also ``resize``, see :class:`Form`, and ``cache`` and ``workers``, see
             :func:`decoded`; for published data sets also ``verify`` and ``download``, see :func:`list_published`.
-        progress: whether to show how far reading has got; None: on terminals.
 
     Raises:
         FileNotFoundError: if the path is missing.
@@ -38,8 +37,8 @@ def load(config: Mapping[str, Any], progress: bool | None = None) -> ImageArrays
     """
     kind, image_size, num_classes = config["kind"], config["image_size"], config["num_classes"]
     path = _path(config)
-    if kind in PUBLISHED or (kind == "folder" and config.get("resize", "square") == "short_side"):
-        return _from_store(config, listing(config), progress)
+    if is_decoded(config):
+        return _from_store(config, listing(config))
     if kind == "folder":
         arrays = read_folder(path, config["name"], image_size)
     else:
@@ -47,6 +46,12 @@ def load(config: Mapping[str, Any], progress: bool | None = None) -> ImageArrays
     if num_classes is not None:
         arrays = arrays.with_classes(num_classes)
     return arrays if image_size is None else arrays.resized(image_size)
+
+
+def is_decoded(config: Mapping[str, Any]) -> bool:
+    """Whether the images are decoded into a cache, instead of read into memory."""
+    short_side = config["kind"] == "folder" and config.get("resize", "square") == "short_side"
+    return config["kind"] in PUBLISHED or short_side
 
 
 def listing(config: Mapping[str, Any]) -> Listing:
@@ -59,8 +64,12 @@ def listing(config: Mapping[str, Any]) -> Listing:
     return files if config["num_classes"] is None else files.with_classes(config["num_classes"])
 
 
-def form(config: Mapping[str, Any]) -> Form:
-    """What becomes of the pictures of a folder or published data set."""
+def store_of(config: Mapping[str, Any], files: Listing) -> Path:
+    """The folder of the decoded images, which need not exist."""
+    return store_path(files.files, _form(config), Path(config["cache"]).expanduser(), config["name"])
+
+
+def _form(config: Mapping[str, Any]) -> Form:
     return Form(config["image_size"], config["resize"], upright=config["kind"] == "folder")
 
 
@@ -80,9 +89,9 @@ def _path(config: Mapping[str, Any]) -> Path:
     return expanded
 
 
-def _from_store(config: Mapping[str, Any], files: Listing, progress: bool | None) -> ImageArrays:
+def _from_store(config: Mapping[str, Any], files: Listing) -> ImageArrays:
     cache = Path(config["cache"]).expanduser()
-    ragged = decoded(files.files, form(config), cache, config["name"], config["workers"], progress)
+    ragged = decoded(files.files, _form(config), cache, config["name"], config["workers"])
     arrays = ImageArrays(config["name"], ragged, files.labels, files.class_names, None, [], files.partition)
     if config["resize"] == "short_side":
         return arrays

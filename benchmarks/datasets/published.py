@@ -109,7 +109,7 @@ def list_published(kind: str, path: Path, verify: bool, download: bool) -> Listi
     return listing
 
 
-def download_to(published: Published, path: Path, kind: str, progress: bool | None = None) -> None:
+def download_to(published: Published, path: Path, kind: str) -> None:
     """Fetch and unpack a data set into a new folder; the archive is dropped then, its checksum kept beside it.
 
     Raises:
@@ -121,6 +121,6 @@ def download_to(published: Published, path: Path, kind: str, progress: bool | No
             f"{path} ({published.layouts})"
         )
     file = path.parent / published.archive.name
-    fetch(published.archive.url, file, published.archive.checksum, progress)
+    fetch(published.archive.url, file, published.archive.checksum)
     extract(file, path, published.archive.limits)
     file.unlink()

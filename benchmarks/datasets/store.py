@@ -35,9 +35,7 @@ def store_path(files: Sequence[Path], form: Form, cache: Path, name: str) -> Pat
     return cache / f"{name}-{key.hexdigest()[:16]}"
 
 
-def decoded(
-    files: Sequence[Path], form: Form, cache: Path, name: str, workers: int | None = None, progress: bool | None = None
-) -> RaggedImages:
+def decoded(files: Sequence[Path], form: Form, cache: Path, name: str, workers: int | None = None) -> RaggedImages:
     """The pictures of all files, decoded now or before; in a memory map, so that they need not fit into memory.
 
     A store is seen whole or not at all: it is written beside its place and renamed. Where several processes ask for
@@ -49,7 +47,6 @@ def decoded(
         cache: the folder of all stores.
         name: of the data set, for the folder's name and the progress bar.
         workers: threads that decode (Pillow decodes and resizes several at once); None for one a core.
-        progress: whether to show a bar with the time left; None: on terminals.
 
     Raises:
         ValueError: if a file is damaged, or a finished store is.
@@ -62,7 +59,7 @@ def decoded(
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{folder.name}.lock"):
             if not folder.exists():
-                _build(files, form, folder, name, workers or os.cpu_count() or 1, progress)
+                _build(files, form, folder, name, workers or os.cpu_count() or 1)
     return open_store(folder)
 
 
@@ -84,16 +81,14 @@ def open_store(folder: Path) -> RaggedImages:
     return RaggedImages(pixels, starts(sizes, 3), sizes, 3, digests)
 
 
-def _build(files: Sequence[Path], form: Form, folder: Path, name: str, workers: int, progress: bool | None) -> None:
+def _build(files: Sequence[Path], form: Form, folder: Path, name: str, workers: int) -> None:
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     if unfinished.exists():  # of a process that was killed: whoever holds the lock is the only one who builds
         shutil.rmtree(unfinished)
     unfinished.mkdir()
     try:
         sizes, digests = np.empty((len(files), 2), dtype=np.int64), np.empty((len(files), 32), dtype=np.uint8)
-        bar = tqdm(
-            total=len(files), desc=f"decoding {name}", unit="image", disable=None if progress is None else not progress
-        )
+        bar = tqdm(total=len(files), desc=f"decoding {name}", unit="image", disable=None)
         with open(unfinished / "pixels.bin", "wb") as pixels, bar:
             for row, (picture, its_digest) in enumerate(_in_order(files, form, workers)):
                 pixels.write(picture.data)

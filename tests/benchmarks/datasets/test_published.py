@@ -44,7 +44,7 @@ def test_inshop_cannot_be_downloaded_and_says_where_to_ask(tmp_path: Path) -> No
 
 
 def test_download_is_unpacked_listed_and_dropped(cub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def bring(url: str, file: Path, checksum: str | None, progress: bool | None) -> None:
+    def bring(url: str, file: Path, checksum: str | None) -> None:
         assert url == PUBLISHED["cub"].archive.url and checksum == "md5:97eceeb196236b17998738112f37df78"  # type: ignore[union-attr]
         file.parent.mkdir()
         with tarfile.open(file, "w:gz") as archive:
