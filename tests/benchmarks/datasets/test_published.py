@@ -2,6 +2,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from pytorch_metric_learning.datasets import CUB, Cars196, StanfordOnlineProducts
 
 from benchmarks.datasets import published
 from benchmarks.datasets.published import PUBLISHED, list_published
@@ -25,6 +26,12 @@ def test_published_counts_are_those_of_the_protocol() -> None:
         "sop": [59551, 60502],
         "inshop": [25882, 14218, 12612],
     }
+
+
+@pytest.mark.parametrize(("kind", "theirs"), [("cub", CUB), ("cars196", Cars196), ("sop", StanfordOnlineProducts)])
+def test_archives_come_from_where_pml_takes_them(kind: str, theirs: type) -> None:
+    archive = PUBLISHED[kind].archive
+    assert archive is not None and archive.url == theirs.DOWNLOAD_URL  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", PUBLISHED)
