@@ -13,7 +13,7 @@ from ..errors import Refusal
 BLOCK = 32  # columns of a tile of which first the nearest is looked at
 SIDES = {"cpu": 4096, "cuda": 8192}  # of a tile at most: 64 and 256 MiB
 INDEX_BITS = 29  # what a float64 has more than a float32: enough for half a billion rows
-FARTHEST = torch.iinfo(torch.long).max
+FARTHEST = 0x7FF << 52 | 2**INDEX_BITS - 1  # the key of an infinite distance to the last row
 
 Neighbors = Callable[[Tensor, int, Tensor, bool], tuple[Tensor, Tensor]]
 
@@ -26,7 +26,7 @@ class ExactNeighbors:
     .. math:: |q_i - r_j|^2 = |q_i|^2 + |r_j|^2 - 2 \langle q_i, r_j \rangle
 
     Where the queries are the reference, a tile serves its rows and its columns, so that only half of them is computed.
-    The nearest k of a row lie in the k blocks of columns with the smallest minima, so the others need no second look.
+    The minima of blocks of columns bound how far the k-th neighbour is, so most blocks need no second look.
     Distance and index are compared as one integer, so there are no ties left and no order depends on a device. All
     tiles have one shape, so that equal rows get equal distances in any of them.
 
@@ -78,10 +78,10 @@ class ExactNeighbors:
                 if ref_includes_query:
                     tile.diagonal(top - left).fill_(torch.inf)
                 by_row = tile.view(height, -1, BLOCK)
-                _improve(nearest[rows], by_row, by_row.amin(dim=2), left)
+                _improve_in_parts(nearest[rows], by_row, by_row.amin(dim=2), left)
                 if twice and left > top:
                     by_column = tile.view(-1, BLOCK, width)
-                    _improve(nearest[columns], by_column.permute(2, 0, 1), by_column.amin(dim=1).T, top)
+                    _improve_in_parts(nearest[columns], by_column.permute(2, 0, 1), by_column.amin(dim=1).T, top)
         return nearest[: len(query)]
 
 
@@ -146,6 +146,13 @@ def full_float32(device_type: str) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
+def _improve_in_parts(nearest: Tensor, blocks: Tensor, minima: Tensor, left: int) -> None:
+    """:func:`_improve`, for so many queries at a time that even if all distances are equal little memory is needed."""
+    queries = max(1, blocks.numel() // (8 * nearest.shape[1] * BLOCK))
+    for part in zip(nearest.split(queries), blocks.split(queries), minima.split(queries), strict=True):
+        _improve(*part, left)
+
+
 def _improve(nearest: Tensor, blocks: Tensor, minima: Tensor, left: int) -> None:
     """Let in what is nearer in a tile than the farthest of the nearest.
 
@@ -155,15 +162,23 @@ def _improve(nearest: Tensor, blocks: Tensor, minima: Tensor, left: int) -> None
         minima: of each block, (n, width / BLOCK).
         left: the number of the tile's first column, above all that were seen before.
     """
-    k = nearest.shape[1]
-    keys = pack(minima, left + BLOCK * torch.arange(minima.shape[1], device=minima.device))
-    count = min(k, int((keys < nearest[:, -1:]).sum(dim=1).max()))
-    if count == 0:
+    k, device = nearest.shape[1], minima.device
+    keys = pack(minima, left + BLOCK * torch.arange(minima.shape[1], device=device))
+    bound = nearest[:, -1:]
+    if keys.shape[1] > k:  # the k-th of the minima has k distances that are no larger
+        bound = torch.minimum(bound, keys.topk(k, largest=False).values[:, -1:])
+    query, block = (keys <= bound).nonzero(as_tuple=True)
+    distances = blocks[query, block]
+    place, lane = (distances <= unpack(bound)[0][query]).nonzero(as_tuple=True)
+    query = query[place]
+    if len(query) == 0:
         return
-    _, first = unpack(keys.topk(count, largest=False).values[:, :, None])
-    distances = blocks.gather(1, ((first - left) // BLOCK).expand(-1, -1, BLOCK))
-    found = pack(distances, first + torch.arange(BLOCK, device=minima.device)).flatten(1)
-    nearest.copy_(torch.cat([nearest, found], dim=1).topk(k, largest=False).values)
+    found = pack(distances[place, lane], left + BLOCK * block[place] + lane)
+    counts = query.bincount(minlength=len(nearest))
+    rank = torch.arange(len(query), device=device) - (counts.cumsum(0) - counts)[query]
+    beside = nearest.new_full((len(nearest), int(counts.max())), FARTHEST)
+    beside[query, rank] = found
+    nearest.copy_(torch.cat([nearest, beside], dim=1).topk(k, largest=False).values)
 
 
 def _even_parts(length: int, most: int) -> int:
