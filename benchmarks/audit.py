@@ -5,12 +5,13 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .audit_rule import THRESHOLD, TWINS_ALLOWED, leaks
+from .audit_rule import IDENTICAL_ALLOWED, THRESHOLD, TWINS_ALLOWED, leaks
 from .datasets.arrays import ImageArrays
 from .errors import Refusal
 from .protocol import Split
@@ -24,16 +25,17 @@ _remembered: dict[str, dict[str, Any]] = {}
 
 
 def audit_or_refuse(data: ImageArrays, split: Split, group: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """:func:`audit`, kept in ``folder``, with what the configuration's ``data`` group allows as ``twins_allowed``.
+    """:func:`audit`, kept in ``folder``, with the shares that the configuration's ``data`` group allows.
 
     Raises:
         Refusal: if no table could be made of runs on this split, see :func:`benchmarks.audit_rule.leaks`.
     """
-    allowed = group.get("twins_allowed", TWINS_ALLOWED)
+    twins = group.get("twins_allowed", TWINS_ALLOWED)
+    identical = group.get("identical_allowed", IDENTICAL_ALLOWED)
     found = cached_audit(data, split, folder)
-    if problems := leaks(found, allowed):
+    if problems := leaks(found, twins, identical):
         raise Refusal(f"data={data.name}: {'; '.join(problems)}")
-    return {**found, "twins_allowed": allowed}
+    return {**found, "twins_allowed": twins, "identical_allowed": identical}
 
 
 def cached_audit(data: ImageArrays, split: Split, folder: Path) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def _common(
 ) -> tuple[dict[str, int], dict[int, int]]:
     """The counts, and for each near-identical row of ``later`` its twin in ``earlier``."""
     identical = np.isin(digests[later], digests[earlier])
-    twin = nearest_twins(vectors[later], vectors[earlier], THRESHOLD)
+    twin = find_twins(vectors[later], vectors[earlier], THRESHOLD)
     counts = {
         "shared_classes": len(np.intersect1d(labels[later], labels[earlier])),
         "identical": int(identical.sum()),
@@ -96,15 +98,16 @@ def _common(
     return counts, {int(later[i]): int(earlier[twin[i]]) for i in np.flatnonzero(twin >= 0)}
 
 
-def nearest_twins(queries: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    r"""For each query the most correlated row of ``others``, or -1 where no correlation reaches ``threshold``.
+def find_twins(queries: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
+    r"""For each query a row of ``others`` whose correlation with it reaches the threshold, or -1 where there is none.
 
     Exact, block by block. With P the leading components and q, o what they leave of two unit vectors,
     Cauchy and Schwarz give
 
     .. math:: u \cdot v \le Pu \cdot Pv + \|q\| \, \|o\|
 
-    so that only pairs whose bound, one product of 33 numbers, reaches the threshold are compared in full.
+    so that only pairs whose bound, one product of 33 numbers, reaches the threshold are compared in full. A query that
+    has found a twin looks no further.
 
     Shapes:
         (Q, D), (M, D) -> (Q,), int64
@@ -114,16 +117,15 @@ def nearest_twins(queries: np.ndarray, others: np.ndarray, threshold: float) -> 
         return twin
     basis = _components(others)
     bounded_queries, bounded_others = _with_rest(queries, basis), _with_rest(others, basis)
-    best = np.full(len(queries), -np.inf, dtype=np.float32)
     for row in range(0, len(queries), ROWS):
         for column in range(0, len(others), COLUMNS):
-            bound = bounded_queries[row : row + ROWS] @ bounded_others[column : column + COLUMNS].T
-            found = np.argwhere(bound >= threshold - 1e-5) + (row, column)  # 1e-5: rounding of float32
+            waiting = row + np.flatnonzero(twin[row : row + ROWS] < 0)
+            bound = bounded_queries[waiting] @ bounded_others[column : column + COLUMNS].T
+            found = np.argwhere(bound >= threshold - 1e-5)  # 1e-5: rounding of float32
             for some in np.array_split(found, 1 + len(found) // COLUMNS):
-                exact = np.einsum("nd,nd->n", queries[some[:, 0]], others[some[:, 1]])
-                for (query, other), value in zip(some[exact >= threshold], exact[exact >= threshold], strict=True):
-                    if value > best[query]:
-                        best[query], twin[query] = value, other
+                query, other = waiting[some[:, 0]], column + some[:, 1]
+                alike = np.einsum("nd,nd->n", queries[query], others[other]) >= threshold
+                twin[query[alike]] = other[alike]
     return twin
 
 
@@ -166,10 +168,12 @@ def thumbnails(images: Any) -> np.ndarray:
 
 
 def _grid(image: np.ndarray) -> np.ndarray:
-    down, across = (_averaging(size) for size in image.shape[:2])
-    return np.einsum("ah,hwc,bw->abc", down, image.astype(np.float32), across, optimize=True)
+    height, width, channels = image.shape
+    rows = _averaging(height) @ image.reshape(height, -1).astype(np.float32)
+    return _averaging(width) @ rows.reshape(SIDE, width, channels)
 
 
+@lru_cache(maxsize=256)
 def _averaging(size: int) -> np.ndarray:
     """(16, size): each row averages one sixteenth of a side, pixels cut by its ends in part."""
     edges = np.arange(SIDE + 1) * size / SIDE

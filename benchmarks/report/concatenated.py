@@ -8,7 +8,7 @@ from .. import statistics
 from ..errors import Refusal
 from .fields import Fields
 from .run_folder import PRIMARY, Run
-from .summary import Estimate
+from .summary import Estimate, order
 from .tuned_runs import BARE
 
 SCHEMA = 1
@@ -51,9 +51,7 @@ def read_concatenated(root: Path, runs: Iterable[Run]) -> list[Together]:
                 raise Refusal(f"{path} is a second concatenation of {key[1]} with method {method} and seed {seed}")
             of_seed[seed] = (fields.share(f"separated.{PRIMARY}"), fields.share(f"concatenated.{PRIMARY}"))
             sizes[key] = fields.get("embedding_size", int)
-    return [
-        _together(key, scores, sizes[key]) for key in sorted(scores, key=lambda key: (*key[:2], key[2] != BARE, key))
-    ]
+    return [_together(key, scores, sizes[key]) for key in sorted(scores, key=lambda key: (*key[:2], order(key[2])))]
 
 
 def _together(

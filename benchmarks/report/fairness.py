@@ -39,7 +39,9 @@ def check_comparable(runs: Iterable[Run], studies: Mapping[str, Study]) -> None:
 def _leaking(runs: list[Run]) -> Iterator[str]:
     said = set()
     for run in runs:
-        for problem in leaks(run.audit, run.audit["twins_allowed"]) if run.audit else []:
+        if run.audit is None:
+            continue
+        for problem in leaks(run.audit, run.audit["twins_allowed"], run.audit["identical_allowed"]):
             if (run.data, problem) not in said:
                 said.add((run.data, problem))
                 yield f"{run.data}: {problem} (as {run.path} found)"

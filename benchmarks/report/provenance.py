@@ -61,7 +61,7 @@ def _audit(audit: dict[str, Any] | None) -> str:
         f"{audit['shared_classes']} classes and {audit['identical']} identical images on both sides of the test split; "
         f"{audit['near_identical']:,} of {audit['images']:,} test images near-identical to one of another class in "
         f"training or validation ({100 * audit['near_identical'] / audit['images']:.2f} %; "
-        f"{100 * audit['twins_allowed']:g} % declared as acceptable), and {validation['near_identical']:,} of "
+        f"at most {100 * audit['twins_allowed']:g} % allowed), and {validation['near_identical']:,} of "
         f"{validation['images']:,} validation images to one in training (thumbnails that correlate at "
         f"{audit['threshold']:g} or more)"
     )

@@ -16,6 +16,7 @@ from .ranks import ranks
 from .run_folder import METRICS, PRIMARY
 from .stronger import stronger
 from .summary import Summary
+from .tuned_runs import EXTRA
 from .words import cautions, findings, overview
 
 _LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "–": "--", "~": r"\textasciitilde{}", "<": "$<$"}
@@ -32,7 +33,7 @@ def render_html(summary: Summary, together: Sequence[Together]) -> str:
         curves={table.data: learning_curves(table, colours) for table in summary.tables},
         tuning={study.name: tuning_curves(study, colours) for study in summary.studies},
         cost_figures={table.data: accuracy_cost(table, colours) for table in summary.tables},
-        galleries=[gallery(comparison) for comparison in summary.comparisons],
+        galleries=[gallery(c) for c in summary.comparisons if c.method.method != EXTRA],
     )  # fmt: skip
 
 

@@ -192,5 +192,6 @@ def _audit(result: Fields) -> dict[str, Any] | None:
         result.get(f"audit.{key}", int)
         result.get(f"audit.validation.{key}", int)
     result.positive("audit.threshold")
-    result.share("audit.twins_allowed")
+    for key in ("twins_allowed", "identical_allowed"):
+        result.share(f"audit.{key}")
     return result.get("audit", dict)

@@ -226,7 +226,7 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
     Holm's family is every comparison of the report on test MAP@R at the epoch that the validation fold chose; the
     equivalence tests are a family of their own.
     """
-    runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, _order(run.method), run.pair)))
+    runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, order(run.method), run.pair)))
     cells: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         cells.setdefault((run.data, run.loss, run.method), []).append(run)
@@ -248,7 +248,7 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
     return Summary(runs, tuple(tables), margin, tuple(studies))
 
 
-def _order(method: str) -> tuple[bool, bool, str]:
+def order(method: str) -> tuple[bool, bool, str]:
     """The bare loss first, then itself with more trials."""
     return method != BARE, method != EXTRA, method
 

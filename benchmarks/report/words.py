@@ -141,14 +141,16 @@ def _limits(summary: Summary) -> Iterator[str]:
             f"There are {seeds} a comparison; the smallest p within reach is {p_value(smallest)}, and "
             f"{p_value(least)} after Holm's correction."
         )
-    blind = [c.detectable for c in comparisons if c.detectable is not None]
+    blind = sorted(c.detectable for c in comparisons if c.detectable is not None)
     if blind:
-        yield (
-            f"Differences below {number(min(blind))} to {number(max(blind))} points (by comparison) are too small for "
-            "this many seeds to find reliably."
-            if len(blind) > 1
-            else f"A difference below {number(blind[0])} points is too small for this many seeds to find reliably."
-        )
+        ends = [number(blind[0]), number(blind[-1])]
+        if ends[0] == ends[1]:
+            yield f"A difference below {ends[0]} points is too small for this many seeds to find reliably."
+        else:
+            yield (
+                f"Differences below {' to '.join(ends)} points (by comparison) are too small for this many seeds to "
+                "find reliably."
+            )
 
 
 def cautions(summary: Summary) -> list[str]:

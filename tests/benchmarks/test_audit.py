@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from benchmarks import audit as auditing
-from benchmarks.audit import audit, audit_or_refuse, cached_audit, nearest_twins, thumbnails
+from benchmarks.audit import audit, audit_or_refuse, cached_audit, find_twins, thumbnails
 from benchmarks.audit_rule import THRESHOLD, leaks
 from benchmarks.datasets import ImageArrays, load
+from benchmarks.datasets.identity import identity
 from benchmarks.errors import Refusal
 from benchmarks.protocol import Split, class_disjoint_split
 
@@ -122,9 +123,20 @@ def test_the_bound_loses_no_pair(threshold, monkeypatch):
     vectors[40:] = vectors[:40] + random.normal(size=(40, 64)) * np.linspace(0, 3, 40)[:, None]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     every = vectors[40:] @ vectors[:40].T
-    expected = np.where(every.max(axis=1) >= threshold, every.argmax(axis=1), -1)
-    assert nearest_twins(vectors[40:], vectors[:40], threshold).tolist() == expected.tolist()
-    assert (expected >= 0).any() and (expected < 0).any()
+    twin = find_twins(vectors[40:], vectors[:40], threshold)
+    expected = every.max(axis=1) >= threshold
+    assert ((twin >= 0) == expected).all() and expected.any() and not expected.all()
+    assert (every[expected, twin[expected]] >= threshold).all()
+
+
+def test_images_that_are_all_alike_are_found_without_comparing_each_pair_in_full():
+    alike = np.full((5000, 64), 1 / 8, np.float32)
+    assert (find_twins(alike, alike, 0.995) >= 0).all()
+
+
+def test_what_an_audit_lets_pass_does_not_name_a_run():
+    group = {"kind": "glyphs", "path": None, "image_size": 32, "num_classes": None}
+    assert identity({**group, "twins_allowed": 0.5, "identical_allowed": 0.5}) == group
 
 
 def test_a_thumbnail_averages_what_a_cell_covers():
@@ -171,12 +183,14 @@ def test_twins_are_refused_above_the_share_allowed_and_the_refusal_says_how_to_d
     assert audit_or_refuse(data, SPLIT, {"twins_allowed": 0.07}, tmp_path)["twins_allowed"] == 0.07
 
 
-def test_identical_images_and_shared_classes_are_refused_whatever_is_allowed():
+def test_shared_classes_are_refused_whatever_is_allowed_and_identical_images_unless_declared():
     counts = {"shared_classes": 0, "identical": 0, "near_identical": 0, "images": 10}
     sound = {**counts, "validation": counts, "examples": []}
     assert leaks(sound) == []
-    assert leaks({**sound, "identical": 2}, allowed=1) == ["2 test images are identical to images on the training side"]
-    assert leaks({**sound, "validation": {**counts, "shared_classes": 3}}, allowed=1) == [
+    (problem,) = leaks({**sound, "identical": 2}, allowed=1)
+    assert problem.startswith("2 test images are identical to images on the training side; take them out")
+    assert leaks({**sound, "identical": 2}, allowed=1, identical_allowed=0.2) == []
+    assert leaks({**sound, "validation": {**counts, "shared_classes": 3}}, allowed=1, identical_allowed=1) == [
         "3 classes are on both sides of the validation split"
     ]
 

@@ -26,12 +26,12 @@ def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data
                 axes.hlines(row, *comparison.bootstrap, color=colour, linewidth=5, alpha=0.55)
             if comparison.over_classes:
                 axes.hlines(row - 0.24, *comparison.over_classes, color=colour, linewidth=1.2, linestyle=(0, (1, 1.5)))
-            for seed, value in zip(comparison.method.seeds, effect.per_seed, strict=True):
-                dot = axes.scatter(value, row + 0.27, s=13, color=colour, alpha=0.75, linewidths=0)
-                tips.on(dot, f"{labels[row]}, seed {seed}: {number(value, signed=True)} points")
             filled = colour if verdict(comparison).startswith("established") else PAPER
             mean = axes.scatter(effect.mean, row, s=62, facecolor=filled, edgecolor=colour, linewidths=1.8, zorder=3)
             tips.on(mean, _told(labels[row], comparison))
+            for seed, value in zip(comparison.method.seeds, effect.per_seed, strict=True):
+                dot = axes.scatter(value, row + 0.27, s=13, color=colour, alpha=0.75, linewidths=0, zorder=3)
+                tips.on(dot, f"{labels[row]}, seed {seed}: {number(value, signed=True)} points")
             numbers = f"{estimate(effect, signed=True)}   p {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}"
             axes.text(1.02, row, numbers, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
         axes.set_yticks(range(len(labels)), labels, fontsize=10)

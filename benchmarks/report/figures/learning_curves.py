@@ -27,8 +27,8 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
             epochs, per_seed = _curve(cell)
             mean = per_seed.mean(axis=1)
             label, colour = method_name(cell.method), colours[cell.method]
-            line = {"linewidth": 1.6, "linestyle": "--"} if cell.method.startswith("none") else {"linewidth": 1.9}
-            axes.plot(epochs, mean, color=colour, label=label, **line)
+            line = {"none": "--", "none+": ":"}.get(cell.method, "-")
+            axes.plot(epochs, mean, color=colour, label=label, linewidth=1.9, linestyle=line)
             for epoch, value in zip(epochs, mean, strict=True):
                 tips.on(axes.scatter(epoch, value, s=9, color=colour), f"{label}, epoch {epoch}: {value:.1f} points")
             bands = [statistics.t_interval(values) for values in per_seed]

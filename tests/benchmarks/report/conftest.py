@@ -228,8 +228,8 @@ def put(place: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 COUNTS = {"shared_classes": 0, "identical": 0, "near_identical": 2, "images": 610}
-AUDIT = {**COUNTS, "threshold": 0.995, "twins_allowed": 0.03, "validation": {**COUNTS, "images": 150},
-         "examples": [["U+1E32", "U+0136"]]}  # fmt: skip
+AUDIT = {**COUNTS, "threshold": 0.995, "twins_allowed": 0.03, "identical_allowed": 0,
+         "validation": {**COUNTS, "images": 150}, "examples": [["U+1E32", "U+0136"]]}  # fmt: skip
 METHOD_GAIN = {"ee": 0.012, "ps": -0.004}
 ENVIRONMENT = {
     "python": "3.12.1", "platform": "Linux", "cpu": "made-up CPU", "gpu": None,
