@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -91,15 +92,31 @@ class LossWrapper(BaseMetricLossFunction):
             indices_tuple: pairs or triplets of rows of `embeddings` and `ref_emb`, as PML's miners give them.
             ref_emb: (R, D), compared with instead of the batch itself.
             ref_labels: (R,), integers.
-            draws: randomness handed in, see the subclass: `generator`, or a recorded draw.
+            draws: randomness handed in: `generator`, or a recorded draw, see :attr:`accepted_draws`.
+
+        Raises:
+            ValueError: a batch that does not fit together, or not the wrapper.
+            TypeError: a draw that the wrapper does not know.
         """
+        if draws and (unknown := draws.keys() - self.accepted_draws):
+            accepted = ", ".join(f"`{name}`" for name in sorted(self.accepted_draws))
+            raise TypeError(
+                f"{type(self).__name__} got an unexpected keyword argument {min(unknown)!r}; beside the batch it takes "
+                f"{accepted}"
+            )
         self.reset_stats()
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.wrapped(self._checked(embeddings, labels, indices_tuple, ref_emb, ref_labels), **draws)
 
     def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
-        """The loss of a checked batch."""
+        """The loss of a checked batch. A subclass names the draws it knows; the others are for a wrapper inside."""
         raise NotImplementedError
+
+    @property
+    def accepted_draws(self) -> set[str]:
+        """The names of the randomness that a call takes: `generator` always, even where nothing is drawn."""
+        own = signature(self.wrapped).parameters.keys() - {"batch", "draws"}
+        return {"generator", *own, *(self.loss.accepted_draws if isinstance(self.loss, LossWrapper) else ())}
 
     def _checked(
         self,
@@ -125,6 +142,13 @@ class LossWrapper(BaseMetricLossFunction):
         if compares_itself:
             ref_emb = embeddings
         return Batch(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+
+
+def innermost(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
+    """The PML loss inside all wrappers."""
+    while isinstance(loss, LossWrapper):
+        loss = loss.loss
+    return loss
 
 
 def checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str) -> tuple[Tensor, Tensor]:

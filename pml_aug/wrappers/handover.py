@@ -7,7 +7,7 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.reducers import PerAnchorReducer
 
 from pml_aug.losses.introspective_softmax_loss import IntrospectiveSoftmaxLoss
-from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.wrappers.base import Batch, LossWrapper, innermost
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.proxies import layout_of
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
@@ -24,13 +24,6 @@ class Handover(Enum):
 READ_TUPLES_WITHOUT_REF = (losses.HistogramLoss, losses.ThresholdConsistentMarginLoss)
 RANK_THE_BATCH = (losses.FastAPLoss, losses.PNPLoss, losses.RankedListLoss)
 READ_NO_TUPLES = (IntrospectiveSoftmaxLoss, losses.P2SGradLoss, losses.PNPLoss, losses.RankedListLoss)
-
-
-def innermost(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
-    """The PML loss inside all wrappers."""
-    while isinstance(loss, LossWrapper):
-        loss = loss.loss
-    return loss
 
 
 def handover_of(loss: BaseMetricLossFunction) -> Handover:

@@ -16,10 +16,10 @@ from pml_aug.statistics import ClassStatistics, NeighborCorrection
 from pml_aug.swapped import swapped
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.synthetic import Synthetic
-from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper
+from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
 from pml_aug.wrappers.candidates import candidates_of, every_tuple, with_own_farthest, with_pairs_of_copies
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
-from pml_aug.wrappers.handover import Handover, check_batch, check_handover, handover_of, innermost, reads_pairs_only
+from pml_aug.wrappers.handover import Handover, check_batch, check_handover, handover_of, reads_pairs_only
 from pml_aug.wrappers.own_copies import WithoutOwnCopies, mined
 from pml_aug.wrappers.proxies import OnFirstRows
 

@@ -141,6 +141,26 @@ def test_bad_input_is_refused_by_name(case, batch, change, message):
         case.wrap(case.bare())(*change(*batch))
 
 
+def test_an_unknown_keyword_is_refused_with_what_is_known(case, batch):
+    wrapper = case.wrap(case.bare())
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword argument 'generatr'; beside the batch it takes .*`generator`"
+    ):
+        wrapper(*batch, generatr=torch.Generator())
+
+
+def test_every_wrapper_takes_a_generator_that_it_may_not_need(case, batch):
+    assert torch.isfinite(case.wrap(case.bare())(*batch, generator=torch.Generator().manual_seed(0)))
+
+
+def test_draws_of_a_wrapper_inside_pass_through():
+    inner = wrappers.ProxySynthesis(losses.ProxyAnchorLoss(num_classes=4, embedding_size=8))
+    outer = wrappers.IntraClassAdaptiveAugmentation(inner, num_classes=4, embedding_size=8)
+    assert outer.accepted_draws == {"generator", "mixing", "noise"}
+    outer(torch.randn(8, 8), torch.arange(8) % 4, mixing=0.25)
+    assert inner.mixing == 0.25
+
+
 def test_only_pml_losses_are_wrapped(case):
     with pytest.raises(TypeError, match="`loss` to be a BaseMetricLossFunction.*but got Linear"):
         case.wrap(torch.nn.Linear(2, 2))
