@@ -1,16 +1,24 @@
 """Unpacking archives that others made."""
 
+import gzip
+import lzma
 import os
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 CHUNK = 1 << 20  # bytes
+TRAILER = 1 << 26  # bytes that may follow a tar archive's last member
+DAMAGES = (
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error),
+    *(EOFError, FileExistsError, NotImplementedError),
+)
 
 
 class Limits(NamedTuple):
@@ -45,8 +53,9 @@ def extract(archive: Path, target: Path, limits: Limits) -> None:
         os.replace(unfinished, target)
     except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        if isinstance(error, tarfile.TarError | zipfile.BadZipFile | EOFError | FileExistsError | NotImplementedError):
-            raise ValueError(f"{archive}: cannot be unpacked ({error}); delete it and download it anew") from error
+        if isinstance(error, DAMAGES):
+            reason = str(error).partition("\n")[0].removesuffix(":")
+            raise ValueError(f"{archive}: cannot be unpacked ({reason}); delete it and download it anew") from error
         raise
 
 
@@ -80,11 +89,15 @@ def _inside(name: str, archive: Path) -> PurePosixPath:
 
 def _tar(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Name and content of every member; no content for a folder."""
-    with tarfile.open(archive, "r|*") as opened:
+    with tarfile.open(archive) as opened:
         for member in opened:
             if not (member.isfile() or member.isdir()):
                 raise ValueError(f"{archive}: holds {member.name!r}, a link or device; do not use this archive")
             yield member.name, opened.extractfile(member) if member.isfile() else None
+        for _ in range(TRAILER // CHUNK):  # up to the checksum, which follows the last member and its padding
+            if opened.fileobj is None or not opened.fileobj.read(CHUNK):
+                return
+        raise ValueError(f"{archive}: goes on long after its last member; do not use this archive")
 
 
 def _zip(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:

@@ -1,3 +1,4 @@
+import gzip
 import io
 import os
 import stat
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.datasets.archives import Limits, extract
+from benchmarks.datasets.archives import CHUNK, TRAILER, Limits, extract
 
 LIMITS = Limits(bytes=10_000, files=5)
 
@@ -110,6 +111,26 @@ def test_damaged_archive_is_refused_by_path(tmp_path: Path, damage: str) -> None
     with pytest.raises(ValueError, match=f"^{archive}: cannot be unpacked .* download it anew"):
         extract(archive, tmp_path / "out", LIMITS)
     assert everything_under(tmp_path) == ["a.tgz"]
+
+
+@pytest.mark.parametrize("position", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_archive_with_a_changed_byte_is_refused(tmp_path: Path, position: float) -> None:
+    content = os.urandom(3000) + bytes(3000)
+    for archive in (zipped(tmp_path / "a.zip", "a", content=content), tar(tmp_path / "a.tgz", member("a", content))):
+        damaged = bytearray(archive.read_bytes())
+        damaged[int(position * len(damaged))] ^= 0xFF
+        archive.write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"^{archive}: "):
+            extract(archive, tmp_path / "out", LIMITS)
+        assert not (tmp_path / "out").exists()
+
+
+def test_archive_that_goes_on_after_its_end_is_refused(tmp_path: Path) -> None:
+    archive = tar(tmp_path / "a.tar", member("a"), mode="w")
+    with gzip.open(tmp_path / "a.tgz", "wb") as compressed:
+        compressed.write(archive.read_bytes() + bytes(TRAILER + CHUNK))
+    with pytest.raises(ValueError, match="goes on long after its last member"):
+        extract(tmp_path / "a.tgz", tmp_path / "out", LIMITS)
 
 
 def test_folder_that_exists_is_not_touched(tmp_path: Path) -> None:
