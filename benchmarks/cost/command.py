@@ -4,7 +4,7 @@ import argparse
 import csv
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,17 @@ import torch
 from tqdm import tqdm
 
 from ..errors import Refusal
-from .figure import draw
+from .figure import draw, draw_growth
 from .measure import measure
-from .pieces import PIECES, Piece, Size
+from .pieces import PIECES, Piece
+from .steps import Size
+from .tables import at_own_size, growth_of, growth_table, table
 
-GROWTH = {"batch": (32, 128, 512), "classes": (100, 1_000, 11_318), "dimension": (64, 512)}
-Row = Mapping[str, float | int | str]
+GROWTH = {"batch": (32, 128, 512), "classes": (100, 1_000, 11_318), "dimension": (64, 512, 2_048)}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure, print the table, write cost.csv, environment.json and cost.png."""
+    """Measure, print the tables, write cost.csv, environment.json and the figures."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks cost",
         description="Time, memory, kernels and host waits of each piece beside the bare loss, in the same run.",
@@ -41,40 +42,26 @@ def main(argv: Sequence[str]) -> int:
 
     points = [point for piece in pieces for point in _points(piece, given.device, growth=not given.no_growth)]
     rows = [measure(piece, size, given.rounds) for piece, size in tqdm(points, desc="cost", unit="piece")]
-    at_size = [row for row, (piece, size) in zip(rows, points, strict=True) if size == _own_size(piece, given.device)]
-    print(table(at_size))
+    at_size, growth = at_own_size(rows), growth_of(rows)
+    tables = "\n\n".join([table(at_size), growth_table(growth)] if growth else [table(at_size)])
+    print(tables)
     given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "cost.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     (given.out / "environment.json").write_text(json.dumps(_environment(given.device, given.rounds), indent=2) + "\n")
+    (given.out / "cost.md").write_text(tables + "\n")
     draw(at_size, given.out / "cost.png")
+    if growth:
+        draw_growth(growth, given.out / "growth.png")
     print(f"written: {given.out}")
     return 0
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows in markdown, goals beside what was measured."""
-    lines = [
-        "| piece | bare ms | with ms | ratio | goal | kernels added | host waits added | memory ratio |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['piece']} | {row['bare_ms']:.2f} | {row['augmented_ms']:.2f} | {row['time_ratio']:.2f} | "
-            f"{row['goal']:.2f} | {row['kernels_added']} | {row['waits_added']} | {row['memory_ratio']:.2f} |"
-        )
-    return "\n".join(lines)
-
-
-def _own_size(piece: Piece, device: str) -> Size:
-    return piece.size._replace(device=device)
-
-
 def _points(piece: Piece, device: str, growth: bool) -> list[tuple[Piece, Size]]:
     """The piece at its own size, and with one quantity changed at a time."""
-    own = _own_size(piece, device)
+    own = piece.size._replace(device=device)
     changes: list[dict[str, Any]] = [{}]
     for quantity in piece.grows_with if growth else ():
         changes += [{quantity: value} for value in GROWTH[quantity] if value != getattr(own, quantity)]

@@ -1,13 +1,20 @@
-"""What a call asks of the device: kernels, host waits and the most memory held at once."""
+"""What a call asks of an accelerator: kernels, host waits and the most memory held at once. No accelerator is needed.
+
+The call runs on tensors that name another device and keep their numbers on the CPU. So all code takes the way that it
+takes on an accelerator, and what the host does by itself, as with labels that it holds, is not counted.
+"""
 
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._pytree import tree_leaves, tree_map
 
+DEVICE = "meta"  # the one device beside the CPU that every torch has; its own operations are never reached
 # operations whose result the host must have before it can go on
 HOST_WAITS = frozenset(
     {
@@ -15,6 +22,8 @@ HOST_WAITS = frozenset(
         "repeat_interleave", "unique_consecutive", "unique_dim",
     }
 )  # fmt: skip
+BY_INDEX = ("index", "index_put", "index_put_", "_index_put_impl_")
+NO_KERNELS = ("detach", "alias", "_unsafe_view", "lift_fresh")
 
 
 class Counts(NamedTuple):
@@ -25,27 +34,85 @@ class Counts(NamedTuple):
     peak_bytes: int  # most memory held at once by tensors that the call made
 
 
+def count(build: Callable[[str], Callable[[], object]]) -> Counts:
+    """The demands of one call on a device, counted operation by operation; the same numbers on every machine.
+
+    Args:
+        build: makes the call for the device that it is given the name of; what it makes beforehand is not counted.
+
+    Example:
+        >>> count(lambda device: lambda: torch.ones(4, 4, device=device).sum().item()).waits
+        1
+        >>> count(lambda device: lambda: torch.ones(4, 4).sum().item()).waits  # on the host
+        0
+    """
+    counter = _Counter()
+    # to autocast the device is unknown
+    with counter, mock.patch("torch.autocast", lambda *_, **__: nullcontext()):
+        call = build(DEVICE)
+        counter.start()
+        call()
+    return Counts(counter.kernels, counter.waits, counter.peak)
+
+
+class _OnDevice(torch.Tensor):
+    """A tensor that names another device; `numbers` on the CPU holds what it holds."""
+
+    numbers: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, numbers: torch.Tensor) -> "_OnDevice":
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            numbers.size(),
+            strides=numbers.stride(),
+            storage_offset=numbers.storage_offset(),
+            dtype=numbers.dtype,
+            device=torch.device(DEVICE),
+        )
+        made.numbers = numbers
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        raise RuntimeError(f"{function} was called on a pretended device outside of `count`")
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+
 class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
+        self.start()
+
+    def start(self) -> None:
         self.kernels = self.waits = self.held = self.peak = 0
         self.storages: set[int] = set()
 
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        given = {tensor.untyped_storage()._cdata for tensor in _tensors((args, kwargs))}
-        result = function(*args, **(kwargs or {}))
-        name = function._schema.name.removeprefix("aten::")
-        if not function.is_view and name not in ("detach", "alias", "_unsafe_view", "lift_fresh"):
-            self.kernels += 1
-        by_mask = name in ("index", "index_put", "index_put_", "_index_put_impl_") and any(
-            tensor.dtype in (torch.bool, torch.uint8) for tensor in _tensors(args[1])
-        )
-        self.waits += name in HOST_WAITS or by_mask
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        takes = [tensor for tensor in _tensors((args, kwargs)) if isinstance(tensor, _OnDevice)]
+        target = kwargs.get("device")
+        gives = bool(takes) if target is None else torch.device(target).type == DEVICE
+        on_host = {} if target is None else {"device": torch.device("cpu")}
+        given = {tensor.numbers.untyped_storage()._cdata for tensor in takes}
+        result = function(*tree_map(_numbers, args), **(tree_map(_numbers, kwargs) | on_host))
+        if takes or gives:
+            self._count(function, args, comes_back=bool(takes) and not gives)
+        if not gives:
+            return result
         for tensor in _tensors(result):
             self._hold(tensor.untyped_storage(), given)
-        return result
+        return return_and_correct_aliasing(function, args, kwargs, tree_map(_on_device, result))
+
+    def _count(self, function: Any, args: Any, comes_back: bool) -> None:
+        name = function._schema.name.removeprefix("aten::")
+        self.kernels += not function.is_view and name not in NO_KERNELS
+        by_mask = name in BY_INDEX and any(
+            isinstance(tensor, _OnDevice) and tensor.dtype in (torch.bool, torch.uint8) for tensor in _tensors(args[1])
+        )
+        self.waits += name in HOST_WAITS or by_mask or comes_back
 
     def _hold(self, storage: torch.UntypedStorage, given: set[int]) -> None:
         key, size = storage._cdata, storage.nbytes()
@@ -54,24 +121,21 @@ class _Counter(TorchDispatchMode):
         self.storages.add(key)
         self.held += size
         self.peak = max(self.peak, self.held)
-        weakref.finalize(storage, self._release, key, size)
+        weakref.finalize(storage, self._release, self.storages, key, size)
 
-    def _release(self, key: int, size: int) -> None:
-        self.storages.discard(key)
-        self.held -= size
+    def _release(self, storages: set[int], key: int, size: int) -> None:
+        storages.discard(key)
+        if storages is self.storages:  # what was made before the start is not counted
+            self.held -= size
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
-def count(call: Callable[[], object]) -> Counts:
-    """The demands of one call, counted operation by operation; the same numbers on every machine.
+def _numbers(leaf: Any) -> Any:
+    return leaf.numbers if isinstance(leaf, _OnDevice) else leaf
 
-    Example:
-        >>> count(lambda: torch.ones(4, 4).sum().item()).waits
-        1
-    """
-    with _Counter() as counter:
-        call()
-    return Counts(counter.kernels, counter.waits, counter.peak)
+
+def _on_device(leaf: Any) -> Any:
+    return _OnDevice(leaf) if isinstance(leaf, torch.Tensor) else leaf

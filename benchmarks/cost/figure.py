@@ -1,6 +1,6 @@
-"""The figure of the costs: measured ratio and goal of every piece."""
+"""The figures of the costs: measured ratio and goal of every piece, and how the ratio grows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -8,8 +8,10 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
+from .tables import Growth, Row
 
-def draw(rows: Sequence[Mapping[str, float | int | str]], path: Path) -> None:
+
+def draw(rows: Sequence[Row], path: Path) -> None:
     """One bar a piece, in units of the bare loss, with its goal as a mark."""
     figure, axes = pyplot.subplots(figsize=(8, 0.8 + 0.45 * len(rows)), layout="constrained")
     names = [str(row["piece"]) for row in rows]
@@ -26,5 +28,32 @@ def draw(rows: Sequence[Mapping[str, float | int | str]], path: Path) -> None:
     axes.margins(x=0.12)
     axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def draw_growth(growth: Growth, path: Path) -> None:
+    """One panel a quantity, one line a piece: the ratio over the size, both on a scale of factors."""
+    figure, panels = pyplot.subplots(1, len(growth), figsize=(4 * len(growth), 5), sharey=True, layout="constrained")
+    names = list(dict.fromkeys(name for lines in growth.values() for name in lines))
+    styles = {name: (f"C{place}", "osD^vPX*"[place % 8]) for place, name in enumerate(names)}
+    drawn = {}
+    for axes, (quantity, lines) in zip([panels] if len(growth) == 1 else panels, growth.items(), strict=True):
+        for name, rows in lines.items():
+            color, marker = styles[name]
+            places, ratios = ([float(row[key]) for row in rows] for key in (quantity, "time_ratio"))
+            (drawn[name],) = axes.plot(places, ratios, label=name, linewidth=1.5, color=color, marker=marker)
+        sizes = sorted({int(row[quantity]) for rows in lines.values() for row in rows})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.set_xlabel(quantity)
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.minorticks_off()
+        axes.axhline(1, color="grey", linewidth=0.8)
+        axes.grid(axis="y", color="0.9", linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supylabel("time, in units of the bare loss (median)", fontsize="medium")
+    figure.legend(handles=list(drawn.values()), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

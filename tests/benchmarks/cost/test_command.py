@@ -6,9 +6,10 @@ import json
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.cost.command import table
 from benchmarks.cost.measure import measure
-from benchmarks.cost.pieces import PIECES, Size
+from benchmarks.cost.pieces import PIECES
+from benchmarks.cost.steps import Size
+from benchmarks.cost.tables import table
 
 SMALL = Size(batch=16, classes=8, dimension=8)
 
@@ -33,7 +34,24 @@ def test_growth_changes_one_quantity_at_a_time(tmp_path):
     main(["cost", "--only", "8 points", "--rounds", "1", "--out", str(tmp_path)])
     with (tmp_path / "cost.csv").open() as file:
         sizes = [(row["batch"], row["dimension"]) for row in csv.DictReader(file)]
-    assert sizes == [("128", "512"), ("32", "512"), ("512", "512"), ("128", "64")]
+    assert sizes == [("128", "512"), ("32", "512"), ("512", "512"), ("128", "64"), ("128", "2048")]
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    lines = (tmp_path / "cost.md").read_text().splitlines()
+    assert [line.count(";") for line in lines if line.startswith(("| batch |", "| dimension |"))] == [2, 2]
+
+
+def test_without_growth_no_figure_of_it_is_drawn(tmp_path):
+    main(["cost", "--only", "512 rows", "--no-growth", "--rounds", "1", "--out", str(tmp_path)])
+    assert not (tmp_path / "growth.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["PS", "IAA, 3"])
+def test_on_an_accelerator_the_host_waits_no_more_than_for_the_bare_loss(kind):
+    for piece in PIECES:
+        if piece.name.startswith(kind):
+            row = measure(piece, SMALL, rounds=1, warm_up=0)
+            assert row["waits_added"] <= 0 and row["waits_added_labels_there"] <= 0
+            assert row["enlarged_ratio"] > 0
 
 
 def test_a_piece_that_is_not_there_is_refused_with_the_list(capsys):
