@@ -65,7 +65,7 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
     audit = audit_or_refuse(data, split, config.data, Path(options.runs) / "audits")
     folder = RunFolder(options.runs, config.identity())
     device = choose_device(options.device)
-    with folder.held(wait, tell=lambda sentence: print(sentence, file=sys.stderr)):
+    with folder.held(wait, tell=lambda sentence: print(sentence, file=sys.stderr, flush=True)):
         if folder.is_done():
             folder.tidy()
             return folder.path

@@ -1,26 +1,22 @@
 """Many trainings from one list, and the report on them."""
 
 import argparse
-import os
-import sys
-import time
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from tqdm import tqdm
 
 from .build import check
-from .config import CONFIGS, RunConfig, RunOptions, compose, options_of, parse
+from .config import CONFIGS, compose, options_of, parse
 from .errors import Refusal
+from .estimate import estimate
+from .execution import ENGINES
 from .nearest import unknown
-from .pool import run_all
-from .records import RunFolder
-from .run import read_data, train
+from .run import read_data
+from .trainings import Task, train_all
 
 
 @dataclass
@@ -42,23 +38,17 @@ class SuiteConfig:
     seeds: list[int]
     runs: str  # folder of the run folders
     out: str | None = None  # folder of the report; RUNS/report
-    workers: int | None = None  # processes; one a core
+    workers: int | None = None  # trainings at a time; null: one a core, or as many as the GPUs take
+    engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
+    per_gpu: int = 1  # trainings that share a GPU
 
-
-class Task(NamedTuple):
-    """One training of a suite."""
-
-    config: RunConfig
-    options: RunOptions
-
-    @property
-    def folder(self) -> RunFolder:
-        return RunFolder(self.options.runs, self.config.identity())
-
-    def __str__(self) -> str:
-        config = self.config
-        names = f"data={config.data['name']} loss={config.loss.name} method={config.method.name}"
-        return f"{names} fold={config.fold} seed={config.seed}"
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise Refusal(unknown("engine", self.engine, ENGINES))
+        for key in ("workers", "per_gpu"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise Refusal(f"{key} must be at least 1, but got {value}")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -73,10 +63,16 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("name", metavar="SUITE")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    given = parser.parse_args(argv)
+    parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
+    given = parser.parse_intermixed_args(argv)
     suite, overrides = read_suite(given.name, given.overrides)
     tasks = list_tasks(suite, overrides)
-    failed = train_all(tasks, suite.workers or available_cores())
+    taken = estimate(tasks, suite.workers, suite.engine, suite.per_gpu)
+    print(taken)
+    if given.dry_run:
+        return 0
+    taken.refuse_if_the_disk_would_fill(suite.runs)
+    failed = train_all(tasks, suite.workers, suite.engine, suite.per_gpu)
     if failed:
         print(f"{failed} of {len(tasks)} trainings failed, so there is no report; the same command tries them again")
         return 1
@@ -131,35 +127,3 @@ def list_tasks(suite: SuiteConfig, overrides: Sequence[str]) -> list[Task]:
                     task = kind._replace(config=replace(kind.config, fold=fold, seed=seed))
                     tasks[task.folder.name] = task
     return list(tasks.values())
-
-
-def train_all(tasks: Sequence[Task], workers: int) -> int:
-    """Run the tasks that are not done, with one progress line; how many failed. Each failure is told with its log."""
-    pending = [task for task in tasks if not task.folder.is_done()]
-    quiet = bool(tasks) and tasks[0].options.quiet
-    started, failed = time.perf_counter(), 0
-    with tqdm(total=len(tasks), initial=len(tasks) - len(pending), desc="trainings", disable=quiet) as progress:
-        for outcome in run_all(train_quietly, pending, workers):
-            progress.update()
-            if outcome.error is not None:
-                failed += 1
-                task = pending[outcome.task]
-                with open(task.folder.log, "a") as log:
-                    log.write(outcome.error)
-                reason = outcome.error.strip().splitlines()[-1]
-                progress.write(f"failed: {task}: {reason}\n  see {task.folder.log}", file=sys.stderr)
-    print(f"{len(pending) - failed} trained, {len(tasks) - len(pending)} done before, {failed} failed, ", end="")
-    print(f"in {time.perf_counter() - started:.0f} s on {workers} workers")
-    return failed
-
-
-def train_quietly(task: Task) -> None:
-    """Run a task; what it would print goes to its log."""
-    task.folder.path.mkdir(parents=True, exist_ok=True)
-    with open(task.folder.log, "a") as log, redirect_stdout(log), redirect_stderr(log):
-        train(task.config, replace(task.options, quiet=True))
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -39,6 +39,7 @@ class EpochTrainer(BaseTrainer):
         self.progress = progress
         self.precision = precision
         self.seconds = 0.0  # in iterations, evaluation not counted
+        self.epoch_seconds = 0.0  # of them, in the epoch's iterations
         self.epoch_ended = 0.0  # when the last iteration was over, by the clock of `time.perf_counter`
         self.epoch_loss = 0.0  # mean over the epoch's iterations
 
@@ -63,7 +64,8 @@ class EpochTrainer(BaseTrainer):
             # waits for the device, so that the time is the work's
             self.epoch_loss = total_loss.item() / self.iterations_per_epoch
             self.epoch_ended = time.perf_counter()
-            self.seconds += self.epoch_ended - started
+            self.epoch_seconds = self.epoch_ended - started
+            self.seconds += self.epoch_seconds
             self.step_lr_schedulers(end_of_epoch=True)
             self.zero_losses()
             with uncompiled(self.models["trunk"]):  # what looks at all images takes them in batches of other sizes

@@ -1,6 +1,6 @@
 """Many tasks over processes: those of this machine, or those of a Ray cluster."""
 
-from .engines import ENGINES, Resources, run_all
+from .engines import ENGINES, Resources, default_workers, run_all
 from .outcome import Outcome
 
-__all__ = ["ENGINES", "Outcome", "Resources", "run_all"]
+__all__ = ["ENGINES", "Outcome", "Resources", "default_workers", "run_all"]

@@ -41,7 +41,7 @@ def run_all(
             address in RAY_ADDRESS, or one started on this machine), else one on this machine for the time being.
         function: importable by name; what it returns is dropped.
         tasks: picklable.
-        workers: tasks at a time, at most; None: as many as the GPUs take, or else as there are cores.
+        workers: tasks at a time, at most; None: what there is room for.
         resources: of each task.
 
     Raises:
@@ -57,6 +57,15 @@ def run_all(
         share = 1 / resources.per_gpu if resources.any_gpu else 0.0
         return ray.run_all(function, tasks, workers, gpu_share=share, cores=resources.threads)
     gpus = visible_gpus() if resources.any_gpu else []
-    if workers is None:
-        workers = len(gpus) * resources.per_gpu or max(1, local.available_cores() // resources.threads)
-    return local.run_all(function, tasks, workers, gpus)
+    return local.run_all(function, tasks, default_workers(engine, workers, resources), gpus)
+
+
+def default_workers(engine: str, workers: int | None, resources: Resources) -> int:
+    """Tasks at a time: the ``workers`` asked for, or as many as the GPUs take, or else as there are cores.
+
+    Of a Ray cluster only this machine is counted, before it is asked.
+    """
+    if workers is not None:
+        return workers
+    gpus = len(visible_gpus()) if resources.any_gpu else 0
+    return gpus * resources.per_gpu or max(1, local.available_cores() // resources.threads)

@@ -1,11 +1,14 @@
 import hashlib
 import json
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from benchmarks.errors import Refusal
-from benchmarks.records import RunFolder, environment, run_name, write_whole
+from benchmarks.records import Held, RunFolder, environment, run_name, write_whole
 
 
 def test_a_name_is_the_hash_of_the_canonical_json() -> None:
@@ -52,3 +55,47 @@ def test_the_environment_names_versions_and_data() -> None:
     found = environment(gpu=None, data_hash="abc")
     assert {"torch", "pytorch-metric-learning", "pml-aug"} <= set(found["packages"])
     assert found["data_hash"] == "abc" and found["cpu"]
+
+
+def test_a_run_that_is_being_trained_names_who_has_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {"seed": 0})
+    again, sentence = RunFolder(tmp_path, {"seed": 0}), f"{folder.path} is being trained by process {os.getpid()} "
+    with folder.held(wait=False), pytest.raises(Held, match=sentence), again.held(wait=False):
+        pass
+    with folder.held(wait=False):
+        assert folder.lock.exists()
+
+
+def test_whoever_waits_for_a_run_says_so_and_gets_it(tmp_path: Path) -> None:
+    folder, told = RunFolder(tmp_path, {"seed": 0}), []
+    released = threading.Event()
+    with folder.held(wait=False):
+        waiting = threading.Thread(target=lambda: _hold(folder, told.append, released))
+        waiting.start()
+        assert not released.wait(timeout=0.2)
+    assert released.wait(timeout=10)
+    waiting.join()
+    (sentence,) = told
+    assert sentence.endswith("waiting for it") and f"process {os.getpid()}" in sentence
+
+
+def _hold(folder: RunFolder, tell, held: threading.Event) -> None:
+    with folder.held(wait=True, tell=tell):
+        held.set()
+
+
+def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {"seed": 0})
+    ready, write = os.pipe()
+    process = os.fork()
+    if process == 0:
+        with folder.held(wait=False):
+            os.write(write, b"held")
+            signal.pause()
+    assert os.read(ready, 4) == b"held"
+    with pytest.raises(Held, match=f"process {process} "), folder.held(wait=False):
+        pass
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    with folder.held(wait=False):
+        assert f"process {os.getpid()} " in folder.lock.read_text()

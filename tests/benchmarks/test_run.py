@@ -10,7 +10,7 @@ import yaml
 from benchmarks.__main__ import main
 from benchmarks.config import compose
 from benchmarks.datasets import load
-from benchmarks.engine import sealed
+from benchmarks.engine import checkpoint, sealed, training
 from benchmarks.engine.trainer import EpochTrainer
 from benchmarks.protocol import class_disjoint_split
 from benchmarks.run import train
@@ -153,6 +153,120 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         assert (folder / "records" / csv.name).read_text() == csv.read_text()
 
 
+def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch, runs: Path) -> Path:
+    """The folder of a run that was stopped right after the checkpoint of an epoch."""
+    original = sealed.save
+
+    def interrupted(path: Path, previous: Path, state: Any) -> None:
+        original(path, previous, state)
+        if state["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(sealed, "save", interrupted)
+        run_tiny(runs)
+    return next(path.parent for path in runs.glob("*/checkpoint.pt"))
+
+
+@pytest.mark.parametrize(
+    ("damaged", "sentence"),
+    [
+        (["checkpoint.pt"], "going back to checkpoint.previous.pt"),
+        (["checkpoint.pt", "checkpoint.previous.pt"], "starting from scratch"),
+    ],
+)
+def test_damaged_checkpoints_cost_time_and_no_numbers(
+    damaged: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = run_tiny(tmp_path / "whole")
+    folder = interrupt_after(2, monkeypatch, tmp_path / "parts")
+    for name in damaged:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:500] + b"x" + content[501:])
+    capsys.readouterr()
+    assert run_tiny(tmp_path / "parts") == folder
+    assert sentence in capsys.readouterr().err
+    assert numbers(folder) == numbers(whole)
+    for csv in whole.glob("records/*.csv"):
+        assert (folder / "records" / csv.name).read_text() == csv.read_text()
+
+
+def test_a_checkpoint_of_another_layout_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = interrupt_after(2, monkeypatch, tmp_path)
+    monkeypatch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
+    run_tiny(tmp_path)
+    assert "written by another version of this code; starting from scratch" in capsys.readouterr().err
+    assert json.loads((folder / "result.json").read_text())["cost"]["sessions"] == 1
+
+
+def test_a_resumed_run_adds_its_sessions_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_after(2, monkeypatch, tmp_path)
+    cost = json.loads((run_tiny(tmp_path) / "result.json").read_text())["cost"]
+    assert cost["sessions"] == 2 and cost["total_seconds"] > cost["train_seconds"]
+
+
+def test_long_epochs_are_saved_between_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    original = sealed.save
+
+    def listening(path: Path, previous: Path, state: Any) -> None:
+        saved.append(state["epoch"])
+        original(path, previous, state)
+
+    monkeypatch.setattr(sealed, "save", listening)
+    monkeypatch.setattr(training, "SAVE_AFTER", 0.0)
+    run_tiny(tmp_path, "protocol.evaluate_every=4")
+    assert saved == [0, 1, 2, 3, 4]
+
+
+def test_a_full_disk_ends_a_run_with_its_reason_and_the_next_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_tiny(tmp_path / "whole")
+    original = sealed.save
+
+    def full(path: Path, previous: Path, state: Any) -> None:
+        if state["epoch"] == 3:
+            raise OSError(28, "No space left on device")
+        original(path, previous, state)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr(sealed, "save", full)
+        run_tiny(tmp_path / "parts")
+    (failed,) = (tmp_path / "parts").glob("*/failed")
+    assert failed.read_text().startswith("OSError: [Errno 28] No space left on device\n")
+    folder = run_tiny(tmp_path / "parts")
+    assert not failed.exists() and numbers(folder) == numbers(whole)
+
+
+def test_the_test_set_is_scored_never_once_or_every_time(tmp_path: Path) -> None:
+    every, once, never = (run_tiny(tmp_path, f"protocol.test_scoring={rule}") for rule in ("every", "once", "never"))
+    assert [numbers(folder)["test_scorings"] for folder in (every, once, never)] == [5, 1, 0]
+    looked = [(folder / "test_scorings.jsonl") for folder in (every, once)]
+    assert [len(path.read_text().splitlines()) for path in looked] == [5, 1]
+    assert not (never / "test_scorings.jsonl").exists() and not (never / "queries.npz").exists()
+    chosen = [numbers(folder)["selection"]["validation"] for folder in (every, once, never)]
+    assert chosen[0] == chosen[1] == {**chosen[2], "test": chosen[0]["test"]}
+    assert chosen[2]["test"] is None
+    assert (every / "queries.npz").read_bytes() == (once / "queries.npz").read_bytes()
+    assert {entry["test"] is None for entry in numbers(once)["history"]} == {True}
+
+
+@pytest.mark.parametrize("rule", ["once", "every"])
+def test_the_test_embeddings_are_kept_if_asked_for(rule: str, tmp_path: Path) -> None:
+    folder = run_tiny(tmp_path, f"protocol.test_scoring={rule}", "protocol.keep_embeddings=true")
+    embeddings = np.load(folder / "embeddings.npy")
+    assert embeddings.dtype == np.float32
+    assert embeddings.shape == (numbers(folder)["data"]["images"]["test"], 8)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+
+
 @pytest.mark.parametrize("names", [("proxy_anchor", "ps"), ("proxy_anchor", "idml")])
 def test_how_often_a_run_is_evaluated_changes_nothing_of_its_training(names: tuple[str, str], tmp_path: Path) -> None:
     choice = [f"loss={names[0]}", f"method={names[1]}"]
@@ -175,8 +289,9 @@ def test_the_last_epoch_is_evaluated_even_out_of_turn(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_the_run_unfinished(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="the loss became nan in epoch 1"):
         run_tiny(tmp_path, "loss.criterion.base=nan")
-    (folder,) = tmp_path.iterdir()
-    assert not (folder / "done").exists()
+    (failed,) = tmp_path.glob("*/failed")
+    assert failed.read_text().startswith("FloatingPointError: the loss became nan in epoch 1\n")
+    assert not (failed.parent / "done").exists()
 
 
 def test_the_command_trains_once_and_then_finds_it_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,8 @@ def test_every_loss_of_a_suite_is_there_bare_and_with_a_method_over_enough_seeds
         (["method.wrapper.num_points=1"], "unknown key 'method.wrapper.num_points'"),
         (["folds=[9]"], "fold must be between 0 and 3"),
         (["data=[glyfs]"], "unknown data 'glyfs'; the nearest known one is 'glyphs'"),
+        (["engine=rai"], "unknown engine 'rai'; the nearest known one is 'ray'"),
+        (["per_gpu=0"], "per_gpu must be at least 1, but got 0"),
     ],
 )
 def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str], sentence: str) -> None:
@@ -65,6 +67,11 @@ def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
     first, *others = list_tasks(*read_suite(words[0], words[1:]))
     first.folder.path.mkdir()
     (first.folder.path / "records").write_text("a file where the run wants a folder")
+
+    assert main(["suite", *words, "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert f"{1 + len(others)} trainings, 0 of them done; to do: {16 * (1 + len(others))} training images" in shown.out
+    assert not first.folder.log.exists()
 
     assert main(["suite", *words]) == 1
     shown = capsys.readouterr()

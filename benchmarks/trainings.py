@@ -1,0 +1,112 @@
+"""Many trainings over workers; what goes wrong with one is noted in its folder, and the others go on."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from .config import RunConfig, RunOptions
+from .errors import Refusal
+from .execution import Resources, run_all
+from .records import Held, RunFolder
+from .run import train
+
+
+class Task(NamedTuple):
+    """One training of many."""
+
+    config: RunConfig
+    options: RunOptions
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.options.runs, self.config.identity())
+
+    def is_done(self) -> bool:
+        """Whether it has ended well; a damaged result is no such end."""
+        try:
+            return self.folder.is_done()
+        except Refusal:
+            return False
+
+    def __str__(self) -> str:
+        config = self.config
+        names = f"data={config.data['name']} loss={config.loss.name} method={config.method.name}"
+        return f"{names} fold={config.fold} seed={config.seed}"
+
+
+def train_all(tasks: Sequence[Task], workers: int | None = None, engine: str = "local", per_gpu: int = 1) -> int:
+    """Run the tasks that are not done, with one progress line; how many failed. Each failure is told with its log.
+
+    Trainings that another command is at come last, and are waited for.
+
+    Args:
+        workers: tasks at a time, at most; None: what the engine finds room for.
+        engine: see :func:`benchmarks.execution.run_all`.
+        per_gpu: tasks that share a GPU.
+    """
+    pending = [task for task in tasks if not task.is_done()]
+    if not pending:
+        print(f"0 trained, {len(tasks)} done before, 0 failed")
+        return 0
+    options = pending[0].options
+    resources = Resources(options.device, options.threads, per_gpu)
+    started, failed = time.perf_counter(), 0
+
+    with tqdm(total=len(tasks), initial=len(tasks) - len(pending), desc="trainings", disable=options.quiet) as progress:
+
+        def run(function: Callable[[Task], object], left: Sequence[Task]) -> list[Task]:
+            """Those that others are at."""
+            nonlocal failed
+            held = []
+            for outcome in run_all(engine, function, left, workers, resources):
+                task = left[outcome.task]
+                if outcome.error is not None:
+                    failed += 1
+                    progress.write(f"failed: {task}: {_note(task, outcome.error)}", file=sys.stderr)
+                elif not task.is_done():
+                    held.append(task)
+                    continue
+                progress.update()
+            return held
+
+        run(train_quietly, run(train_unless_held, pending))
+    print(f"{len(pending) - failed} trained, {len(tasks) - len(pending)} done before, {failed} failed, ", end="")
+    print(f"in {time.perf_counter() - started:.0f} s")
+    return failed
+
+
+def train_quietly(task: Task, wait: bool = True) -> None:
+    """Run a task; what it would print goes to its log.
+
+    Args:
+        wait: while another process trains it.
+    """
+    task.folder.path.mkdir(parents=True, exist_ok=True)
+    with open(task.folder.log, "a") as log, redirect_stdout(log), redirect_stderr(log):
+        train(task.config, replace(task.options, quiet=True), wait)
+
+
+def train_unless_held(task: Task) -> None:
+    """Run a task, or leave it to whoever is at it."""
+    try:
+        train_quietly(task, wait=False)
+    except Held:
+        return
+
+
+def _note(task: Task, error: str) -> str:
+    """Write into the folder what ended the task, also where the process could not; the reason, for a person."""
+    reason = error.strip().splitlines()[-1]
+    try:
+        with open(task.folder.log, "a") as log:
+            log.write(error)
+        if not task.folder.failed.exists():
+            task.folder.fail(reason, error)
+    except OSError as problem:  # a full disk, which may be what ended the task
+        return f"{reason}\n  (and {task.folder.log} cannot be written: {problem})"
+    return f"{reason}\n  see {task.folder.log}"

@@ -1,0 +1,81 @@
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.config import compose
+from benchmarks.trainings import Task, train_all
+
+TINY = [
+    "data.num_classes=24",
+    "data.image_size=12",
+    "trunk.network.widths=[4,8]",
+    "protocol.batch_size=8",
+    "protocol.iterations_per_epoch=2",
+    "protocol.epochs=1",
+    "protocol.embedding_size=8",
+    "protocol.test_scoring=never",
+    "device=cpu",
+    "quiet=true",
+]
+
+
+def task_with(runs: Path, criterion: dict[str, Any] | None = None, seed: int = 0) -> Task:
+    config, options = compose([*TINY, f"runs={runs}", f"seed={seed}"])
+    if criterion is not None:
+        config = replace(config, loss=replace(config.loss, criterion=criterion))
+    return Task(config, options)
+
+
+def test_whatever_ends_a_training_is_said_in_its_folder_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    criterion = task_with(tmp_path).config.loss.criterion
+    killed = task_with(tmp_path, {"_target_": "signal.raise_signal", "_args_": [9]})  # as Linux does out of memory
+    hungry = task_with(tmp_path, {"_target_": "operator.mul", "_args_": ["x", 1 << 60]})
+    nan = task_with(tmp_path, {**criterion, "base": float("nan")})
+    well = [task_with(tmp_path, seed=seed) for seed in (0, 1)]
+    damaged = task_with(tmp_path, seed=2)
+    damaged.folder.prepare()
+    damaged.folder.finish({"score": 0.5})
+    damaged.folder.result.write_text('{"score": 0.9}')
+
+    tasks = [killed, well[0], hungry, nan, damaged, well[1]]
+    assert train_all(tasks, workers=1) == 4
+    shown = capsys.readouterr()
+    assert "2 trained, 0 done before, 4 failed" in shown.out
+    assert [task.is_done() for task in tasks] == [False, True, False, False, False, True]
+    for task, reason in (
+        (killed, "the worker process died with exit code -9"),
+        (hungry, "MemoryError"),
+        (nan, "FloatingPointError: the loss became nan in epoch 1"),
+    ):
+        assert task.folder.failed.read_text().startswith(reason)
+        assert f"failed: {task}: " in shown.err and str(task.folder.log) in shown.err
+        assert not task.folder.result.exists()
+    assert "is damaged: result.json is not the one that was marked done" in shown.err
+
+
+def test_trainings_that_another_command_is_at_come_last_and_are_waited_for(tmp_path: Path) -> None:
+    first, second = (task_with(tmp_path, seed=seed) for seed in (0, 1))
+    order: list[bool] = []
+
+    def other_command() -> None:
+        with first.folder.held(wait=False):
+            held.set()
+            while not second.is_done():
+                time.sleep(0.05)
+            order.append(first.is_done())
+            while not first.folder.log.exists() or "waiting for it" not in first.folder.log.read_text():
+                time.sleep(0.05)
+
+    held = threading.Event()
+    other = threading.Thread(target=other_command, daemon=True)
+    other.start()
+    held.wait()
+    assert train_all([first, second], workers=1) == 0
+    other.join()
+    assert order == [False] and first.is_done()
