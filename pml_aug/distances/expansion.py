@@ -58,13 +58,20 @@ class Expansion:
                 f"Expected argument `anchor_points` to be one of {ANCHOR_POINTS} but got {self.anchor_points!r}"
             )
 
-    def expand(self, embeddings: Tensor, labels: Tensor, distance: BaseDistance | None = None) -> Expanded:
+    def expand(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        distance: BaseDistance | None = None,
+        num_paired: int | None = None,
+    ) -> Expanded:
         """The rows and the points between them: (N, D), (N,) -> Expanded of N rows and n points a pair.
 
         Args:
             embeddings: (N, D).
             labels: (N,).
             distance: what they will be measured by. An introspective one knows which part of a row has a length.
+            num_paired: how many rows, from the first, have partners; None for all.
         """
         of_two_parts = distance if isinstance(distance, IntrospectiveRows) else None
         rows, to_unit = embeddings, None
@@ -72,7 +79,7 @@ class Expansion:
             rows = normalize(rows) if of_two_parts is None else of_two_parts.normalize(rows)
             to_unit = to_unit_length if of_two_parts is None else of_two_parts.normalize
         # worked out where the labels are: on the CPU, no accelerator has to be waited for
-        pairs = Pairs(*(ends.to(rows.device) for ends in PAIRINGS[self.pairing](labels)))
+        pairs = Pairs(*(ends.to(rows.device) for ends in PAIRINGS[self.pairing](labels[:num_paired])))
         groups = None
         if self.anchor_points == "class":
             classes, of_row = torch.unique(labels, return_inverse=True)

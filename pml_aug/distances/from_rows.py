@@ -7,7 +7,7 @@ from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, Do
 from torch import Tensor
 
 from pml_aug.distances.expanded import Expanded
-from pml_aug.distances.hardest import hardest_of_groups
+from pml_aug.distances.hardest import hardest_between
 from pml_aug.synthesis.interpolate import UNIT_EPS, to_unit_length
 
 
@@ -112,15 +112,12 @@ def _search(
     euclidean: bool,
 ) -> tuple[Tensor, Tensor]:
     """The entries of both sides that are the hardest between each two groups: (N, R) -> (G, H), (G, H)."""
-    hardness = _with_points(_with_points(products, query, rows).T, reference, columns)
-    if euclidean:  # -|p - q|^2 / 2, as far as it differs within a line
-        hardness.sub_(columns.squares[:, None], alpha=0.5)
-    column = hardest_of_groups(hardness, reference)
-    hardness = column.hardness.T.contiguous()
-    if euclidean:
-        hardness.sub_(rows.squares[:, None], alpha=0.5)
-    row = hardest_of_groups(hardness, query).entry
-    return row, column.entry.T.gather(0, row)
+    hardness = _with_points(products, query, rows).T
+    if reference.num_synthetic:
+        hardness = _with_points(hardness, reference, columns)
+    if euclidean:  # -|p - q|^2 / 2
+        hardness.sub_(columns.squares[:, None], alpha=0.5).sub_(rows.squares, alpha=0.5)
+    return hardest_between(hardness, query, reference)
 
 
 def _with_points(products: Tensor, side: Expanded, combinations: _Combinations) -> Tensor:

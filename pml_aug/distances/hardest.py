@@ -1,4 +1,4 @@
-"""Which entry of a side of a distance matrix is the hardest of its group."""
+"""Which entries of a distance matrix are the hardest of their groups."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,8 @@ def hardest_of_groups(hardness: Tensor, side: Expanded) -> Hardest:
     # indices are kept as floats, which torch compares and reduces many times faster; exact up to 2^24 entries
     index = torch.arange(len(hardness), dtype=hardness.dtype, device=hardness.device)[:, None]
     if side.groups is None and not side.num_synthetic:
-        return Hardest(hardness, index.expand_as(hardness).long())
+        return Hardest(hardness, index.long().expand_as(hardness))
+    hardness = hardness.contiguous()
     total = len(side.labels) if side.groups is None else side.groups.total
     hardest = hardness.new_full((total, hardness.shape[1]), -torch.inf)
     for group in side.memberships:
@@ -39,6 +40,22 @@ def hardest_of_groups(hardness: Tensor, side: Expanded) -> Hardest:
         of_hardest = hardest.index_select(0, group).eq_(hardness).mul_(index)
         entry.scatter_reduce_(0, _lines(group, hardness), of_hardest, "amax")
     return Hardest(hardest, entry.long())
+
+
+def hardest_between(hardness: Tensor, query: Expanded, reference: Expanded) -> tuple[Tensor, Tensor]:
+    """The entries of both sides that are the hardest between each two of their groups.
+
+    Args:
+        hardness: of the entries of `reference`, one below the other, with those of `query`.
+        query: N rows in G groups.
+        reference: R rows in H groups.
+
+    Shapes:
+        (R + m Q, N + n P) -> (G, H), (G, H)
+    """
+    column = hardest_of_groups(hardness, reference)
+    row = hardest_of_groups(column.hardness.T, query).entry
+    return row, column.entry.T.gather(0, row)
 
 
 def _lines(group: Tensor, like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pml_aug.distances.expanded import Expanded
 from pml_aug.distances.from_rows import follows_from_rows, hardest_from_rows
-from pml_aug.distances.hardest import hardest_of_groups
+from pml_aug.distances.hardest import hardest_between
 
 
 def pooled_matrix(distance: BaseDistance, query: Expanded, reference: Expanded) -> Tensor:
@@ -48,9 +48,7 @@ def _hardest_of_all(distance: BaseDistance, query: Expanded, reference: Expanded
     every_reference = every_query if reference is query else torch.cat([reference.embeddings, reference.points])
     distances = distance(every_query, every_reference)
     hardness = distances.detach().to(torch.promote_types(distances.dtype, torch.float32))
-    of_columns = (hardness.T if distance.is_inverted else -hardness.T).clone(memory_format=torch.contiguous_format)
-    column = hardest_of_groups(of_columns, reference)
-    row = hardest_of_groups(column.hardness.T.contiguous(), query).entry
-    chosen = row * distances.shape[1] + column.entry.T.gather(0, row)
+    row, column = hardest_between((hardness if distance.is_inverted else -hardness).T, query, reference)
+    chosen = row * distances.shape[1] + column
     hardest = distances.flatten().index_select(0, chosen.flatten()).view_as(chosen)
     return distances[: len(query.labels), : len(reference.labels)], hardest
