@@ -16,8 +16,7 @@ from .ranks import ranks
 from .run_folder import METRICS, PRIMARY
 from .stronger import stronger
 from .summary import Summary
-from .tuned_runs import EXTRA
-from .words import cautions, findings, overview
+from .words import cautions, controls, findings, overview
 
 _LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "–": "--", "~": r"\textasciitilde{}", "<": "$<$"}
 
@@ -33,7 +32,7 @@ def render_html(summary: Summary, together: Sequence[Together]) -> str:
         curves={table.data: learning_curves(table, colours) for table in summary.tables},
         tuning={study.name: tuning_curves(study, colours) for study in summary.studies},
         cost_figures={table.data: accuracy_cost(table, colours) for table in summary.tables},
-        galleries=[gallery(c) for c in summary.comparisons if c.method.method != EXTRA],
+        galleries=[gallery(comparison) for comparison in summary.comparisons],
     )  # fmt: skip
 
 
@@ -56,6 +55,7 @@ def _context(summary: Summary, together: Sequence[Together]) -> dict[str, object
         "overview": overview(summary),
         "findings": findings(summary),
         "cautions": cautions(summary),
+        "controls": {table.data: controls(table) for table in summary.tables},
         "stronger": stronger(summary),
         "ranks": ranks(summary),
         "together": {table.data: [t for t in together if t.data == table.data] for table in summary.tables},

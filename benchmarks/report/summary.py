@@ -176,7 +176,7 @@ class Comparison:
     @cached_property
     def against_extra(self) -> Estimate | None:
         """The method against the bare loss that was tuned with more trials; None where there is none of these."""
-        if self.extra is None or self.extra is self.method:
+        if self.extra is None:
             return None
         return replace(self, bare=self.extra).primary
 
@@ -197,6 +197,7 @@ class Table:
     data: str
     cells: tuple[Cell, ...]
     comparisons: tuple[Comparison, ...]
+    controls: tuple[Comparison, ...] = ()  # bare losses tuned with more trials, against themselves
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -205,7 +206,7 @@ class Table:
 
     def comparison(self, cell: Cell) -> Comparison | None:
         """The comparison of a method's cell; None for a bare loss."""
-        return next((c for c in self.comparisons if c.method is cell), None)
+        return next((c for c in (*self.comparisons, *self.controls) if c.method is cell), None)
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,8 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
     """The report's numbers from runs that ``check_comparable`` let through.
 
     Holm's family is every comparison of the report on test MAP@R at the epoch that the validation fold chose; the
-    equivalence tests are a family of their own.
+    equivalence tests are a family of their own. A bare loss that was tuned with more trials is a control: nobody claims
+    anything of it, so it is in neither.
     """
     runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, order(run.method), run.pair)))
     cells: dict[tuple[str, str, str], list[Run]] = {}
@@ -236,12 +238,14 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
         for (data, loss, method), cell in made.items()
         if method != BARE
     ]
-    comparisons = _adjusted(plain)
+    comparisons = _adjusted([comparison for comparison in plain if comparison.method.method != EXTRA])
+    controls = [comparison for comparison in plain if comparison.method.method == EXTRA]
     tables = [
         Table(
             data,
             tuple(cell for key, cell in made.items() if key[0] == data),
             tuple(comparison for comparison in comparisons if comparison.method.data == data),
+            tuple(comparison for comparison in controls if comparison.method.data == data),
         )
         for data in sorted({run.data for run in runs})
     ]

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .. import statistics
-from .formatting import interval, number, p_value
+from .formatting import estimate, interval, number, p_value
 from .names import loss_name, method_name
-from .summary import Comparison, Summary
-from .tuned_runs import EXTRA
+from .summary import Comparison, Summary, Table
 
 ALPHA = 0.05
 VERDICTS = ("established gain", "established loss", "equivalent", "hint", "not established", "cannot be decided")
@@ -50,9 +49,8 @@ def _finding(comparison: Comparison, family: int, name_data: bool) -> Finding:
     effect, judged = comparison.primary, verdict(comparison)
     method, loss = method_name(comparison.method.method), loss_name(comparison.method.loss)
     where = f" on {comparison.method.data}" if name_data else ""
-    longer = comparison.method.method == EXTRA
-    headline = f"{loss}, tuned longer{where}" if longer else f"{loss} + {method}{where}"
-    start = f"{'Tuned longer' if longer else f'With {method}'}, the test MAP@R of {loss} is"
+    headline = f"{loss} + {method}{where}"
+    start = f"With {method}, the test MAP@R of {loss} is"
     if not any(effect.per_seed):
         return Finding(judged, headline, f"{start} the same in every run.")
     direction = "higher" if effect.mean > 0 else "lower"
@@ -66,6 +64,20 @@ def _finding(comparison: Comparison, family: int, name_data: bool) -> Finding:
         f"p = {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}; {comparison.num_seeds} seeds)."
     )
     return Finding(judged, headline, f"{numbers} {_certainty(comparison, judged, family)}")
+
+
+def controls(table: Table) -> list[str]:
+    """What more trials alone did for each bare loss that had them."""
+    found = []
+    for control in table.controls:
+        effect, loss = control.primary, loss_name(control.method.loss)
+        same = {run.name for run in control.method.runs} == {run.name for run in control.bare.runs}
+        if same:
+            told = "the search with the methods' extra budget ended with the same trial, so its runs are the same"
+        else:
+            told = f"tuned with the methods' extra budget, MAP@R changes by {estimate(effect, signed=True)} points"
+        found.append(f"{loss}, bare: {told}.")
+    return found
 
 
 def _certainty(comparison: Comparison, judged: str, family: int) -> str:

@@ -3,8 +3,10 @@ import json
 import pytest
 
 from benchmarks.report.run_folder import read_runs
+from benchmarks.report.study import read_studies
 from benchmarks.report.summary import summarize
-from benchmarks.report.words import cautions, findings, overview
+from benchmarks.report.tuned_runs import by_search
+from benchmarks.report.words import cautions, controls, findings, overview
 
 
 def summary_of(canned, gains, losses=("triplet",)):
@@ -125,3 +127,26 @@ def test_costs_of_different_devices_are_pointed_out(canned):
     canned.write("triplet", seed=0)
     canned.write("triplet", seed=1, cost__device="cuda")
     assert any("do not compare" in caution for caution in cautions(summarize(read_runs(canned.root))))
+
+
+def test_a_bare_loss_that_was_tuned_longer_is_a_control_and_not_one_of_the_comparisons(canned):
+    study = canned.study()
+    for method, level in (("none", 0.5), ("ee", 0.52), ("none+", 0.505)):
+        for seed in range(2):
+            canned.tuned(study, method, seed=seed, map_at_r=level + 0.001 * seed)
+    summary = summarize(by_search(read_runs(canned.root), read_studies(canned.root)))
+    assert [comparison.method.method for comparison in summary.comparisons] == ["ee"]
+    assert summary.comparisons[0].against_extra.mean == pytest.approx(1.5)
+    assert controls(summary.tables[0]) == [
+        "Triplet, bare: tuned with the methods' extra budget, MAP@R changes by +0.50 [0.50 to 0.50] points."
+    ]
+
+
+def test_more_trials_that_end_with_the_same_one_are_said_to(canned):
+    study = canned.study()
+    best = json.loads((study / "best.json").read_text())
+    (study / "best.json").write_text(json.dumps({**best, "triplet/none+": best["triplet/none"]}))
+    for method in ("none", "ee"):
+        canned.tuned(study, method)
+    summary = summarize(by_search(read_runs(canned.root), read_studies(canned.root)))
+    assert "ended with the same trial" in controls(summary.tables[0])[0]
