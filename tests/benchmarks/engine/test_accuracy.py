@@ -1,6 +1,9 @@
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator, get_label_match_counts
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor
 
 from benchmarks.cost.counting import count
@@ -89,11 +92,18 @@ def test_recall_at_one_is_precision_at_one_and_recall_grows() -> None:
     assert scores["recall_at_1"] < scores["recall_at_2"] < scores["recall_at_4"] < scores["recall_at_8"]
 
 
-def test_memory_is_a_twentieth_of_pmls() -> None:
-    embeddings, labels = random_embeddings([3] * 8000)
-    theirs = count(lambda: get_label_match_counts(labels, labels, torch.eq)).peak_bytes  # PML's first step alone
-    ours = RetrievalAccuracy(CPU, ExactNeighbors(side=1024))
-    assert count(lambda: ours.get_accuracy(embeddings, labels)).peak_bytes <= theirs / 20
+def test_memory_grows_with_the_images_and_with_nothing_else() -> None:
+    def peak(images: int, classes: int) -> int:
+        embeddings, labels = torch.randn(images, 8), torch.arange(images) % classes
+
+        def build(device: str) -> Callable[[], object]:
+            calculator = RetrievalAccuracy(torch.device(device), ExactNeighbors(side=512))
+            return partial(calculator.get_accuracy, embeddings.to(device), labels.to(device))
+
+        return count(build).peak_bytes
+
+    few, many = peak(1000, 200), peak(2000, 1000)
+    assert many - few < 1000 * 8 * 8 * 6  # neighbours, distances, scores and such: 8 of each an image
 
 
 def test_relevant_counts_leave_the_query_out_only_where_it_is_searched() -> None:

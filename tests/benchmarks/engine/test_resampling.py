@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,10 @@ def store_and_boxes(count: int, channels: int, sides: tuple[int, int]) -> tuple[
     return pictures, batch, random_boxes(batch.sizes)
 
 
+def on(device: str, pictures: Pictures) -> Pictures:
+    return pictures._replace(pixels=pictures.pixels.to(device))
+
+
 @pytest.mark.parametrize(
     ("channels", "sides", "size"),
     [(3, (1, 12), 16), (3, (30, 90), 20), (1, (10, 200), 33), (3, (200, 400), 7), (3, (256, 300), 227)],
@@ -81,14 +87,17 @@ def test_memory_is_bounded_by_the_chunk_not_by_the_batch(monkeypatch: pytest.Mon
     monkeypatch.setattr(resampling, "AT_ONCE", 64 * 64 * 4)
     _, batch, boxes = store_and_boxes(64, 1, (60, 64))
     size = 8
-    made = count(lambda: resample(batch, boxes, size)).peak_bytes
+    made = count(lambda device: partial(resample, on(device, batch), boxes, size)).peak_bytes
     assert made < 64 * size * size * 4 + 4 * 64 * 64 * 4 * 4
 
 
-def test_kernels_do_not_grow_with_the_batch() -> None:
+def test_kernels_do_not_grow_with_the_batch_and_the_host_waits_for_none() -> None:
     _, batch, boxes = store_and_boxes(30, 3, (20, 60))
-    two = batch._replace(starts=batch.starts[:2], sizes=batch.sizes[:2]), Boxes(*(part[:2] for part in boxes))
-    assert count(lambda: resample(*two, 24)).kernels == count(lambda: resample(batch, boxes, 24)).kernels <= 75
+    two = batch._replace(starts=batch.starts[:2], sizes=batch.sizes[:2])
+    few = count(lambda device: partial(resample, on(device, two), Boxes(*(part[:2] for part in boxes)), 24))
+    many = count(lambda device: partial(resample, on(device, batch), boxes, 24))
+    assert few.kernels == many.kernels <= 60
+    assert few.waits == many.waits == 0
 
 
 def test_weights_of_a_side_add_up_to_one_and_stay_within_it() -> None:
