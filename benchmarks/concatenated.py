@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .engine.accuracy import METRICS, PER_QUERY, RetrievalAccuracy, query_scores
+from .engine.accuracy import METRICS, PER_QUERY, RetrievalAccuracy
 from .engine.device import choose_device, repeatable
 from .errors import Refusal
 from .records import RunFolder, run_name, write_whole
@@ -116,15 +116,7 @@ def _side_by_side(folders: Sequence[RunFolder], name: str) -> Tensor:
 
 def score(embedded: Embedded, device: torch.device) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """All metrics, and of each query, (Q,), those that it has."""
-    queries, labels = embedded.queries.to(device), embedded.labels.to(device)
     calculator = RetrievalAccuracy(device=device)
-    if embedded.gallery is None:
-        found = calculator.get_accuracy(queries, labels)
-        _, neighbors = calculator.knn_func(queries, int(labels.bincount().max()) - 1, queries, ref_includes_query=True)
-        of_queries = query_scores(labels[neighbors], labels)
-    else:
-        gallery, searched = (part.to(device) for part in embedded.gallery)
-        found = calculator.get_accuracy(queries, labels, gallery, searched)
-        _, neighbors = calculator.knn_func(queries, int(searched.bincount().max()), gallery, ref_includes_query=False)
-        of_queries = query_scores(searched[neighbors], labels, searched)
+    found = calculator.get_accuracy(embedded.queries, embedded.labels, *(embedded.gallery or ()))
+    of_queries = calculator.retrieved.scores
     return {metric: found[metric] for metric in METRICS}, {name: of_queries[name].cpu().numpy() for name in PER_QUERY}
