@@ -26,7 +26,7 @@ class Size(NamedTuple):
         """Random embeddings on the device, and labels."""
         generator = torch.Generator().manual_seed(0)
         rows = torch.randn(self.batch, self.dimension, generator=generator).to(self.device)
-        labels = torch.arange(self.batch) // self.per_class
+        labels = torch.arange(self.batch) // self.per_class % self.classes
         if num_classes is not None:
             labels = torch.randint(num_classes, (self.batch,), generator=generator)
         return rows, labels.to(self.device) if self.labels_there else labels
