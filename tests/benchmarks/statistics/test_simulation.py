@@ -27,7 +27,7 @@ def test_five_seeds_never_reach_five_percent():
 
 def test_holm_holds_the_family_where_single_tests_do_not():
     alone = simulation.family_rejects(5, 8, 400, corrected=False)
-    together = simulation.family_rejects(5, 8, 100, corrected=True)
+    together = simulation.family_rejects(5, 8, 60, corrected=True)
     assert within(alone, 1 - (1 - 12 / 256) ** 5)  # the largest attainable level at 8 seeds is 12 / 256
     assert together.value <= 0.05 + 4 * together.standard_error
 
