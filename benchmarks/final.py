@@ -1,7 +1,6 @@
 """Final runs: what a study chose, trained over folds and seeds and scored on the test set once."""
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,14 +14,11 @@ from .config import RunOptions, parse
 from .errors import Refusal
 from .estimate import estimate
 from .nearest import unknown
-from .records import write_whole
 from .schema import Tuned
 from .trainings import Task, train_all
 from .tuning import ledger
 from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
 from .tuning.summary import begun, write_best
-
-SCHEMA = 1
 
 
 @dataclass
@@ -57,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     final, overrides = read_final(given.name, given.overrides)
     study = begun(given.name, final.runs, overrides)
     rows = list_rows(study, final)
-    tasks = [task for row in rows for task in row.tasks]
+    tasks = list({task.folder.name: task for row in rows for task in row.tasks}.values())
     for row in rows:
         print(row)
     taken = estimate(tasks, final.workers, final.engine, final.per_gpu)
@@ -70,7 +66,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"{failed} of {len(tasks)} trainings failed, so there is no report; the same command tries them again")
         return 1
     write_concatenated(tasks)
-    write_rows(study, final, rows)
     from .report import write_report  # the figures' libraries are not worth loading before
 
     for path in write_report(Path(final.runs), Path(final.out or f"{final.runs}/report")):
@@ -83,13 +78,11 @@ class Row(NamedTuple):
 
     cell: Cell
     chosen: dict[str, Any]  # of best.json
-    same_as: str | None  # the search whose runs these would repeat; then there are no tasks
     tasks: list[Task]
 
     def __str__(self) -> str:
         off = ", augmentation off" if self.chosen["augmentation_off"] else ""
-        what = f"{len(self.tasks)} trainings" if self.same_as is None else f"the same as {self.same_as}, not repeated"
-        return f"{self.cell.name}: trial {self.chosen['trial']}{off}: {what}"
+        return f"{self.cell.name}: {len(self.tasks)} trainings with trial {self.chosen['trial']}{off}"
 
 
 def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[str]]:
@@ -119,8 +112,7 @@ def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[s
 def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
     """What is to be trained, for every search of the study.
 
-    A search whose best trial is the bare loss with the parameters that the bare loss's own search chose is named and
-    not trained again: the numbers would be the same.
+    Searches that chose alike share their trainings: ``none+`` with ``none``, or a method that is best switched off.
 
     Raises:
         Refusal: if a search has not ended or has no score, or a seed is the one that chose.
@@ -138,42 +130,18 @@ def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
                 f"{cell.name} has {ended} of {cell.trials} trials and {'a' if cell.name in best else 'no'} score: "
                 f"end the search first, python -m benchmarks tune {study.name} runs={study.runs}"
             )
-        chosen, bare = best[cell.name], best[f"{cell.loss}/none"]
-        without = cell.bare or chosen["augmentation_off"]
-        repeats = cell.method != "none" and without and chosen["params"] == bare["params"]
-        same_as = f"{cell.loss}/none" if repeats else None
-        rows.append(Row(cell, chosen, same_as, [] if repeats else list_tasks(study, final, cell, chosen)))
+        rows.append(Row(cell, best[cell.name], list_tasks(study, final, cell, best[cell.name])))
     return rows
 
 
 def list_tasks(study: StudyConfig, final: FinalConfig, cell: Cell, chosen: Mapping[str, Any]) -> list[Task]:
-    """The trainings of one search's best parameters. They carry the search's name as that of their method, also where
-    the bare loss does something else than in its own row: ``none+``, or a method that is best switched off."""
+    """The trainings of one search's best parameters."""
     config, options = trial_config(study, cell, chosen["params"], chosen["augmentation_off"])
     folds = study.folds if final.folds is None else final.folds
     config = replace(
         config,
-        method=replace(config.method, name=cell.method),
         protocol=replace(config.protocol, test_scoring="once", keep_embeddings=len(folds) > 1),
         tuned=Tuned(study.name, chosen["trial"]),
     )
     options = replace(options, runs=final.runs)
     return [Task(replace(config, fold=fold, seed=seed), options) for seed in final.seeds for fold in folds]
-
-
-def write_rows(study: StudyConfig, final: FinalConfig, rows: Sequence[Row]) -> None:
-    """Write final.json into the study's folder: which runs each search led to."""
-    content = {
-        "schema": SCHEMA,
-        "study": study.name,
-        "seeds": final.seeds,
-        "cells": {
-            row.cell.name: {
-                "trial": row.chosen["trial"],
-                "same_as": row.same_as,
-                "runs": [task.folder.name for task in row.tasks],
-            }
-            for row in rows
-        },
-    }
-    write_whole(study.folder / "final.json", (json.dumps(content, indent=1) + "\n").encode())

@@ -14,7 +14,7 @@ from .tuning import ledger
 from .tuning.estimate import budgets, estimate_study
 from .tuning.queue import Queue
 from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
-from .tuning.summary import write_best, write_study
+from .tuning.summary import refuse_another, write_best, write_study
 from .tuning.trial import Turn, work
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -38,12 +38,14 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_intermixed_args(argv)
     study = read_study(given.name, given.overrides)
     cells = list_cells(study)
+    refuse_another(study, cells)
     print(budgets(study, cells))
     taken = estimate_study(study, cells)
-    print(taken)
+    print(taken or "every trial has ended")
     if given.dry_run:
         return 0
-    taken.refuse_if_the_disk_would_fill(study.runs)
+    if taken is not None:
+        taken.refuse_if_the_disk_would_fill(study.runs)
     write_study(study, cells)
     run_trials(study, cells)
     return tell(study, cells)

@@ -20,8 +20,10 @@ def budgets(study: StudyConfig, cells: Sequence[Cell]) -> str:
     return "\n".join(rows)
 
 
-def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate:
+def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate | None:
     """Of the trials that have not ended, a training that searches share counted once, none pruned or out of patience.
+
+    None if all have.
 
     Raises:
         Refusal: if the data cannot be read.
@@ -35,7 +37,7 @@ def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate:
             if number not in ended:  # a seed of its own stands for a trial's parameters
                 stands = replace(config, seed=study.seed + 1 + number)
                 tasks += [Task(replace(stands, fold=fold), options) for fold in study.folds]
-    return estimate(tasks, study.workers, study.engine, study.per_gpu)
+    return estimate(tasks, study.workers, study.engine, study.per_gpu) if tasks else None
 
 
 def _shared(study: StudyConfig, cell: Cell) -> int:

@@ -142,7 +142,9 @@ def open_storage(study: StudyConfig) -> BaseStorage:
         Refusal: if the database cannot be reached.
     """
     if study.storage is None:
-        return JournalStorage(JournalFileBackend(str(study.folder / "journal.log")))
+        path = study.folder / "journal.log"
+        lock = FileLock(f"{path}.lock")  # Optuna's own outlives a process that is killed, by half a minute
+        return JournalStorage(JournalFileBackend(str(path), lock))  # type: ignore[arg-type]  # it asks for no more
     try:
         return RDBStorage(study.storage, engine_kwargs={"pool_pre_ping": True})
     except (ImportError, SQLAlchemyError) as error:

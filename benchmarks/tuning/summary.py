@@ -66,24 +66,34 @@ def describe_study(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def write_study(study: StudyConfig, cells: Sequence[Cell]) -> None:
-    """Write study.json, or see that the study there is this one.
+    """Write study.json.
 
     Raises:
-        Refusal: if another search was begun under the name; what differs is named.
+        Refusal: as :func:`refuse_another` does.
+    """
+    study.folder.mkdir(parents=True, exist_ok=True)
+    path = study.folder / "study.json"
+    with FileLock(f"{path}.lock"):
+        refuse_another(study, cells)
+        write_whole(path, (json.dumps(describe_study(study, cells), indent=1) + "\n").encode())
+
+
+def refuse_another(study: StudyConfig, cells: Sequence[Cell]) -> None:
+    """See that a study which was begun in the folder is this one.
+
+    Raises:
+        Refusal: if it is not; what differs is named.
     """
     path = study.folder / "study.json"
-    study.folder.mkdir(parents=True, exist_ok=True)
-    asked = describe_study(study, cells)
-    with FileLock(f"{path}.lock"):
-        if path.exists():
-            begun = json.loads(path.read_text())
-            changed = [key for key in asked if key != "overrides" and asked[key] != begun.get(key)]
-            if changed:
-                raise Refusal(
-                    f"{study.folder} holds a study with other {', '.join(changed)}: trials of two searches cannot be "
-                    "compared; say runs=ANOTHER_FOLDER, or ask for the search that was begun"
-                )
-        write_whole(path, (json.dumps(asked, indent=1) + "\n").encode())
+    if not path.exists():
+        return
+    there, asked = json.loads(path.read_text()), describe_study(study, cells)
+    changed = [key for key in asked if key != "overrides" and asked[key] != there.get(key)]
+    if changed:
+        raise Refusal(
+            f"{study.folder} holds a study with other {', '.join(changed)}: trials of two searches cannot be compared; "
+            "say runs=ANOTHER_FOLDER, or ask for the search that was begun"
+        )
 
 
 def begun(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
