@@ -142,12 +142,9 @@ def test_bad_input_is_refused_by_name(case, batch, change, message):
 
 
 def test_an_unknown_keyword_is_refused_with_what_is_known(case, batch):
-    wrapper = case.wrap(case.bare())
     known = r"unexpected keyword argument 'generatr'; beside the batch it takes .*`generator`"
     with pytest.raises(TypeError, match=known):
-        TypeError, match=r"unexpected keyword argument 'generatr'; beside the batch it takes .*`generator`"
-    ):
-        wrapper(*batch, generatr=torch.Generator())
+        case.wrap(case.bare())(*batch, generatr=torch.Generator())
 
 
 def test_every_wrapper_takes_a_generator_that_it_may_not_need(case, batch):
