@@ -13,6 +13,7 @@ from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.cosines import Mixtures, mixed_cosines, taken
 from pml_aug.distances.introspective_rows import IntrospectiveRows
 from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.distances.stand_in import behind
 from pml_aug.swapped import swapped
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
@@ -183,9 +184,9 @@ class ProxySynthesis(LossWrapper):
         """Batch and proxies with their mixtures."""
         rows, proxies = torch.cat(pairs), self.layout.proxies(self.loss).to(embeddings.device)
         first, second = embeddings.index_select(0, rows).chunk(2)
-        synthetic = _mixed_rows(self.distance, first, second, self.mixing)
+        synthetic = _mixed_rows(behind(self.distance), first, second, self.mixing)
         first, second = taken(proxies, self.layout.places(self.loss, labels.index_select(0, rows))).chunk(2)
-        synthetic_proxies = _mixed_rows(self.distance, first, second, self.mixing)
+        synthetic_proxies = _mixed_rows(behind(self.distance), first, second, self.mixing)
         return Enlarged(self.distance, torch.cat([embeddings, synthetic]), torch.cat([proxies, synthetic_proxies]))
 
     def _by_cosines(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:

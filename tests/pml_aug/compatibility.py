@@ -109,11 +109,15 @@ def _similarity() -> BaseDistance:
 NESTINGS: dict[str, Callable[[], torch.nn.Module]] = {
     "IAA around EE around MultiSimilarityLoss": lambda: _iaa(_expanded()),
     "IAA around PS around ProxyAnchorLoss": lambda: _iaa(_synthesised()),
+    "IAA around EE around PS around ProxyAnchorLoss": lambda: _iaa(wrappers.EmbeddingExpansion(_synthesised())),
     "EE around IAA": lambda: wrappers.EmbeddingExpansion(_augmented()),
     "EE around PS around ProxyAnchorLoss": lambda: wrappers.EmbeddingExpansion(_synthesised()),
     "PS around IAA": lambda: wrappers.ProxySynthesis(_augmented()),
     "PS around EE": lambda: wrappers.ProxySynthesis(_expanded()),
     "EE around EE": lambda: wrappers.EmbeddingExpansion(_expanded()),
+    "EE around PS with IntrospectiveSimilarity": lambda: wrappers.EmbeddingExpansion(
+        _synthesised(distance=_similarity())
+    ),
     "EE with IntrospectiveSimilarity": lambda: _expanded(distance=_similarity()),
     "PS with IntrospectiveSimilarity": lambda: _synthesised(distance=_similarity()),
     "CrossBatchMemory around EE": lambda: _remembered(_expanded()),

@@ -49,6 +49,16 @@ WRAPPERS = {
         lambda loss: wrappers.EmbeddingExpansion(loss, pairing="all_pairs", anchor_points="own"),
         lambda loss: wrappers.EmbeddingExpansion(loss, num_points=0),
     ),
+    "expansion of soft triple": Case(
+        _soft_triple,
+        lambda loss: wrappers.EmbeddingExpansion(loss, anchor_points="own"),
+        lambda loss: wrappers.EmbeddingExpansion(loss, num_points=0),
+    ),
+    "expansion of proxy synthesis": Case(
+        _proxy_anchor,
+        lambda loss: wrappers.EmbeddingExpansion(wrappers.ProxySynthesis(loss)),
+        lambda loss: wrappers.EmbeddingExpansion(wrappers.ProxySynthesis(loss, ratio=0), num_points=0),
+    ),
     "proxy synthesis of proxy anchor": Case(
         _proxy_anchor, wrappers.ProxySynthesis, lambda loss: wrappers.ProxySynthesis(loss, ratio=0)
     ),
@@ -67,6 +77,13 @@ WRAPPERS = {
         losses.MultiSimilarityLoss,
         lambda loss: _augmented(wrappers.EmbeddingExpansion(loss)),
         lambda loss: _augmented(wrappers.EmbeddingExpansion(loss, num_points=0), num_copies=0),
+    ),
+    "adaptive augmentation of expansion of proxy synthesis": Case(
+        _proxy_anchor,
+        lambda loss: _augmented(wrappers.EmbeddingExpansion(wrappers.ProxySynthesis(loss))),
+        lambda loss: _augmented(
+            wrappers.EmbeddingExpansion(wrappers.ProxySynthesis(loss, ratio=0), num_points=0), num_copies=0
+        ),
     ),
     "adaptive augmentation of proxy synthesis": Case(
         _proxy_anchor,

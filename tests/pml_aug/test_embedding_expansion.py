@@ -7,10 +7,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
+from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from pml_aug.distances import IntrospectiveDistance, PrecomputedDistance, pooled_matrix
-from pml_aug.synthesis import interpolate
+from pml_aug.distances import (
+    DistanceToProxies,
+    Expansion,
+    IntrospectiveDistance,
+    IntrospectiveSimilarity,
+    PrecomputedDistance,
+    pooled_matrix,
+)
+from pml_aug.losses import IntrospectiveSoftmaxLoss
+from pml_aug.miners import ExpansionMiner
+from pml_aug.synthesis import interpolate, within_class_pairs
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
 
 RECORDED = [f"ee_{number:02d}" for number in range(10)]
@@ -433,23 +443,14 @@ def test_an_odd_batch_is_refused_with_adjacent_pairs():
         wrapper(torch.randn(5, 2), torch.tensor([0, 0, 1, 1, 1]))
 
 
-C, D = 3, 5
-PROXIES = "compares embeddings with proxies"
+C, D = 4, 5
 REFUSED = {
     "AngularLoss": (lambda: losses.AngularLoss(), "never asks its distance for the matrix"),
-    "ArcFaceLoss": (lambda: losses.ArcFaceLoss(C, D), PROXIES),
-    "CosFaceLoss": (lambda: losses.CosFaceLoss(C, D), PROXIES),
     "InstanceLoss": (lambda: losses.InstanceLoss(), "every sample a class of its own"),
-    "LargeMarginSoftmaxLoss": (lambda: losses.LargeMarginSoftmaxLoss(C, D), PROXIES),
-    "ManifoldLoss": (lambda: losses.ManifoldLoss(l=D), PROXIES),
+    "IntrospectiveSoftmaxLoss": (lambda: IntrospectiveSoftmaxLoss(C, D, 2), "compare with its classes"),
+    "ManifoldLoss": (lambda: losses.ManifoldLoss(l=D), "takes no labels"),
     "NPairsLoss": (lambda: losses.NPairsLoss(), "one pair of each class"),
-    "NormalizedSoftmaxLoss": (lambda: losses.NormalizedSoftmaxLoss(C, D), PROXIES),
-    "P2SGradLoss": (lambda: losses.P2SGradLoss(D, C), PROXIES),
-    "ProxyAnchorLoss": (lambda: losses.ProxyAnchorLoss(C, D), PROXIES),
-    "ProxyNCALoss": (lambda: losses.ProxyNCALoss(C, D), PROXIES),
-    "SoftTripleLoss": (lambda: losses.SoftTripleLoss(C, D), PROXIES),
-    "SphereFaceLoss": (lambda: losses.SphereFaceLoss(C, D), PROXIES),
-    "SubCenterArcFaceLoss": (lambda: losses.SubCenterArcFaceLoss(num_classes=C, embedding_size=D), PROXIES),
+    "P2SGradLoss": (lambda: losses.P2SGradLoss(D, C), "compare with its classes"),
     "ThresholdConsistentMarginLoss": (lambda: losses.ThresholdConsistentMarginLoss(), "never asks its distance"),
     "VICRegLoss": (lambda: losses.VICRegLoss(), "no distance and no negatives"),
 }
@@ -458,35 +459,45 @@ NO_LOSSES = {
     "MultipleLosses": lambda: losses.MultipleLosses([losses.ContrastiveLoss()]),
     "SelfSupervisedLoss": lambda: losses.SelfSupervisedLoss(losses.ContrastiveLoss()),
 }
-WORK = (
-    "CircleLoss",
-    "ContrastiveLoss",
-    "DynamicSoftMarginLoss",
-    "FastAPLoss",
-    "GeneralizedLiftedStructureLoss",
-    "HistogramLoss",
-    "IntraPairVarianceLoss",
-    "LiftedStructureLoss",
-    "MarginLoss",
-    "MultiSimilarityLoss",
-    "NCALoss",
-    "NTXentLoss",
-    "PNPLoss",
-    "RankedListLoss",
-    "SignalToNoiseRatioContrastiveLoss",
-    "SmoothAPLoss",
-    "SupConLoss",
-    "TripletMarginLoss",
-    "TupletMarginLoss",
-)
+OF_PROXIES = {
+    "ArcFaceLoss": lambda: losses.ArcFaceLoss(C, D),
+    "CosFaceLoss": lambda: losses.CosFaceLoss(C, D),
+    "LargeMarginSoftmaxLoss": lambda: losses.LargeMarginSoftmaxLoss(C, D),
+    "NormalizedSoftmaxLoss": lambda: losses.NormalizedSoftmaxLoss(C, D),
+    "ProxyAnchorLoss": lambda: losses.ProxyAnchorLoss(C, D),
+    "ProxyNCALoss": lambda: losses.ProxyNCALoss(C, D),
+    "SoftTripleLoss": lambda: losses.SoftTripleLoss(C, D, centers_per_class=3),
+    "SphereFaceLoss": lambda: losses.SphereFaceLoss(C, D),
+    "SubCenterArcFaceLoss": lambda: losses.SubCenterArcFaceLoss(num_classes=C, embedding_size=D),
+}
+OF_ROWS = {
+    "CircleLoss": losses.CircleLoss,
+    "ContrastiveLoss": losses.ContrastiveLoss,
+    "DynamicSoftMarginLoss": losses.DynamicSoftMarginLoss,
+    "FastAPLoss": losses.FastAPLoss,
+    "GeneralizedLiftedStructureLoss": losses.GeneralizedLiftedStructureLoss,
+    "HistogramLoss": lambda: losses.HistogramLoss(n_bins=4),
+    "IntraPairVarianceLoss": losses.IntraPairVarianceLoss,
+    "LiftedStructureLoss": losses.LiftedStructureLoss,
+    "MarginLoss": losses.MarginLoss,
+    "MultiSimilarityLoss": losses.MultiSimilarityLoss,
+    "NCALoss": losses.NCALoss,
+    "NTXentLoss": losses.NTXentLoss,
+    "PNPLoss": losses.PNPLoss,
+    "RankedListLoss": lambda: losses.RankedListLoss(margin=0.4, Tn=10),
+    "SignalToNoiseRatioContrastiveLoss": losses.SignalToNoiseRatioContrastiveLoss,
+    "SmoothAPLoss": losses.SmoothAPLoss,
+    "SupConLoss": losses.SupConLoss,
+    "TripletMarginLoss": losses.TripletMarginLoss,
+    "TupletMarginLoss": losses.TupletMarginLoss,
+}
 ABSTRACT = {"BaseLossWrapper", "BaseMetricLossFunction", "EmbeddingRegularizerMixin", "GenericPairLoss"}
 ABSTRACT |= {"WeightRegularizerMixin"}
-ARGUMENTS = {"RankedListLoss": {"margin": 0.4, "Tn": 10}, "HistogramLoss": {"n_bins": 4}}
 
 
 def test_every_loss_of_the_host_library_has_its_verdict():
     known = {name for name, kind in vars(losses).items() if isinstance(kind, type)}
-    assert known == {*REFUSED, *NO_LOSSES, *WORK, *ABSTRACT}
+    assert known == {*REFUSED, *NO_LOSSES, *OF_ROWS, *OF_PROXIES, *ABSTRACT} - {"IntrospectiveSoftmaxLoss"}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -504,16 +515,14 @@ def test_what_holds_losses_goes_around_the_wrapper(name):
         EmbeddingExpansion(NO_LOSSES[name]())
 
 
-@pytest.mark.parametrize("name", WORK)
+@pytest.mark.parametrize("name", [*OF_ROWS, *OF_PROXIES])
 def test_a_loss_that_asks_for_the_matrix_gets_harder_negatives(name):
     embeddings, labels = torch.randn(8, 5), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
-    value, gradient = value_and_gradient(
-        EmbeddingExpansion(getattr(losses, name)(**ARGUMENTS.get(name, {}))), embeddings, labels
-    )
-    bare = getattr(losses, name)(**ARGUMENTS.get(name, {}))(embeddings, labels)
+    loss = {**OF_ROWS, **OF_PROXIES}[name]()
+    value, gradient = value_and_gradient(EmbeddingExpansion(loss), embeddings, labels)
     assert torch.isfinite(value) and torch.isfinite(gradient).all()
     assert gradient.abs().sum() > 0
-    assert value != bare
+    assert value != loss(embeddings, labels)
 
 
 def test_a_miner_that_never_asks_for_the_matrix_is_refused_by_name():
@@ -522,6 +531,204 @@ def test_a_miner_that_never_asks_for_the_matrix_is_refused_by_name():
 
 
 def test_another_wrapper_inside_is_refused():
-    inner = ProxySynthesis(losses.ProxyNCALoss(C, D))
-    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap ProxySynthesis: it gives its loss more"):
+    inner = EmbeddingExpansion(losses.ContrastiveLoss())
+    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap EmbeddingExpansion: it gives its loss more"):
         EmbeddingExpansion(inner)
+
+
+def test_around_proxy_synthesis_the_loss_inside_is_looked_at():
+    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap P2SGradLoss in ProxySynthesis: it works out"):
+        EmbeddingExpansion(ProxySynthesis(losses.P2SGradLoss(D, C)))
+
+
+def test_around_proxy_synthesis_a_miner_is_refused():
+    with pytest.raises(ValueError, match="takes no `miner` around ProxySynthesis, which reads no index tuples"):
+        EmbeddingExpansion(ProxySynthesis(losses.ProxyNCALoss(C, D)), miner=miners.BatchHardMiner())
+
+
+# ---- proxies
+
+
+def by_definition(distance, rows, labels, proxies, of_proxies, num_points, over_class):
+    """Rows to proxies, entry by entry; unit vectors, pairs in the order of the batch."""
+    rows = normalize(rows)
+    pairs = within_class_pairs(labels)
+    points = interpolate(rows[pairs.start], rows[pairs.end], num_points)
+    of_points = torch.stack(pairs).repeat(1, num_points).T
+    matrix = torch.empty(len(rows), len(proxies), dtype=rows.dtype)
+    for i, label in enumerate(labels):
+        mine = labels[of_points[:, 0]] == label if over_class else (of_points == i).any(dim=1)
+        around = torch.cat([rows[labels == label] if over_class else rows[i : i + 1], points[mine]])
+        among = distance(around, proxies)
+        hardest = among.amax(dim=0) if distance.is_inverted else among.amin(dim=0)
+        matrix[i] = torch.where(of_proxies == label, distance(rows[i : i + 1], proxies)[0], hardest)
+    return matrix
+
+
+@pytest.mark.parametrize("anchor_points", ["class", "own"])
+@pytest.mark.parametrize(
+    "distance", [distances.CosineSimilarity(), distances.LpDistance(power=2)], ids=["cosine", "L2"]
+)
+@pytest.mark.parametrize("per_class", [1, 3])
+def test_every_entry_to_a_proxy_is_its_definition(per_class, distance, anchor_points):
+    rows, labels = torch.randn(11, 5, dtype=torch.float64), torch.arange(11) % 4
+    proxies = torch.randn(5 * per_class, 5, dtype=torch.float64)  # of class 4 the batch has none
+    of_proxies = torch.arange(5).repeat_interleave(per_class)
+    to_proxies = DistanceToProxies(distance, Expansion(2, anchor_points=anchor_points), labels, per_class)
+    expected = by_definition(distance, rows, labels, proxies, of_proxies, 2, anchor_points == "class")
+    torch.testing.assert_close(to_proxies(rows, proxies), expected, rtol=1e-9, atol=1e-9)
+    assert to_proxies.num_synthetic == 2 * 4  # of three classes with three rows, one each stays alone
+
+
+def test_by_hand_the_point_between_two_rows_meets_the_proxy_of_another_class():
+    loss = losses.NormalizedSoftmaxLoss(num_classes=2, embedding_size=2, temperature=1.0)
+    loss.W.data = torch.tensor([[1.0, 1.0], [0.0, 1.0]])  # proxies (1, 0) and (1, 1)
+    embeddings, labels = torch.eye(2), torch.tensor([0, 0])
+    # similarities 1 and 0 to the own proxy; 1 to the other, on which the point half-way lies
+    logits = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
+    expected = torch.nn.functional.cross_entropy(logits, labels)
+    torch.testing.assert_close(EmbeddingExpansion(loss, num_points=1)(embeddings, labels), expected)
+
+
+@pytest.mark.parametrize("name", OF_PROXIES)
+@pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["bare", "in proxy synthesis"])
+def test_no_points_give_the_bare_proxy_loss_to_the_last_bit(name, wrap):
+    embeddings, labels = batch(num_classes=C)
+    loss = wrap(OF_PROXIES[name]())
+    found = []
+    for either in (loss, EmbeddingExpansion(loss, num_points=0)):
+        torch.manual_seed(3)
+        found.append(value_and_gradient(either, embeddings, labels))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("name", OF_PROXIES)
+def test_rows_without_partners_give_the_bare_proxy_loss(name):
+    embeddings, labels = torch.randn(4, D, dtype=torch.float64), torch.arange(4)
+    loss = OF_PROXIES[name]()
+    torch.testing.assert_close(EmbeddingExpansion(loss)(embeddings, labels), loss(embeddings, labels))
+
+
+@pytest.mark.parametrize("name", ["ProxyAnchorLoss", "ProxyNCALoss", "SoftTripleLoss", "NormalizedSoftmaxLoss"])
+@pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["bare", "in proxy synthesis"])
+def test_gradient_of_embeddings_and_proxies_is_the_derivative(name, wrap):
+    embeddings, labels = batch(torch.float64, size=8, num_classes=3)
+    loss = OF_PROXIES[name]().double()
+    wrapper = EmbeddingExpansion(wrap(loss), 2)
+    ((held, parameter),) = wrapper.named_parameters()
+    draws = {"mixing": 0.3} if wrap is ProxySynthesis else {}
+
+    def value(rows, proxies):
+        draws["generator"] = torch.Generator().manual_seed(0)
+        return functional_call(wrapper, {held: proxies}, (rows, labels), draws)
+
+    assert torch.autograd.gradcheck(value, (embeddings.requires_grad_(), parameter.detach().requires_grad_()))
+
+
+@pytest.mark.parametrize("anchor_points", ["class", "own"])
+@pytest.mark.parametrize("name", OF_PROXIES)
+def test_the_order_of_the_batch_does_not_matter_to_proxies_with_all_pairs(name, anchor_points):
+    embeddings, labels = batch(torch.float64, size=11, num_classes=C)
+    wrapper = EmbeddingExpansion(OF_PROXIES[name]().double(), pairing="all_pairs", anchor_points=anchor_points)
+    order = torch.randperm(11)
+    value, gradient = value_and_gradient(wrapper, embeddings, labels)
+    permuted_value, permuted_gradient = value_and_gradient(wrapper, embeddings[order], labels[order])
+    torch.testing.assert_close(permuted_value, value, rtol=1e-11, atol=0)
+    torch.testing.assert_close(permuted_gradient, gradient[order], rtol=1e-8, atol=1e-11)
+
+
+def test_mixtures_of_proxy_synthesis_stand_for_themselves_and_their_proxies_are_pooled():
+    embeddings, labels = batch(torch.float64, num_classes=C)
+    loss = losses.ProxyNCALoss(C, D).double()
+    seen = []
+
+    class Watched(DistanceToProxies):
+        def forward(self, query_emb, ref_emb=None):
+            matrix = super().forward(query_emb, ref_emb)
+            seen.append((self.distance(query_emb, ref_emb), matrix))
+            return matrix
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pml_aug.wrappers.embedding_expansion.DistanceToProxies", Watched)
+        wrapper = EmbeddingExpansion(ProxySynthesis(loss))
+        wrapper(embeddings, labels)
+    ((plain, pooled),) = seen
+    mixtures = wrapper.loss.num_synthetic
+    assert plain.shape == (12 + mixtures, C + mixtures) and mixtures == 12
+    torch.testing.assert_close(pooled[12:], plain[12:])
+    torch.testing.assert_close(pooled[range(12), labels], plain[range(12), labels])
+    assert (pooled[:12] <= plain[:12] + 1e-12).all()
+    assert (pooled[:12, C:] < plain[:12, C:] - 1e-6).any()
+    assert wrapper.num_synthetic == 2 * 4
+
+
+@pytest.mark.parametrize("pairing", ["within_class", "adjacent", "all_pairs"])
+def test_every_pairing_leaves_mixtures_alone(pairing):
+    embeddings, labels = batch(num_classes=C, size=6)
+    wrapper = EmbeddingExpansion(ProxySynthesis(losses.ProxyAnchorLoss(C, D), ratio=0.5), 1, pairing=pairing)
+    wrapper(embeddings, labels)
+    assert wrapper.loss.num_synthetic == 3
+    assert wrapper.num_synthetic == {"within_class": 2, "adjacent": 3, "all_pairs": 2}[pairing]
+
+
+def test_a_miner_weighs_the_rows_of_a_proxy_loss():
+    embeddings, labels = torch.randn(12, D), torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3])
+    loss = losses.NormalizedSoftmaxLoss(C, D)
+    miner = miners.TripletMarginMiner(margin=0.1)
+    mined = ExpansionMiner(miner)(embeddings, labels)
+    expected = EmbeddingExpansion(loss)(embeddings, labels, mined)
+    assert torch.equal(EmbeddingExpansion(loss, miner=miner)(embeddings, labels), expected)
+    assert expected != EmbeddingExpansion(loss)(embeddings, labels)
+
+
+@pytest.mark.parametrize("synthesised", [False, True])
+def test_introspective_rows_are_expanded_towards_proxies(synthesised):
+    semantic, labels = batch(torch.float64, num_classes=C)
+    rows = torch.cat([semantic, torch.randn_like(semantic)], dim=1)
+
+    def expanded(distance, embeddings):
+        torch.manual_seed(5)
+        loss = losses.ProxyAnchorLoss(C, D, distance=distance).double()
+        wrapper = EmbeddingExpansion(ProxySynthesis(loss) if synthesised else loss)
+        draws = {"mixing": 0.3, "generator": torch.Generator().manual_seed(0)} if synthesised else {}
+        return wrapper(embeddings, labels, **draws)
+
+    trusting = expanded(IntrospectiveSimilarity(D, tau=math.inf), rows)
+    torch.testing.assert_close(trusting, expanded(distances.CosineSimilarity(), semantic))
+    assert expanded(IntrospectiveSimilarity(D), rows) != trusting
+
+
+def test_labels_beyond_the_proxies_are_refused():
+    wrapper = EmbeddingExpansion(losses.ProxyAnchorLoss(C, D))
+    with pytest.raises(
+        ValueError, match=r"labels must be in 0 \.\. 3, the classes of ProxyAnchorLoss, but got 0 \.\. 5"
+    ):
+        wrapper(torch.randn(6, D), torch.arange(6))
+
+
+class ComparesRows(losses.ProxyAnchorLoss):
+    """Someone's loss that wants more than its proxies."""
+
+    def get_logits(self, embeddings):
+        return self.distance(embeddings) @ self.distance(embeddings, self.proxies)
+
+
+class MeasuresByItself(losses.ProxyAnchorLoss):
+    def get_logits(self, embeddings):
+        return embeddings @ self.proxies.T
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (ComparesRows, "distances of rows to each other"),
+        (MeasuresByItself, "cannot wrap MeasuresByItself: it works out"),
+    ],
+)
+def test_a_proxy_loss_that_asks_otherwise_is_refused_and_left_as_it_was(kind, message):
+    loss = kind(C, D)
+    own = loss.distance
+    with pytest.raises(ValueError, match=message):
+        EmbeddingExpansion(loss)(*batch(num_classes=C))
+    assert loss.distance is own
