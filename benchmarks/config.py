@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -63,8 +64,7 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
             raise Refusal(unknown(group, str(option), options_of(group)))
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         if len(values) > len(chosen):
-            composed = hydra_compose("run", [f"{group}={option}" for group, option in chosen])
-            known = {*_keys(composed), *_fields(RunConfig), RECIPE}
+            known = _known_keys(tuple(f"{group}={option}" for group, option in chosen))
             for key in values:
                 if key not in known:
                     raise Refusal(unknown("key", key, known))
@@ -73,6 +73,11 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
             return _typed(RunConfig, composed), _typed(RunOptions, composed)
         except OmegaConfBaseException as error:
             raise Refusal(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+
+
+@lru_cache  # a study composes many configurations of a few groups
+def _known_keys(chosen: tuple[str, ...]) -> frozenset[str]:
+    return frozenset([*_keys(hydra_compose("run", list(chosen))), *_fields(RunConfig), RECIPE])
 
 
 def _known(override: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -135,7 +136,7 @@ def _checked(study: StudyConfig, loss: str, method: str) -> Cell:
     for end in (0, 1):
         at_end, _ = trial_config(study, cell, {key: ends(distribution)[end] for key, distribution in own.items()})
         try:
-            check(replace(at_end, trunk=compose([QUICK_TRUNK])[0].trunk))
+            check(replace(at_end, trunk=_composed((QUICK_TRUNK,))[0].trunk))
         except Refusal as error:
             words = "lowest", "highest"
             raise Refusal(f"the search space of {cell.name} at its {words[end]} values: {error}") from error
@@ -149,8 +150,13 @@ def trial_config(
     method = "none" if cell.bare or augmentation_off else cell.method
     names = [f"data={study.data}", f"loss={cell.loss}", f"method={method}"]
     settings = [f"{key}={json.dumps(value)}" for key, value in params.items()]
-    config, options = compose([*names, *study.overrides, *settings, "protocol.test_scoring=never"])
+    config, options = _composed((*names, *study.overrides, *settings, "protocol.test_scoring=never"))
     return (
         replace(config, fold=study.folds[0], seed=study.seed),
         replace(options, runs=str(study.folder / "trials")),
     )
+
+
+@lru_cache(maxsize=512)  # the same trial is asked for again and again, and composing takes a while
+def _composed(overrides: tuple[str, ...]) -> tuple[RunConfig, RunOptions]:
+    return compose(overrides)
