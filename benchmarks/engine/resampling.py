@@ -47,9 +47,9 @@ def resample(pictures: Pictures, boxes: Boxes, size: int) -> Tensor:
         corner, stride, height, width, mirrored = some[:, :, None].unbind()
         row = torch.minimum(torch.arange(tallest, device=device), height - 1)
         levels = windows(pictures.pixels, corner + row * stride, widest * channels).view(-1, tallest, widest, channels)
-        by_row = levels.transpose(2, 3).float().reshape(-1, tallest * channels, widest)
-        across = by_row @ filter_weights(width, widest, size, mirrored).transpose(1, 2)
-        down = filter_weights(height, tallest, size) @ across.view(-1, tallest, channels * size)
+        by_row = levels.transpose(2, 3).to(torch.float32, memory_format=torch.contiguous_format).flatten(1, 2)
+        across = _product(by_row, filter_weights(width, widest, size, mirrored).transpose(1, 2))
+        down = _product(filter_weights(height, tallest, size), across.view(-1, tallest, channels * size))
         out.copy_(down.view(-1, size, channels, size).transpose(1, 2))
     return squares
 
@@ -86,3 +86,8 @@ def windows(pixels: Tensor, starts: Tensor, length: int) -> Tensor:
         flat, (...) -> (..., length)
     """
     return pixels.as_strided((len(pixels) - length + 1, length), (1, 1))[starts]
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """In float32 under autocast too, which leaves products with a given place for their result alone."""
+    return torch.bmm(left, right, out=left.new_empty(len(left), left.shape[1], right.shape[2]))

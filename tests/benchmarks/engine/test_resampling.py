@@ -83,6 +83,13 @@ def test_an_images_pixels_depend_on_no_other_image_of_the_batch(monkeypatch: pyt
     torch.testing.assert_close(resample(batch, boxes, 24), together, rtol=0, atol=1e-4)
 
 
+def test_autocast_shortens_no_number() -> None:
+    _, batch, boxes = store_and_boxes(4, 3, (20, 60))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = resample(batch, boxes, 24)
+    assert torch.equal(inside, resample(batch, boxes, 24))
+
+
 def test_memory_is_bounded_by_the_chunk_not_by_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resampling, "AT_ONCE", 64 * 64 * 4)
     _, batch, boxes = store_and_boxes(64, 1, (60, 64))
