@@ -12,16 +12,21 @@ from .tables import Growth, Row
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """One bar a piece, in units of the bare loss, with its goal as a mark."""
+    """One bar a piece, in units of the bare loss, with its goal and the enlarged loss alone as marks."""
     figure, axes = pyplot.subplots(figsize=(8, 0.8 + 0.45 * len(rows)), layout="constrained")
     names = [str(row["piece"]) for row in rows]
     ratios = [float(row["time_ratio"]) for row in rows]
     goals = [float(row["goal"]) for row in rows]
     within = [ratio <= goal for ratio, goal in zip(ratios, goals, strict=True)]
     axes.barh(names, ratios, color=["#4c78a8" if good else "#e08214" for good in within], height=0.6)
-    for name, ratio, goal in zip(names, ratios, goals, strict=True):  # right of bar and mark alike
-        axes.annotate(f"{ratio:.2f}", (max(ratio, goal), name), (5, 0), textcoords="offset points", va="center")
+    for name, ratio in zip(names, ratios, strict=True):
+        axes.annotate(f"{ratio:.2f}", (0, name), (6, 0), textcoords="offset points", va="center", color="white")
     axes.scatter(goals, names, marker="|", s=300, color="black", zorder=3, label="goal")
+    alone = [(float(row["enlarged_ratio"]), str(row["piece"])) for row in rows if row["enlarged_ratio"]]
+    if alone:
+        places, pieces = zip(*alone, strict=True)
+        label = "the loss alone, enlarged"
+        axes.scatter(places, pieces, s=36, facecolors="white", edgecolors="black", zorder=3, label=label)
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_xlabel("time, in units of the bare loss (median)")
     axes.invert_yaxis()
@@ -50,6 +55,7 @@ def draw_growth(growth: Growth, path: Path) -> None:
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.minorticks_off()
+        axes.margins(x=0.08)
         axes.axhline(1, color="grey", linewidth=0.8)
         axes.grid(axis="y", color="0.9", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
