@@ -91,6 +91,7 @@ def _combinations(side: Expanded, squares: Tensor, products: Tensor | None) -> _
     shares = torch.stack([1 - step, step])  # (2, n, 1)
     of_ends = squares.index_select(0, ends.flatten()).view(2, 1, -1)
     of_points = torch.addcmul((shares.square() * of_ends).sum(dim=0), shares.prod(dim=0), product, value=2)
+    of_points = of_points.clamp_min(0)  # between opposite rows rounding alone remains, and may be negative
     shares = shares.expand(-1, -1, len(product))
     if side.to_unit is not None:
         to_unit = torch.rsqrt(of_points + UNIT_EPS)

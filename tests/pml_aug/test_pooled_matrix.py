@@ -194,6 +194,18 @@ def test_points_that_coincide_across_classes_are_at_distance_zero_with_a_finite_
     assert torch.isfinite(rows.grad).all()
 
 
+@pytest.mark.parametrize("name", FROM_ROWS)
+def test_points_between_opposite_rows_have_no_length_and_a_finite_gradient(name):
+    half = torch.nn.functional.normalize(torch.randn(40, 16))
+    rows = torch.stack([half, -half], dim=1).flatten(0, 1).requires_grad_()
+    labels = torch.arange(80) // 2
+    side = expand(rows, labels, within_class_pairs(labels), 1, over_class=True)
+    matrix = pooled_matrix(FROM_ROWS[name], side, side)
+    matrix.sum().backward()
+    assert torch.isfinite(matrix).all()
+    assert torch.isfinite(rows.grad).all()
+
+
 def test_over_class_reaches_points_that_a_row_does_not_own():
     embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     labels = torch.tensor([0, 0, 1])
