@@ -14,7 +14,7 @@ from .tuning import ledger
 from .tuning.estimate import budgets, estimate_study
 from .tuning.queue import Queue
 from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
-from .tuning.summary import refuse_another, write_best, write_study
+from .tuning.summary import refuse_another, relative_costs, write_best, write_study
 from .tuning.trial import Turn, work
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -83,7 +83,7 @@ def in_turn(cells: Sequence[Cell]) -> list[Cell]:
 
 def tell(study: StudyConfig, cells: Sequence[Cell]) -> int:
     """Show what each search found; 1 if one has not ended or has no score."""
-    found, failed = write_best(study, cells), 0
+    found, costs, failed = write_best(study, cells), relative_costs(study, cells), 0
     for cell in cells:
         queue = Queue(study, cell)
         ended, unscored = queue.count(*ENDED), queue.count(TrialState.FAIL)
@@ -92,11 +92,17 @@ def tell(study: StudyConfig, cells: Sequence[Cell]) -> int:
             print(f"{cell.name}: {ended} of {cell.trials} trials have ended, {unscored} of them failed")
             continue
         best = found[cell.name]
-        edges = f"; on the edge of its range: {', '.join(best['on_edge'])}" if best["on_edge"] else ""
-        off = ", augmentation off" if best["augmentation_off"] else ""
+        words = [f"{cell.name}: validation MAP@R {best['score']:.4f} in trial {best['trial']} of {ended}"]
+        words += ["augmentation off"] if best["augmentation_off"] else []
+        words += [f"{unscored} failed"] if unscored else []
+        words += [f"on the edge of its range: {' '.join(best['on_edge'])}"] if best["on_edge"] else []
+        words += [f"{costs[cell.name]:.2f} times the bare loss's seconds an image"] if cell.name in costs else []
+        print(", ".join(words))
+    dearest = max(costs, key=lambda name: costs[name], default=None)
+    if dearest is not None and 1 < study.plus_trials / study.trials < costs[dearest]:
         print(
-            f"{cell.name}: validation MAP@R {best['score']:.4f} in trial {best['trial']} of {ended}{off}"
-            f" ({unscored} failed){edges}"
+            f"{dearest} takes {costs[dearest]:.2f} times the bare loss's time, but none+ gets only "
+            f"{study.plus_trials / study.trials:.2f} times its trials: raise extra_trials"
         )
     print(study.folder)
     return 1 if failed else 0

@@ -134,3 +134,15 @@ def write_best(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, dict[str,
     with FileLock(f"{path}.lock"):
         write_whole(path, (json.dumps(found, indent=1) + "\n").encode())
     return found
+
+
+def relative_costs(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, float]:
+    """Each method's seconds an image, as a multiple of the bare loss's, by the trials that had the augmentation on."""
+    lines = ledger.read(study.folder / "ledger.jsonl")
+    pace = {}
+    for cell in cells:
+        on = [line for line in ledger.complete(lines, cell.name) if cell.bare or not line["augmentation_off"]]
+        if on:
+            pace[cell.name] = sum(line["seconds"] for line in on) / sum(line["images"] for line in on)
+    pairs = {cell.name: f"{cell.loss}/none" for cell in cells if not cell.bare}
+    return {name: pace[name] / pace[bare] for name, bare in pairs.items() if name in pace and bare in pace}
