@@ -11,7 +11,7 @@ class Split(NamedTuple):
     """Row indices into the data set, each ascending; no class of a part occurs in another (test and gallery share)."""
 
     train: np.ndarray  # (N_train,), int64
-    val: np.ndarray  # (N_val,), int64
+    val: np.ndarray  # (N_val,), int64; none where no fold validates
     test: np.ndarray  # (N_test,), int64; the queries where there is a gallery
     gallery: np.ndarray | None = None  # (N_gallery,), int64; None where the test images are searched themselves
 
@@ -24,7 +24,7 @@ def class_disjoint_split(
     The classes are sorted by id. The second half is the test set (with an odd number of classes, the larger part),
     unless a ``partition`` says which classes are. The others are cut into ``num_folds`` contiguous pieces as equal as
     they can be: fold p validates on the piece that starts at p / num_folds and trains on the rest, wrapping around
-    the end. Over all folds every one of them validates exactly once.
+    the end. Over all folds every one of them validates exactly once. With ``num_folds=1`` none does: all train.
 
     A piece must hold two classes: among images of one class every neighbour is right, so the scores would be 1
     whatever the model, and could choose nothing. That asks for ``4 * num_folds`` classes.
@@ -32,7 +32,7 @@ def class_disjoint_split(
     Args:
         labels: class id of every row, (N,), integers.
         fold: which piece validates, 0 to ``num_folds - 1``.
-        num_folds: number of pieces, at least 2.
+        num_folds: number of pieces; 1: no validation.
         partition: what each row is for, (N,): 0 training (and validation), 1 test, 2 test as query only, 3 test as
             gallery only; None for halves. A class is either of 0 or of the others.
 
@@ -50,10 +50,11 @@ def class_disjoint_split(
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be a vector of integers, but got shape {labels.shape} of {labels.dtype}")
-    if num_folds < 2:
-        raise ValueError(f"num_folds must be at least 2, but got {num_folds}")
+    if num_folds < 1:
+        raise ValueError(f"num_folds must be at least 1, but got {num_folds}")
     if not 0 <= fold < num_folds:
-        raise ValueError(f"fold must be between 0 and {num_folds - 1} with num_folds={num_folds}, but got {fold}")
+        expected = "0" if num_folds == 1 else f"between 0 and {num_folds - 1}"
+        raise ValueError(f"fold must be {expected} with num_folds={num_folds}, but got {fold}")
     classes = np.unique(labels)
     if partition is None:
         learned, tested = np.split(classes, [len(classes) // 2])
@@ -64,11 +65,12 @@ def class_disjoint_split(
         classes = learned
         needed = f"{2 * num_folds} training classes (the test set is given"
     if len(learned) < 2 * num_folds:
+        folds = "1 fold needs" if num_folds == 1 else f"{num_folds} folds need"
         raise ValueError(
-            f"{num_folds} folds need at least {needed}, and each fold validates on two or more), but the data has "
-            f"{len(classes)}; use more classes or fewer folds"
+            f"{folds} at least {needed}, and each fold has two or more), but the data has {len(classes)}; "
+            "use more classes or fewer folds"
         )
-    start, stop = (len(learned) * piece // num_folds for piece in (fold, fold + 1))
+    start, stop = (len(learned) * piece // num_folds for piece in (fold, fold + 1)) if num_folds > 1 else (0, 0)
     trains = np.concatenate([learned[:start], learned[stop:]])
     train, val = (np.flatnonzero(np.isin(labels, part)) for part in (trains, learned[start:stop]))
     return Split(train, val, test, gallery)

@@ -100,7 +100,7 @@ class ProtocolConfig:
     train_images: dict[str, Any]  # _target_ and arguments: what happens to each training image
     eval_images: dict[str, Any]  # _target_ and arguments: what happens to each other image
     optimizer: dict[str, Any]  # _target_ and arguments, for trunk, embedder and (with proxy_lr) the loss's weights
-    num_folds: int = 4  # pieces of the training half, each of which validates once
+    num_folds: int = 4  # pieces of the training half, each of which validates once; 1: none does, and all train
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     embedder_lr: float | None = None  # null: the optimizer's
     embedder_weight_decay: float | None = None  # null: the optimizer's
@@ -109,7 +109,7 @@ class ProtocolConfig:
     warmup_epochs: int = 0  # at the start, in which the trunk stays as it is
     clip_grad: float | None = None  # each part of a gradient is cut off at this value
     freeze_batchnorm: bool = False  # the trunk's running statistics stay as they are
-    test_scoring: str = "every"  # evaluation; once: only the weights that validation chose; never: tuning
+    test_scoring: str = "every"  # evaluation; once: only the weights that count (selection.py); never: tuning
     keep_embeddings: bool = False  # of the test images, at the chosen epoch
     neighbors: str = "exact"  # or faiss: how the nearest images are found, which differs where distances are equal
     precision: str = "float32"  # of trunk and embedder; the loss is always float32
@@ -121,8 +121,8 @@ class ProtocolConfig:
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise Refusal(f"protocol.{key} must be at least 1, but got {value}")
-        if self.num_folds < 2:
-            raise Refusal(f"protocol.num_folds must be at least 2, but got {self.num_folds}")
+        if self.num_folds < 1:
+            raise Refusal(f"protocol.num_folds must be at least 1, but got {self.num_folds}")
         if self.patience is not None and self.patience < 0:
             raise Refusal(f"protocol.patience must be null or at least 0, but got {self.patience}")
         if not 0 <= self.warmup_epochs <= self.epochs:
@@ -146,6 +146,20 @@ class ProtocolConfig:
                 raise Refusal(f"protocol.{key} must be one of {', '.join(known)}, but got {getattr(self, key)!r}")
         if self.keep_embeddings and self.test_scoring == "never":
             raise Refusal("protocol.keep_embeddings needs test embeddings: protocol.test_scoring must not be never")
+        if self.num_folds == 1:
+            self._refuse_what_validation_is_needed_for()
+
+    def _refuse_what_validation_is_needed_for(self) -> None:
+        problem = None
+        if self.patience is not None:
+            problem = f"patience={self.patience} waits for a better validation score (null waits for nothing)"
+        elif self.test_scoring == "never":
+            problem = "test_scoring=never, as in tuning, leaves validation scores alone"
+        if problem:
+            raise Refusal(
+                f"protocol {self.name} has no validation (protocol.num_folds=1), but {problem}: protocol.num_folds=4 "
+                "makes every fourth training class validate"
+            )
 
     def iterations(self, images: int) -> int:
         """Of an epoch over so many training images; a last batch that would not be full is left out."""

@@ -38,7 +38,7 @@ def describe_folds(labels: np.ndarray, partition: np.ndarray | None, num_folds: 
         sizes = (
             f"{name} {len(rows):,} of {len(np.unique(labels[rows])):,} classes"
             for name, rows in parts.items()
-            if rows is not None
+            if rows is not None and len(rows)
         )
         yield line(f"fold {fold}", ", ".join(sizes))
 

@@ -1,4 +1,5 @@
-"""The model's scores on validation and, as often as the protocol says, on test; the test queries' own at one epoch."""
+"""The model's scores on validation, if any, and, as often as the protocol says, on test; the test queries' own at one
+epoch."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from .accuracy import METRICS, PER_QUERY, RetrievalAccuracy, Retrieved
 from .images import StoredImages, keep_batch
 from .neighbors import NEIGHBOR_SEARCHES
-from .selection import best_epoch
+from .selection import chosen_entry
 from .step import autocast
 
 BATCH_SIZE = 256
@@ -59,7 +60,7 @@ class MemoryTester(GlobalEmbeddingSpaceTester):
 class ScoringRules(NamedTuple):
     """What a protocol says of the test set."""
 
-    scoring: str  # every evaluation; once: only the weights that validation chose; never
+    scoring: str  # every evaluation; once: only the weights that count; never
     keep_embeddings: bool
     shown: Tensor  # positions among the test images of the queries whose neighbours are kept, (G,)
     neighbors: str = "exact"  # or faiss: how they are found
@@ -69,7 +70,8 @@ class Evaluation:
     """Scores a model whenever it is called, and remembers.
 
     Args:
-        images: data sets by name: val, test, and gallery where the test images are searched for among others.
+        images: data sets by name: val if a fold validates, test, and gallery where the test images are searched for
+            among others.
         rules: what becomes of the test set.
         device: of the models.
         precision: of the models, as in training.
@@ -78,7 +80,7 @@ class Evaluation:
 
     Attributes:
         history: one entry an evaluation: epoch, iterations, loss, val, test (None where it was not scored).
-        best: of the epoch with the best validation MAP@R, once it was scored on the test set: each query's scores,
+        best: of the epoch that counts (:func:`chosen_entry`), once it was scored on the test set: each query's scores,
             (Q,), ``neighbors`` (G, K), positions among the images searched, nearest first; and, if they are kept,
             ``embeddings`` (Q, D) and ``gallery_embeddings``.
         weights: of the models at that epoch, where they wait for :meth:`score_chosen`.
@@ -100,6 +102,7 @@ class Evaluation:
         self.log_test = log_test
         self.searched = "gallery" if "gallery" in images else "test"
         self.history: list[dict[str, Any]] = []
+        self.scored: dict[str, Any] = {}  # the entry whose scores are being found
         self.best: dict[str, Tensor] = {}
         self.weights: dict[str, dict[str, Any]] = {}
         self.final: dict[str, float] | None = None
@@ -115,15 +118,18 @@ class Evaluation:
     def __call__(self, epoch: int, iterations: int, loss: float | None, models: Mapping[str, nn.Module]) -> None:
         """Score validation, and the test set if it is scored every time."""
         self.history.append({"epoch": epoch, "iterations": iterations, "loss": loss, "val": None, "test": None})
-        self._score(["val", "test"] if self.rules.scoring == "every" else ["val"], epoch, models)
-        if self.rules.scoring == "once" and best_epoch(self.history, "val") is self.history[-1]:
+        wanted = ["val", "test"] if self.rules.scoring == "every" else ["val"]
+        self._score([split for split in wanted if split in self.images], self.history[-1], models)
+        if self.rules.scoring == "once" and chosen_entry(self.history) is self.history[-1]:
             self.weights = {name: _copies(model.state_dict()) for name, model in models.items()}
 
     def score_chosen(self, models: Mapping[str, nn.Module]) -> None:
-        """Score the weights that validation chose on the test set; the models have them afterwards."""
+        """Score the weights that count on the test set; the models have them afterwards."""
         for name, model in models.items():
             model.load_state_dict(self.weights[name])
-        self._score(["test"], best_epoch(self.history, "val")["epoch"], models)
+        chosen = dict(chosen_entry(self.history))
+        self._score(["test"], chosen, models)
+        self.final = chosen["test"]
 
     def test_scorings(self) -> int:
         """How many sets of weights were scored on the test set."""
@@ -135,25 +141,27 @@ class Evaluation:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.history, self.best, self.weights = state["history"], state["best"], state["weights"]
 
-    def _score(self, splits: list[str], epoch: int, models: Mapping[str, nn.Module]) -> None:
+    def _score(self, splits: list[str], entry: dict[str, Any], models: Mapping[str, nn.Module]) -> None:
+        if not splits:
+            return
         if "test" in splits:
-            self.log_test(epoch)
+            self.log_test(entry["epoch"])
+        self.scored = entry
         pairs = [(split, [self.searched if split == "test" else split]) for split in splits]
         self.tester.test(
-            self.images, epoch, models["trunk"], models["embedder"], splits_to_eval=pairs, collate_fn=keep_batch
+            self.images,
+            entry["epoch"],
+            models["trunk"],
+            models["embedder"],
+            splits_to_eval=pairs,
+            collate_fn=keep_batch,
         )
 
     def _remember(self, tester: GlobalEmbeddingSpaceTester) -> None:
         self.record(tester)
-        found = {
-            split: {name: scores[tester.accuracies_keyname(name)] for name in METRICS}
-            for split, scores in tester.all_accuracies.items()
-        }
-        if "val" in found:
-            self.history[-1].update(found)
-        else:
-            self.final = found["test"]
-        if "test" in found and ("val" not in found or best_epoch(self.history, "val") is self.history[-1]):
+        for split, scores in tester.all_accuracies.items():
+            self.scored[split] = {name: scores[tester.accuracies_keyname(name)] for name in METRICS}
+        if "test" in tester.all_accuracies and self.scored["epoch"] == chosen_entry(self.history)["epoch"]:
             self.best = self._queries(tester.retrieved["test"], tester.embeddings_and_labels)
 
     def _queries(self, retrieved: Retrieved, embedded: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from .evaluation import Evaluation, ScoringRules
 from .gallery import gallery_queries
 from .images import eval_images, keep_batch, training_images
 from .sampler import make_sampler
-from .selection import best_epoch
+from .selection import CRITERION, chosen_entry
 from .step import compile_models, lay_out
 from .trainer import Trainer
 
@@ -81,7 +81,7 @@ class Training:
         images = {
             name: eval_images(config, data, part, device)
             for name, part in rows.items()
-            if part is not None and (name == "val" or rules.scoring != "never")
+            if part is not None and len(part) and (name == "val" or rules.scoring != "never")
         }
         self.evaluation = Evaluation(
             images, rules, device, self.protocol.precision, hooks.end_of_testing_hook, folder.log_test_scoring
@@ -149,8 +149,8 @@ class Training:
         with torch.random.fork_rng():  # data loaders draw from the shared generator, which is the method's
             self.evaluation(epoch, epoch * self.iterations, loss, self.parts.models)
         self.save(epoch)
-        best = best_epoch(self.evaluation.history, "val")
-        self.progress.set_postfix_str(f"val MAP@R {best['val']['mean_average_precision_at_r']:.3f}")
+        scores = chosen_entry(self.evaluation.history)["val"]
+        self.progress.set_postfix_str("" if scores is None else f"val MAP@R {scores[CRITERION]:.3f}")
 
     def save(self, epoch: int) -> None:
         """Write the records, then the checkpoint."""
@@ -161,7 +161,7 @@ class Training:
 
     def goes_on(self, epoch: int) -> bool:
         """Whether patience is left after ``epoch``."""
-        waited = epoch - best_epoch(self.evaluation.history, "val")["epoch"]
+        waited = epoch - chosen_entry(self.evaluation.history)["epoch"]
         return self.protocol.patience is None or waited <= self.protocol.patience
 
     def tell(self, sentence: str) -> None:

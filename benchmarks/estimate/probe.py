@@ -17,6 +17,7 @@ from ..run import progress_bar, read_data
 from .cost import Cost
 
 EPOCHS, STEPS = 3, 4
+SCORED = 1024  # images
 FILES = 2_000_000  # bytes: records, logs and pictures of a finished training
 
 
@@ -33,15 +34,19 @@ class Probe(Training):
 def probe(config: RunConfig, options: RunOptions) -> Cost:
     """The cost of a training by a dozen steps and one evaluation on the validation images; the test set is not touched.
 
+    Where no fold validates, some of the training images take the validation's place.
     The steps are so few that a compiler would take longer than they do: what is compiled is measured uncompiled.
     """
     data, split = read_data(config)
+    if not len(split.val):
+        split = split._replace(val=split.train[:SCORED])
     device = choose_device(options.device)
     protocol = replace(
         config.protocol,
         epochs=EPOCHS,
         iterations_per_epoch=STEPS,
         warmup_epochs=0,
+        num_folds=max(2, config.protocol.num_folds),
         test_scoring="never",
         keep_embeddings=False,
         compile=False,

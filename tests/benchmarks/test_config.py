@@ -23,7 +23,7 @@ from benchmarks.errors import Refusal
         ("threads=0", "threads must be at least 1, but got 0"),
         ("protocol.epochs=0", "protocol.epochs must be at least 1, but got 0"),
         ("protocol.patience=-1", "protocol.patience must be null or at least 0, but got -1"),
-        ("protocol.num_folds=1", "protocol.num_folds must be at least 2, but got 1"),
+        ("protocol.num_folds=0", "protocol.num_folds must be at least 1, but got 0"),
         ("protocol.warmup_epochs=13", "must be between 0 and protocol.epochs=12, but got 13"),
         ("protocol.embedder_lr=-1", "protocol.embedder_lr must be null or at least 0, but got -1.0"),
         ("protocol.clip_grad=0", "protocol.clip_grad must be null or above 0, but got 0.0"),
@@ -40,6 +40,21 @@ def test_a_wrong_word_is_refused_by_name(override: str, sentence: str) -> None:
     with pytest.raises(Refusal) as refusal:
         compose([override])
     assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("protocol.patience=3", "patience=3 waits for a better validation score"),
+        ("protocol.test_scoring=never", "test_scoring=never, as in tuning, leaves validation scores alone"),
+    ],
+)
+def test_what_needs_validation_is_refused_where_no_fold_validates(override: str, sentence: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        compose(["protocol.num_folds=1", override])
+    said = str(refusal.value)
+    assert said.startswith("protocol quickstart has no validation (protocol.num_folds=1)") and sentence in said
+    assert "protocol.num_folds=4" in said
 
 
 def test_keys_of_a_chosen_group_option_can_be_set() -> None:

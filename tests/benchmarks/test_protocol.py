@@ -74,9 +74,25 @@ def test_fold_out_of_range_is_refused_by_name(fold: int) -> None:
         class_disjoint_split(np.arange(40), fold)
 
 
-def test_a_single_fold_is_refused() -> None:
-    with pytest.raises(ValueError, match="num_folds must be at least 2, but got 1"):
-        class_disjoint_split(np.arange(40), 0, num_folds=1)
+def test_no_fold_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_folds must be at least 1, but got 0"):
+        class_disjoint_split(np.arange(40), 0, num_folds=0)
+
+
+def test_a_single_fold_trains_on_the_whole_half_and_validates_on_nothing() -> None:
+    split = class_disjoint_split(np.arange(40), 0, num_folds=1)
+    assert split.train.tolist() == list(range(20)) and split.test.tolist() == list(range(20, 40))
+    assert split.val.shape == (0,) and split.val.dtype == np.int64
+    labels, partition = partitioned(train_classes=2)
+    split = class_disjoint_split(labels, 0, num_folds=1, partition=partition)
+    assert split.train.tolist() == [0, 1, 2, 3] and split.val.size == 0
+
+
+def test_a_single_fold_has_no_other_and_needs_two_classes_on_each_side() -> None:
+    with pytest.raises(ValueError, match="fold must be 0 with num_folds=1, but got 1"):
+        class_disjoint_split(np.arange(40), 1, num_folds=1)
+    with pytest.raises(ValueError, match="1 fold needs at least 4 classes .* the data has 3"):
+        class_disjoint_split(np.arange(3), 0, num_folds=1)
 
 
 def test_too_few_classes_are_refused_with_the_number_needed() -> None:

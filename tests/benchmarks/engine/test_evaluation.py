@@ -37,11 +37,15 @@ def models(scale: float = 1.0) -> dict[str, nn.Module]:
     return {"trunk": nn.Identity(), "embedder": embedder}
 
 
-def evaluation(scoring: str, keep_embeddings: bool = False, gallery: Points | None = None) -> Evaluation:
+def evaluation(
+    scoring: str, keep_embeddings: bool = False, gallery: Points | None = None, validated: bool = True
+) -> Evaluation:
     images = {
         "val": Points(angles(0, 10, 90, 80), [0, 0, 1, 1]),
         "test": Points(angles(0, 30, 40, 90), [2, 2, 3, 3]),
     }
+    if not validated:
+        del images["val"]
     if gallery is not None:
         images["gallery"] = gallery
     rules = ScoringRules(scoring, keep_embeddings, shown=torch.tensor([0, 2]))
@@ -112,3 +116,19 @@ def test_its_state_holds_the_chosen_weights_as_they_were() -> None:
     resumed.load_state_dict(state)
     resumed.score_chosen(current)
     assert torch.equal(current["embedder"].weight, models()["embedder"].weight)
+
+
+def test_without_validation_the_last_weights_count_and_not_the_best_on_test() -> None:
+    every, once = (evaluation(scoring, keep_embeddings=True, validated=False) for scoring in ("every", "once"))
+    good, bad = models(), models(scale=0.0)
+    for scored in (every, once):
+        scored(0, 0, None, good)
+        scored(1, 5, 0.1, bad)
+    assert epochs == [0, 1]
+    once.score_chosen(good)
+    assert epochs == [0, 1, 1] and once.test_scorings() == 1 and every.test_scorings() == 2
+    assert [entry["val"] for entry in every.history] == [None, None]
+    assert every.history[0]["test"]["precision_at_1"] == 0.5 and every.history[1]["test"] == once.final
+    assert torch.equal(good["embedder"].weight, bad["embedder"].weight)
+    for scored in (every, once):  # 0, 30 and 40 degrees flattened
+        torch.testing.assert_close(scored.best["embeddings"][:3], torch.tensor([[1.0, 0.0]] * 3))

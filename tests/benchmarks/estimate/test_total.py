@@ -37,6 +37,13 @@ def test_a_probe_measures_every_figure_and_looks_at_no_test_image(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_probe_without_validation_scores_training_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr("benchmarks.records.RunFolder.log_test_scoring", lambda folder, epoch: looked.append(epoch))
+    cost = probe(*task(tmp_path, "protocol.num_folds=1"))
+    assert min(cost.step, cost.score) > 0 and looked == []
+
+
 def test_finished_trainings_tell_the_cost_of_longer_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(*task(tmp_path))
     monkeypatch.setattr(total, "probe", lambda *_: pytest.fail("a probe, though a training of the kind has ended"))
