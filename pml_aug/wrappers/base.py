@@ -12,6 +12,8 @@ from pytorch_metric_learning.miners import BaseMiner
 from pytorch_metric_learning.reducers import BaseReducer
 from torch import Tensor, nn
 
+from pml_aug.wrappers.prepared import prepared
+
 IndicesTuple = tuple[Tensor, ...]
 
 
@@ -105,7 +107,7 @@ class LossWrapper(BaseMetricLossFunction):
                 f"{accepted}"
             )
         self.reset_stats()
-        with torch.autocast(embeddings.device.type, enabled=False):
+        with torch.autocast(embeddings.device.type, enabled=False), prepared(self.loss):
             return self.wrapped(self._checked(embeddings, labels, indices_tuple, ref_emb, ref_labels), **draws)
 
     def wrapped(self, batch: Batch, **draws: Any) -> Tensor:

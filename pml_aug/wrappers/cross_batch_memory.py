@@ -16,6 +16,7 @@ from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.wrappers.base import IndicesTuple, LossWrapper, checked_rows
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.memory_losses import wrappers_of
+from pml_aug.wrappers.prepared import prepared
 
 
 class CrossBatchMemory(losses.CrossBatchMemory):
@@ -118,7 +119,7 @@ class CrossBatchMemory(losses.CrossBatchMemory):
             return torch.sum(embeddings * 0)
 
         memory = self.embedding_memory[:stored], self.label_memory[:stored]
-        with torch.autocast(embeddings.device.type, enabled=False):
+        with torch.autocast(embeddings.device.type, enabled=False), prepared(self.loss):
             tuples = self.create_indices_tuple(anchors, anchor_labels, *memory, indices_tuple, enqueue_mask is None)
             return self.loss(anchors, anchor_labels, tuples, *memory, **draws)
 

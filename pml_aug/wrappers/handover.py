@@ -22,7 +22,7 @@ class Handover(Enum):
 
 
 READ_TUPLES_WITHOUT_REF = (losses.HistogramLoss, losses.ThresholdConsistentMarginLoss)
-RANK_THE_BATCH = (losses.FastAPLoss, losses.PNPLoss, losses.RankedListLoss)
+RANK_THE_BATCH = (losses.FastAPLoss, losses.PNPLoss, losses.RankedListLoss, losses.SmoothAPLoss)
 READ_NO_TUPLES = (IntrospectiveSoftmaxLoss, losses.P2SGradLoss, losses.PNPLoss, losses.RankedListLoss)
 
 

@@ -41,7 +41,8 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
     Pair and triplet losses keep the batch as anchors and get the copies as further candidates (`ref_emb`). A row is
     never the positive of its own copies, and the miner does not see them; its negatives are all copies of other
     classes. HistogramLoss, ThresholdConsistentMarginLoss and TripletMarginLoss(swap=True) get the same pairs as an
-    enlarged batch. Losses with proxies, FastAPLoss, PNPLoss and RankedListLoss get the copies as ordinary samples.
+    enlarged batch. Losses with proxies, FastAPLoss, PNPLoss, RankedListLoss and SmoothAPLoss get the copies as ordinary
+    samples.
     EmbeddingExpansion and ProxySynthesis are treated as the loss inside them is, and EmbeddingExpansion expands the
     copies too.
 
@@ -85,8 +86,6 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         losses.InstanceLoss: "it makes every sample a class of its own, so a copy would belong to none",
         losses.ManifoldLoss: "it takes no labels, and its proxies belong to no class",
         losses.NPairsLoss: "it takes the first pair of each class out of the batch, in which no copy would ever be",
-        losses.SmoothAPLoss: "it tells classes by the position of the rows, and is right only with as many classes as "
-        "samples of each, which copies would change",
         losses.VICRegLoss: "it takes no labels, by which to tell what a copy may vary",
         miners.EmbeddingsAlreadyPackagedAsTriplets: "its triplets are rows of the batch in a fixed order, in which no "
         "copy would ever be",

@@ -140,7 +140,7 @@ class Outcome(NamedTuple):
 
 
 def batch(width: int = SIZE) -> tuple[Tensor, Tensor]:
-    """Four classes of four rows, one class after the other, as SmoothAPLoss needs them."""
+    """Four classes of four rows, one class after the other."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(CLASSES).repeat_interleave(PER_CLASS)
     return torch.randn(len(labels), width, generator=generator), labels

@@ -23,6 +23,7 @@ from pml_aug.wrappers import (
 )
 from pml_aug.wrappers.candidates import Candidates
 from pml_aug.wrappers.own_copies import mined
+from pml_aug.wrappers.prepared import prepared
 
 NUM_CLASSES, SIZE, COPIES = 6, 8, 2
 
@@ -295,6 +296,7 @@ SAMPLES = {
     "ProxyAnchorLoss": lambda: losses.ProxyAnchorLoss(NUM_CLASSES, SIZE),
     "ProxyNCALoss": lambda: losses.ProxyNCALoss(NUM_CLASSES, SIZE),
     "RankedListLoss": lambda: losses.RankedListLoss(margin=0.4, Tn=5),
+    "SmoothAPLoss": losses.SmoothAPLoss,
     "SoftTripleLoss": lambda: losses.SoftTripleLoss(NUM_CLASSES, SIZE),
     "SphereFaceLoss": lambda: losses.SphereFaceLoss(NUM_CLASSES, SIZE),
     "SubCenterArcFaceLoss": lambda: losses.SubCenterArcFaceLoss(num_classes=NUM_CLASSES, embedding_size=SIZE),
@@ -303,7 +305,6 @@ REFUSED = {
     "InstanceLoss": losses.InstanceLoss,
     "ManifoldLoss": lambda: losses.ManifoldLoss(SIZE, K=3),
     "NPairsLoss": losses.NPairsLoss,
-    "SmoothAPLoss": losses.SmoothAPLoss,
     "VICRegLoss": losses.VICRegLoss,
 }
 WORKING = CANDIDATES | ANCHORED | SAMPLES
@@ -426,7 +427,8 @@ def test_losses_without_anchors_get_copies_as_samples(name):
     wrapper, noise = wrap(loss).double(), noise_for(embeddings)
     value = wrapper(embeddings, labels, noise=noise)
     points, classes = copies_by_hand(wrapper, embeddings, labels, noise)
-    expected = loss(torch.cat([embeddings, points]), torch.cat([labels, classes]))
+    with prepared(loss):
+        expected = loss(torch.cat([embeddings, points]), torch.cat([labels, classes]))
     torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -789,7 +791,6 @@ class OtherWrapper(LossWrapper):
             lambda: wrap(EmbeddingExpansion(losses.NCALoss())),
             "cannot wrap NCALoss in EmbeddingExpansion: its positives",
         ),
-        (lambda: wrap(EmbeddingExpansion(losses.SmoothAPLoss())), "cannot wrap SmoothAPLoss in EmbeddingExpansion"),
         (lambda: wrap(losses.PNPLoss(), miners.BatchHardMiner()), "takes no `miner` around PNPLoss"),
     ],
 )

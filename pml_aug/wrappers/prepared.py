@@ -1,0 +1,89 @@
+"""Losses of PML that need more than PML gives them, prepared for the length of a call."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pytorch_metric_learning import losses
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+from torch import Tensor
+
+from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.distances.stand_in import behind
+from pml_aug.distances.within_bounds import WithinBounds
+from pml_aug.swapped import swapped
+
+LossDict = dict[str, dict[str, Any]]
+Compute = Callable[..., LossDict]
+
+
+@contextmanager
+def prepared(loss: BaseMetricLossFunction) -> Iterator[None]:
+    """Have `loss` compute what it means to inside the block, where as it is it would not; most losses just do.
+
+    - SmoothAPLoss tells classes by position: of C classes of m rows it takes m blocks of C rows for the classes. It
+      gets the rows class by class with labels that make it count C, so that any balanced batch serves, in any order.
+    - TupletMarginLoss has no derivative and HistogramLoss no bin where a cosine is 1 or, by rounding, beyond. They
+      get cosines that stay within.
+
+    Example:
+        >>> loss, rows = losses.SmoothAPLoss(), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.2, 0.8]])
+        >>> with prepared(loss):
+        ...     loss(rows, torch.tensor([0, 1, 0, 1])).round(decimals=5).item()  # each row finds its own class first
+        0.0
+    """
+    prepare = next((PREPARE[kind] for kind in type(loss).__mro__ if kind in PREPARE), None)
+    if prepare is None:
+        yield
+        return
+    compute = loss.compute_loss
+
+    def prepared_compute_loss(*arguments: Any) -> LossDict:
+        return prepare(loss, compute, *arguments)
+
+    loss.compute_loss = prepared_compute_loss
+    try:
+        yield
+    finally:
+        del loss.compute_loss
+
+
+def _class_by_class(
+    loss: BaseMetricLossFunction,
+    compute: Compute,
+    embeddings: Tensor,
+    labels: Tensor,
+    indices_tuple: tuple[Tensor, ...] | None,
+    ref_emb: Tensor,
+    ref_labels: Tensor,
+) -> LossDict:
+    _, counts = labels.unique(return_counts=True)
+    size = int(counts[0])
+    if ref_emb is not embeddings or (counts != size).any():  # for PML to refuse
+        return compute(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+    order = labels.argsort(stable=True)
+    place = order.argsort()
+    matrix = loss.distance(embeddings)[order][:, order]
+    rows = embeddings[order]
+    positions = torch.arange(len(order), device=order.device) % size  # PML divides the rows by how many these are
+    tuples = None if indices_tuple is None else tuple(place[each] for each in indices_tuple)
+    with swapped(loss, distance=PrecomputedDistance(loss.distance, matrix)):
+        found = compute(rows, positions, tuples, rows, positions)
+    found["ap_loss"]["losses"] = found["ap_loss"]["losses"][place]
+    return found
+
+
+def _within_bounds(loss: BaseMetricLossFunction, compute: Compute, *arguments: Any) -> LossDict:
+    if not isinstance(behind(loss.distance), CosineSimilarity):
+        return compute(*arguments)
+    with swapped(loss, distance=WithinBounds(loss.distance)):
+        return compute(*arguments)
+
+
+PREPARE: Mapping[type[BaseMetricLossFunction], Callable[..., LossDict]] = {
+    losses.HistogramLoss: _within_bounds,
+    losses.SmoothAPLoss: _class_by_class,
+    losses.TupletMarginLoss: _within_bounds,
+}
