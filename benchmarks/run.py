@@ -4,7 +4,8 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .engine.accuracy import PER_QUERY
 from .engine.device import choose_device, device_name, repeatable
 from .engine.evaluation import Evaluation
 from .engine.gallery import gallery_arrays
+from .engine.ranks import Ranks, speaks, together
 from .engine.result import result
 from .engine.training import Training
 from .errors import Refusal
@@ -42,10 +44,9 @@ def main(argv: Sequence[str]) -> int:
     config, options = compose(parser.parse_args(argv).overrides)
     check(config)
     folder = RunFolder(options.runs, config.identity())
-    if folder.is_done():
-        print(f"already done: {folder.path}")
-        return 0
-    print(f"done: {train(config, options)}")
+    told = f"already done: {folder.path}" if folder.is_done() else f"done: {train(config, options)}"
+    if speaks():
+        print(told)
     return 0
 
 
@@ -64,30 +65,59 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
     data, split = read_data(config)
     audit = audit_or_refuse(data, split, config.data, Path(options.runs) / "audits")
     folder = RunFolder(options.runs, config.identity())
-    device = choose_device(options.device)
-    with folder.held(wait, tell=lambda sentence: print(sentence, file=sys.stderr, flush=True)):
-        if folder.is_done():
-            folder.tidy()
+    with together(choose_device(options.device)) as (ranks, device), _held(folder, wait, ranks):
+        if ranks.agree(folder.is_done() if ranks.first else False):
             return folder.path
-        try:
+        if ranks.first:
             folder.failed.unlink(missing_ok=True)
-            folder.prepare()
-            folder.write_environment(device_name(device), data.content_hash)
-            training = _trained(config, options, data, split, device, folder)
-            _write_test_scores(folder, data, split, training.evaluation)
-            cost = {**training.meter.state_dict(), "device": str(device), "threads": options.threads}
-            folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
+        try:
+            training = _trained(config, options, data, split, device, folder, ranks)
+            if ranks.first:
+                _write_test_scores(folder, data, split, training.evaluation)
+                machine = {"device": str(device), "threads": options.threads, "processes": ranks.size}
+                cost = {**training.meter.state_dict(), **machine}
+                folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
         except Exception as error:
-            folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+            if ranks.first:
+                folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
             raise
     return folder.path
 
 
+@contextmanager
+def _held(folder: RunFolder, wait: bool, ranks: Ranks) -> Iterator[None]:
+    """The folder is held by the first of the processes; if it is done, what only an unfinished training needs goes."""
+    if not ranks.first:
+        yield
+        return
+    with folder.held(wait, tell=lambda sentence: print(sentence, file=sys.stderr, flush=True)):
+        if folder.is_done():
+            folder.tidy()
+        yield
+
+
 def _trained(
-    config: RunConfig, options: RunOptions, data: ImageArrays, split: Split, device: torch.device, folder: RunFolder
+    config: RunConfig,
+    options: RunOptions,
+    data: ImageArrays,
+    split: Split,
+    device: torch.device,
+    folder: RunFolder,
+    ranks: Ranks,
 ) -> Training:
-    with repeatable(options.threads), progress_bar(config, split, quiet=options.quiet) as progress:
-        training = Training(config, data, split, device, folder, progress)
+    if config.protocol.batch_size % ranks.size:
+        raise Refusal(
+            f"protocol.batch_size must be a multiple of the {ranks.size} processes, each of which takes an equal part, "
+            f"but got {config.protocol.batch_size}"
+        )
+    if ranks.first:
+        folder.prepare()
+        folder.write_environment(device_name(device), data.content_hash)
+    with (
+        repeatable(options.threads),
+        progress_bar(config, split, quiet=options.quiet or not ranks.first) as progress,
+    ):
+        training = Training(config, data, split, device, folder, progress, ranks)
         training.run()
     return training
 

@@ -25,22 +25,26 @@ def seed_shared_generators(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def generator_states() -> dict[str, Any]:
-    """The shared generators' states, in types that ``torch.load(weights_only=True)`` accepts."""
+def generator_states(device: torch.device | None = None) -> dict[str, Any]:
+    """The shared generators' states, in types that ``torch.load(weights_only=True)`` accepts.
+
+    Args:
+        device: whose generator is meant beside the CPU's, if it has one of its own.
+    """
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state(device) if device is not None and device.type == "cuda" else None,
     }
 
 
-def restore_generators(states: dict[str, Any]) -> None:
-    """Put back what :func:`generator_states` gave."""
+def restore_generators(states: dict[str, Any], device: torch.device | None = None) -> None:
+    """Put back what :func:`generator_states` gave; on another kind of device, the CPU's alone."""
     random.setstate(states["python"])
     name, keys, position, has_gauss, gauss = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     torch.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if states["cuda"] is not None and device is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

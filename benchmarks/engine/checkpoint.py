@@ -6,13 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from pml_aug.wrappers import DistributedLossWrapper
+
 from ..build import Parts
 from ..seeds import generator_states, restore_generators
 from .cost import Meter
 from .evaluation import Evaluation
+from .ranks import Ranks
 from .trainer import EpochTrainer
 
-VERSION = 2  # of the layout
+VERSION = 3  # of the layout
 
 
 class Live(NamedTuple):
@@ -23,6 +26,9 @@ class Live(NamedTuple):
     evaluation: Evaluation
     meter: Meter
     records: Path  # folder of record-keeper's files; they come back as they were, without entries of later epochs
+    device: torch.device
+    ranks: Ranks
+    shared_loss: DistributedLossWrapper | None  # around the parts' loss, where there are several processes
 
 
 def state_of(live: Live, epoch: int) -> dict[str, Any]:
@@ -30,6 +36,7 @@ def state_of(live: Live, epoch: int) -> dict[str, Any]:
     return {
         "version": VERSION,
         "epoch": epoch,
+        "processes": live.ranks.size,
         "seconds": live.trainer.seconds,
         "meter": live.meter.state_dict(),
         "parts": {name: {key: part.state_dict() for key, part in kind.items()} for name, kind in _kinds(live.parts)},
@@ -37,7 +44,8 @@ def state_of(live: Live, epoch: int) -> dict[str, Any]:
         "records": {
             file.name: torch.from_numpy(np.fromfile(file, np.uint8)) for file in sorted(live.records.iterdir())
         },
-        "generators": generator_states(),
+        "generators": generator_states(live.device),
+        "shared_loss": None if live.shared_loss is None else live.shared_loss.get_extra_state(),
     }
 
 
@@ -49,11 +57,14 @@ def restore(live: Live, state: dict[str, Any]) -> int:
         for key, part in kind.items():
             part.load_state_dict(state["parts"][name][key])
     live.evaluation.load_state_dict(state["evaluation"])
-    for file in live.records.iterdir():
-        file.unlink()
-    for file_name, content in state["records"].items():
-        content.numpy().tofile(live.records / file_name)
-    restore_generators(state["generators"])
+    if live.ranks.first:
+        for file in live.records.iterdir():
+            file.unlink()
+        for file_name, content in state["records"].items():
+            content.numpy().tofile(live.records / file_name)
+    restore_generators(state["generators"], live.device)
+    if live.shared_loss is not None and state["shared_loss"] is not None:
+        live.shared_loss.set_extra_state(state["shared_loss"])
     return state["epoch"]
 
 

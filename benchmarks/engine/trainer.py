@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pml_aug.trainers import IntrospectiveTrainer
 
+from .ranks import ALONE, Ranks
 from .step import autocast, is_compiled, uncompiled
 
 
@@ -25,15 +26,23 @@ class EpochTrainer(BaseTrainer):
         progress: counts iterations; the only bar there is.
         precision: of trunk and embedder, "float32" or "bfloat16".
         warmup_epochs: at the start, in which the trunk's weights stay as they are.
+        ranks: of the processes that share the batches; each gets its part of every batch, in their order.
         **trainer: of PML's trainer.
     """
 
     dataloader_iter: Iterator[Any]
 
     def __init__(
-        self, *, progress: tqdm, precision: str = "float32", warmup_epochs: int = 0, **trainer: object
+        self,
+        *,
+        progress: tqdm,
+        precision: str = "float32",
+        warmup_epochs: int = 0,
+        ranks: Ranks = ALONE,
+        **trainer: object,
     ) -> None:
         super().__init__(**trainer)
+        self.ranks = ranks
         self.warmup_epochs = warmup_epochs
         self.trunk_weights = [weight for weight in self.models["trunk"].parameters() if weight.requires_grad]
         self.progress = progress
@@ -68,6 +77,7 @@ class EpochTrainer(BaseTrainer):
             self.seconds += self.epoch_seconds
             self.step_lr_schedulers(end_of_epoch=True)
             self.zero_losses()
+            self.ranks.copy_buffers(self.models)
             with uncompiled(self.models["trunk"]):  # what looks at all images takes them in batches of other sizes
                 goes_on = self.end_of_epoch_hook(self)
             if goes_on is False:
@@ -78,6 +88,14 @@ class EpochTrainer(BaseTrainer):
         if self.warmup_epochs:
             for weight in self.trunk_weights:
                 weight.requires_grad_(self.epoch > self.warmup_epochs)
+
+    def get_batch(self) -> tuple[Tensor, Tensor]:
+        data, labels = super().get_batch()
+        return self.ranks.share(data), self.ranks.share(labels)
+
+    def backward(self) -> None:
+        super().backward()
+        self.ranks.finish()
 
     def compute_embeddings(self, data: Tensor) -> Tensor:
         with autocast(self.precision, self.data_device):

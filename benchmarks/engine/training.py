@@ -4,6 +4,7 @@ import math
 import shutil
 import sys
 import time
+from typing import Any
 
 import torch
 from pytorch_metric_learning.utils import logging_presets
@@ -20,8 +21,10 @@ from .cost import Meter
 from .evaluation import Evaluation, ScoringRules
 from .gallery import gallery_queries
 from .images import eval_images, keep_batch, training_images
+from .ranks import ALONE, Ranks
 from .sampler import make_sampler
 from .selection import CRITERION, chosen_entry
+from .shared_loss import share_loss
 from .step import compile_models, lay_out
 from .trainer import Trainer
 
@@ -48,9 +51,11 @@ class Training:
         device: torch.device,
         folder: RunFolder,
         progress: tqdm,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.protocol = config.protocol
         self.folder = folder
+        self.ranks = ranks
         self.progress = progress
         self.meter = Meter(device)
         self.iterations = self.protocol.iterations(len(split.train))
@@ -59,18 +64,22 @@ class Training:
         self.parts = build(config, int(train_labels.max()) + 1, data.channels, device)
         seed_shared_generators(stream_seed(config.seed, "method"))
 
-        self.saved = sealed.newest(folder.checkpoint, folder.previous_checkpoint, self.tell)
-        if self.saved is not None and self.saved.get("version") != checkpoint.VERSION:
-            self.tell(f"{folder.checkpoint} was written by another version of this code; starting from scratch")
-            self.saved = None
-        if self.saved is None:
-            for left_over in (folder.records, folder.tensorboard):
-                shutil.rmtree(left_over, ignore_errors=True)
+        parts, shared_loss = self.parts, None
+        if ranks is not ALONE:  # one process that torchrun started gives the numbers that several give
+            parts, shared_loss = share_loss(parts, stream_seed(config.seed, "method"))
+        self.saved = ranks.agree(self.newest_checkpoint() if ranks.first else None)
         self.saved_at = time.perf_counter()
-        self.record_keeper, _, self.tensorboard = logging_presets.get_record_keeper(
-            str(folder.records), str(folder.tensorboard)
-        )
-        hooks = logging_presets.get_hook_container(self.record_keeper, save_models=False, log_freq=self.iterations)
+        self.record_keeper: Any = None
+        self.tensorboard: Any = None
+        hooks = logging_presets.EmptyContainer()
+        if ranks.first:
+            if self.saved is None:
+                for left_over in (folder.records, folder.tensorboard):
+                    shutil.rmtree(left_over, ignore_errors=True)
+            self.record_keeper, _, self.tensorboard = logging_presets.get_record_keeper(
+                str(folder.records), str(folder.tensorboard)
+            )
+            hooks = logging_presets.get_hook_container(self.record_keeper, save_models=False, log_freq=self.iterations)
         rules = ScoringRules(
             self.protocol.test_scoring,
             self.protocol.keep_embeddings,
@@ -91,7 +100,8 @@ class Training:
             Trainer,
             progress=progress,
             precision=self.protocol.precision,
-            **self.parts._asdict(),
+            ranks=ranks,
+            **parts._asdict(),
             batch_size=self.protocol.batch_size,
             dataset=training_images(config, data, split.train, train_labels, device),
             sampler=make_sampler(
@@ -104,8 +114,18 @@ class Training:
             end_of_iteration_hook=hooks.end_of_iteration_hook,
             end_of_epoch_hook=make_hook(config, then=self.end_of_epoch),
         )
+        if device.type != "cpu":
+            self.tell(str(self.trainer.dataset.store))
         self.speed_up()
-        self.live = checkpoint.Live(self.parts, self.trainer, self.evaluation, self.meter, folder.records)
+        ranks.average_gradients(
+            weight
+            for optimizer in parts.optimizers.values()
+            for group in optimizer.param_groups
+            for weight in group["params"]
+        )
+        self.live = checkpoint.Live(
+            self.parts, self.trainer, self.evaluation, self.meter, folder.records, device, ranks, shared_loss
+        )
 
     def run(self) -> None:
         epoch = 0
@@ -117,6 +137,8 @@ class Training:
             self.progress.update(epoch * self.iterations)
         if self.goes_on(epoch):
             self.trainer.train(start_epoch=epoch + 1, num_epochs=self.protocol.epochs)
+        if not self.ranks.first:
+            return
         if self.protocol.test_scoring == "once":
             self.evaluation.score_chosen(self.parts.models)
             self.record_keeper.save_records()
@@ -140,17 +162,34 @@ class Training:
             raise FloatingPointError(f"the loss became {trainer.epoch_loss} in epoch {trainer.epoch}")
         if trainer.epoch % self.protocol.evaluate_every == 0 or trainer.epoch == self.protocol.epochs:
             self.evaluate(trainer.epoch, trainer.epoch_loss)
-        elif time.perf_counter() - self.saved_at > SAVE_AFTER:
+        elif self.ranks.first and time.perf_counter() - self.saved_at > SAVE_AFTER:
             self.save(trainer.epoch)
         return self.goes_on(trainer.epoch)
 
     def evaluate(self, epoch: int, loss: float | None) -> None:
         """Score the model, and save everything."""
-        with torch.random.fork_rng():  # data loaders draw from the shared generator, which is the method's
-            self.evaluation(epoch, epoch * self.iterations, loss, self.parts.models)
-        self.save(epoch)
+        if self.ranks.first:
+            with torch.random.fork_rng():  # data loaders draw from the shared generator, which is the method's
+                self.evaluation(epoch, epoch * self.iterations, loss, self.parts.models)
+            self.save(epoch)
+        self.evaluation.history = self.ranks.agree(self.evaluation.history)
         scores = chosen_entry(self.evaluation.history)["val"]
         self.progress.set_postfix_str("" if scores is None else f"val MAP@R {scores[CRITERION]:.3f}")
+
+    def newest_checkpoint(self) -> dict[str, Any] | None:
+        """The state to go on from; what is in the way of one is told."""
+        state = sealed.newest(self.folder.checkpoint, self.folder.previous_checkpoint, self.tell)
+        if state is None:
+            return None
+        if state.get("version") != checkpoint.VERSION:
+            self.tell(f"{self.folder.checkpoint} was written by another version of this code; starting from scratch")
+            return None
+        if state["processes"] != self.ranks.size:
+            self.tell(
+                f"begun with {state['processes']} processes, going on with {self.ranks.size}: the numbers will be "
+                "those of neither"
+            )
+        return state
 
     def save(self, epoch: int) -> None:
         """Write the records, then the checkpoint."""
