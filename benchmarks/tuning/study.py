@@ -150,7 +150,8 @@ def trial_config(
     method = "none" if cell.bare or augmentation_off else cell.method
     names = [f"data={study.data}", f"loss={cell.loss}", f"method={method}"]
     settings = [f"{key}={json.dumps(value)}" for key, value in params.items()]
-    config, options = _composed((*names, *study.overrides, *settings, "protocol.test_scoring=never"))
+    unseen = ["protocol.test_scoring=never", "protocol.keep_embeddings=false"]
+    config, options = _composed((*names, *study.overrides, *settings, *unseen))
     return (
         replace(config, fold=study.folds[0], seed=study.seed),
         replace(options, runs=str(study.folder / "trials")),

@@ -5,7 +5,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from benchmarks.config import compose, options_of
 from benchmarks.errors import Refusal
+from benchmarks.final import FinalConfig
 from benchmarks.tuning.space import declared_values, describe, on_edge, parse_space, read_space
+from benchmarks.tuning.study import read_study
 
 REALITY_CHECK = {"arcface", "contrastive", "cosface", "multi_similarity", "normalized_softmax", "nt_xent", "proxy_nca"}
 
@@ -104,3 +106,13 @@ def test_an_optimum_near_an_end_of_its_range_is_flagged(
     distribution: FloatDistribution, value: float, flagged: bool
 ) -> None:
     assert on_edge({"key": distribution}, {"key": value}) == (["key"] if flagged else [])
+
+
+@pytest.mark.parametrize("name", options_of("study"))
+def test_every_study_has_the_spaces_it_searches_and_a_seed_that_no_final_run_has(name: str) -> None:
+    study = read_study(name, [])
+    for comparison in study.comparisons:
+        assert read_space("loss", comparison.loss) and comparison.loss in options_of("loss")
+        assert comparison.methods[0] == "none" and set(comparison.methods) <= set(options_of("method"))
+        assert all(read_space("method", method) for method in comparison.methods[1:])
+    assert study.seed not in FinalConfig(runs="").seeds and study.data in options_of("data")

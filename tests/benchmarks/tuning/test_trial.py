@@ -157,3 +157,15 @@ def test_a_parameter_reaches_its_place_whatever_its_type(tmp_path: Path) -> None
     assert config.method.wrapper is not None
     assert (config.method.wrapper["num_points"], config.method.wrapper["pairing"]) == (5, "all_pairs")
     assert config.loss.criterion["margin"] == 1e-7 and config.protocol.test_scoring == "never"
+
+
+def test_trials_of_the_reality_check_are_its_trainings_without_the_test_set() -> None:
+    study = read_study("reality_check_cub", [])
+    cell = Cell("triplet", "ee", study.trials, {}, {}, {})
+    config, options = trial_config(study, cell, {"loss.criterion.margin": 0.1})
+    assert (config.protocol.name, config.trunk.name, config.data["name"]) == ("reality_check", "bn_inception", "cub")
+    assert (config.protocol.test_scoring, config.protocol.keep_embeddings) == ("never", False)
+    assert (config.seed, config.fold) == (
+        1000,
+        0,
+    ) and options.runs == "runs/reality_check_cub/studies/reality_check_cub/trials"
