@@ -11,33 +11,43 @@ from .pieces import Piece
 from .steps import Size, Step
 
 
-def interleaved_medians(calls: Mapping[str, Step], rounds: int, warm_up: int, device: str = "cpu") -> dict[str, float]:
-    """Median seconds of each call over `rounds` rounds in which each runs once.
-
-    On the CPU these are seconds that this process had the processor, on an accelerator those that passed until it was
-    done.
-    """
-    on_cpu = torch.device(device).type == "cpu"
-    clock = time.process_time if on_cpu else time.perf_counter
-    wait = (lambda: None) if on_cpu else torch.cuda.synchronize
+def interleaved_medians(
+    calls: Mapping[str, Step],
+    rounds: int,
+    warm_up: int,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Median seconds of each call over `rounds` rounds in which each runs once."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warm_up + rounds):
         for name, call in calls.items():
-            wait()
+            wait_for(device)
             begun = clock()
             call()
-            wait()
+            wait_for(device)
             if number >= warm_up:
                 seconds[name].append(clock() - begun)
     return {name: median(times) for name, times in seconds.items()}
 
 
+def wait_for(device: str) -> None:
+    """Until the device has done all it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
 def measure(piece: Piece, size: Size, rounds: int, warm_up: int = 3) -> dict[str, float | int | str]:
-    """One piece at one size: milliseconds, kernels, waits and memory of both sides, as a row of the table."""
+    """One piece at one size: milliseconds, kernels, waits and memory of both sides, as a row of the table.
+
+    On the CPU, milliseconds are those that this process had the processor: of one thread, and whatever else runs.
+    """
     builders = {"bare": piece.bare, "augmented": piece.augmented}
     if piece.enlarged is not None:
         builders["enlarged"] = piece.enlarged
-    seconds = interleaved_medians({name: build(size) for name, build in builders.items()}, rounds, warm_up, size.device)
+    clock = time.process_time if torch.device(size.device).type == "cpu" else time.perf_counter
+    steps = {name: build(size) for name, build in builders.items()}
+    seconds = interleaved_medians(steps, rounds, warm_up, size.device, clock)
     bare, augmented = _counts(piece.bare, size), _counts(piece.augmented, size)
     row: dict[str, float | int | str] = {
         "piece": piece.name,
