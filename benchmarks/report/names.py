@@ -7,6 +7,27 @@ METRIC_NAMES = {
     "mean_average_precision_at_r": "MAP@R",
 }
 RULE_NAMES = {"validation": "chosen by validation", "last": "last epoch", "test": "best on test"}
+AS_PUBLISHED = "best epoch on the test set (as published)"
+
+
+def rule_name(rule: str, honest: str = "validation") -> str:
+    """A rule as a column's name. Without validation the table repeats published training, whose rule is the oracle.
+
+    Example:
+        >>> rule_name("test"), rule_name("test", honest="last")
+        ('best on test', 'best epoch on the test set (as published)')
+    """
+    return AS_PUBLISHED if (rule, honest) == ("test", "last") else RULE_NAMES[rule]
+
+
+def counted_epoch(honest: str, chooser: str = "validation") -> str:
+    """The epoch of the honest rule, in a sentence.
+
+    Example:
+        >>> counted_epoch("validation"), counted_epoch("validation", "the validation fold"), counted_epoch("last")
+        ('epoch that validation chose', 'epoch that the validation fold chose', 'last epoch')
+    """
+    return f"epoch that {chooser} chose" if honest == "validation" else RULE_NAMES["last"]
 
 
 def loss_name(name: str) -> str:

@@ -57,12 +57,16 @@ def _audit(audit: dict[str, Any] | None) -> str:
     if audit is None:
         return "not audited, as the runs were made by a version without an audit"
     validation = audit["validation"]
+    validated = (
+        f", and {validation['near_identical']:,} of {validation['images']:,} validation images to one in training"
+        if validation["images"]
+        else ""
+    )
     return (
         f"{audit['shared_classes']} classes and {audit['identical']} identical images on both sides of the test split; "
         f"{audit['near_identical']:,} of {audit['images']:,} test images near-identical to one of another class in "
         f"training or validation ({100 * audit['near_identical'] / audit['images']:.2f} %; "
-        f"at most {100 * audit['twins_allowed']:g} % allowed), and {validation['near_identical']:,} of "
-        f"{validation['images']:,} validation images to one in training (thumbnails that correlate at "
+        f"at most {100 * audit['twins_allowed']:g} % allowed){validated} (thumbnails that correlate at "
         f"{audit['threshold']:g} or more)"
     )
 

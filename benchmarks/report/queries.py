@@ -31,7 +31,7 @@ def mean_difference_by_query(method: Sequence[Run], bare: Sequence[Run], metric:
 
 
 def query_scores(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and scores of a run's test queries, at the epoch that validation chose.
+    """Labels and scores of a run's test queries, at the epoch of the honest rule.
 
     Raises:
         Refusal: they cannot be read, or do not average to the run's own score.
@@ -44,6 +44,6 @@ def query_scores(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
         raise Refusal(f"{run.path} is damaged: queries.npz cannot be read ({problem})") from problem
     counted = np.isfinite(scores)  # a query alone in its class has no score, and PML leaves it out
     labels, scores = labels[counted], scores[counted]
-    if not len(scores) or abs(scores.mean() - run.selection["validation"].test[metric]) > ROUNDING:
+    if not len(scores) or abs(scores.mean() - run.selected().test[metric]) > ROUNDING:
         raise Refusal(f"{run.path} is damaged: the {metric} of its queries does not average to the one in result.json")
     return labels, scores

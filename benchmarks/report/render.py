@@ -10,13 +10,13 @@ from . import formatting
 from .concatenated import Together
 from .figures import accuracy_cost, forest, learning_curves, method_colours, tuning_curves
 from .gallery import gallery
-from .names import METRIC_NAMES, RULE_NAMES, loss_name, method_name
+from .names import METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
 from .provenance import provenance
 from .ranks import ranks
 from .run_folder import METRICS, PRIMARY
 from .stronger import stronger
 from .summary import Summary
-from .words import cautions, controls, findings, overview
+from .words import cautions, controls, findings, overview, which_epoch
 
 _LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "–": "--", "~": r"\textasciitilde{}", "<": "$<$"}
 
@@ -53,6 +53,7 @@ def _context(summary: Summary, together: Sequence[Together]) -> dict[str, object
     return {
         "summary": summary,
         "overview": overview(summary),
+        "which_epoch": which_epoch(summary),
         "findings": findings(summary),
         "cautions": cautions(summary),
         "controls": {table.data: controls(table) for table in summary.tables},
@@ -71,6 +72,7 @@ def _templates(**options: object) -> Environment:
         keep_trailing_newline=True, **options,  # type: ignore[arg-type]
     )  # fmt: skip
     environment.filters.update(
+        counted_epoch=counted_epoch,
         estimate=formatting.estimate,
         interval=formatting.interval,
         loss=loss_name,
@@ -80,7 +82,7 @@ def _templates(**options: object) -> Environment:
         number=formatting.number,
         p=formatting.p_value,
         range=formatting.searched,
-        rule=RULE_NAMES.__getitem__,
+        rule=rule_name,
         setting=formatting.setting,
         with_code=with_code,
         sortable=formatting.sortable,

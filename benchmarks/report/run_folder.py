@@ -52,13 +52,22 @@ class Run:
     facts: dict[str, Any]  # what all runs of one table have in common
     config: dict[str, Any]
     environment: dict[str, Any]
-    selection: dict[str, Selected]  # by rule; only rules whose epoch was scored on the test set
-    curve: dict[int, float]  # epoch -> validation MAP@R, 0 to 1
+    selection: dict[str, Selected]  # by rule, the honest one first; only rules whose epoch was scored on the test set
+    curve: dict[int, float]  # epoch -> validation MAP@R, 0 to 1; empty where no fold validates
     cost: Cost
     images: dict[str, int]  # train, val, test
     tuned: Tuned | None = None
     test_scorings: int | None = None  # sets of weights scored on the test set; None where that was not counted
     audit: dict[str, Any] | None = None  # what the sides of the split have in common; None in older runs
+
+    @property
+    def rule(self) -> str:
+        """The honest one: validation's choice or, where no fold validates, the last epoch, fixed beforehand."""
+        return next(iter(self.selection))
+
+    def selected(self, rule: str | None = None) -> Selected:
+        """By ``rule``; None: by the honest one."""
+        return self.selection[rule or self.rule]
 
     @property
     def pair(self) -> tuple[int, int]:
@@ -105,7 +114,8 @@ def read_run(folder: Path) -> Run:
     if schema not in SCHEMAS:
         known = " and ".join(map(str, SCHEMAS))
         raise Refusal(f"{folder} has a result.json of schema {schema}, but this report reads schemas {known}")
-    if result.has("selection.validation.test"):
+    selection = _selection(result)
+    if selection:
         _require(folder, TEST_FILES)
     config = parsed(folder / "config.yaml")
     return Run(
@@ -121,12 +131,12 @@ def read_run(folder: Path) -> Run:
             "embedding size": result.get("embedding_size", int),
             "image size": result.get("data.image_size", int),
             "images seen": _images_seen(result, config),
-            "protocol": f"{result.get('protocol', str)}, version {result.get('protocol_version', int)}",
+            "protocol": _protocol(result),
             "data hash": result.get("data.hash", str),
         },
         config=config,
         environment=parsed(folder / "environment.json"),
-        selection=_selection(result),
+        selection=selection,
         curve=_curve(result),
         cost=Cost(
             seconds_per_step=result.positive("cost.seconds_per_step"),
@@ -139,6 +149,16 @@ def read_run(folder: Path) -> Run:
         test_scorings=result.get("test_scorings", int) if result.has("test_scorings") else None,
         audit=_audit(result),
     )
+
+
+def _protocol(result: Fields) -> str:
+    """Name and version; runs that no fold validates are never of the protocol of others."""
+    without = "" if _validated(result) else ", without validation"
+    return f"{result.get('protocol', str)}, version {result.get('protocol_version', int)}{without}"
+
+
+def _validated(result: Fields) -> bool:
+    return result.get("data.images.val", int) > 0
 
 
 def _images_seen(result: Fields, config: dict[str, Any]) -> int | str:
@@ -159,10 +179,15 @@ def _require(folder: Path, names: tuple[str, ...]) -> None:
 
 
 def _selection(result: Fields) -> dict[str, Selected]:
-    """By rule, where there are test scores: with ``test_scoring=once`` for validation's choice alone, else for all."""
-    result.get("selection.validation", dict)
+    """By rule, where there are test scores: with ``test_scoring=once`` for the honest rule alone, else for all."""
+    honest = "validation" if _validated(result) else "last"
+    result.get(f"selection.{honest}", dict)
     scored = RULES if result.get("schema", int) == 1 else [r for r in RULES if result.has(f"selection.{r}.test")]
-    return {rule: _selected(result, rule) for rule in scored}
+    selection = {rule: _selected(result, rule) for rule in scored}
+    for rule, selected in selection.items():
+        if selected.oracle == (rule == honest):
+            raise result.impossible(f"selection.{rule}.oracle", selected.oracle)
+    return selection
 
 
 def _selected(result: Fields, rule: str) -> Selected:
@@ -178,6 +203,8 @@ def _curve(result: Fields) -> dict[int, float]:
     if not history:
         raise result.impossible("history", history)
     entries = [Fields(result.folder, f"result.json, history entry {i},", entry) for i, entry in enumerate(history)]
+    if not _validated(result):
+        return {}
     return {entry.get("epoch", int): entry.share(f"val.{PRIMARY}") for entry in entries}
 
 

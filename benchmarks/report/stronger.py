@@ -44,7 +44,9 @@ def _name(comparison: Comparison) -> str:
 
 
 def _tuning(summary: Summary) -> Iterator[str]:
-    untuned = sorted({f"{loss_name(run.loss)} on {run.data}" for run in summary.runs if run.tuned is None})
+    untuned = sorted(
+        {f"{loss_name(run.loss)} on {run.data}" for run in summary.runs if run.tuned is None and run.curve}
+    )
     if untuned:
         yield (
             f"Equal tuning: {', '.join(untuned)} ran with the values written in the configs, which may suit one side "
@@ -63,7 +65,13 @@ def _tuning(summary: Summary) -> Iterator[str]:
 
 
 def _folds(summary: Summary) -> Iterator[str]:
-    folds = {len(cell.folds) for table in summary.tables for cell in table.cells}
+    without = [table.data for table in summary.tables if table.rule == "last"]
+    if without:
+        yield (
+            f"A validation fold on {', '.join(without)} (`protocol.num_folds=4`): it could choose the epoch, and "
+            "settings by equal tuning, without the test set."
+        )
+    folds = {len(cell.folds) for table in summary.tables if table.data not in without for cell in table.cells}
     if folds == {1}:
         yield "The other folds: with one, nobody knows what other training classes would give."
 
@@ -87,7 +95,7 @@ def _data(summary: Summary) -> Iterator[str]:
 
 
 def _training(summary: Summary) -> Iterator[str]:
-    rising = [run for run in summary.runs if run.selection["validation"].epoch == max(run.curve)]
+    rising = [run for run in summary.runs if run.curve and run.selected().epoch == max(run.curve)]
     if 2 * len(rising) > len(summary.runs):
         yield (
             f"Longer training: in {len(rising)} of {len(summary.runs)} runs validation chose the last epoch, so the "

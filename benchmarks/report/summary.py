@@ -56,27 +56,31 @@ class Cell:
     def folds(self) -> list[int]:
         return sorted({run.fold for run in self.runs})
 
+    @property
+    def rule(self) -> str:
+        """The honest one."""
+        return self.runs[0].rule
+
     @cached_property
     def rules(self) -> tuple[str, ...]:
-        """Selection rules by which all its runs were scored on the test set."""
+        """Selection rules by which all its runs were scored on the test set; the honest one first."""
         return tuple(rule for rule in RULES if all(rule in run.selection for run in self.runs))
 
-    def score(self, metric: str, rule: str = "validation") -> Estimate:
-        return self._estimate(lambda run: 100 * run.selection[rule].test[metric])
+    def score(self, metric: str, rule: str | None = None) -> Estimate:
+        """Test scores by a rule; None: the honest one."""
+        return self._estimate(lambda run: 100 * run.selected(rule).test[metric])
 
     def inflation(self, rule: str) -> Estimate:
-        """How much higher the rule's MAP@R is than that of the epoch which the validation fold chose."""
-        return self._estimate(
-            lambda run: 100 * (run.selection[rule].test[PRIMARY] - run.selection["validation"].test[PRIMARY])
-        )
+        """How much higher the rule's MAP@R is than the honest one's."""
+        return self._estimate(lambda run: 100 * (run.selected(rule).test[PRIMARY] - run.selected().test[PRIMARY]))
 
-    def epochs(self, rule: str) -> tuple[int, int]:
-        """The earliest and the latest epoch that the rule chose."""
-        chosen = [run.selection[rule].epoch for run in self.runs]
+    def epochs(self) -> tuple[int, int]:
+        """The earliest and the latest epoch that the honest rule chose."""
+        chosen = [run.selected().epoch for run in self.runs]
         return min(chosen), max(chosen)
 
     def oracle(self, rule: str) -> bool:
-        return self.runs[0].selection[rule].oracle
+        return self.runs[0].selected(rule).oracle
 
     @cached_property
     def milliseconds_per_step(self) -> Estimate:
@@ -112,9 +116,11 @@ class Comparison:
     def num_seeds(self) -> int:
         return len(self.method.seeds)
 
-    def difference(self, metric: str = PRIMARY, rule: str = "validation") -> Estimate:
+    def difference(self, metric: str = PRIMARY, rule: str | None = None) -> Estimate:
+        """In test scores by a rule; None: the honest one."""
+
         def score(run: Run) -> float:
-            return 100 * run.selection[rule].test[metric]
+            return 100 * run.selected(rule).test[metric]
 
         return self._paired(score, operator.sub)
 
@@ -151,10 +157,12 @@ class Comparison:
     @cached_property
     def fold_level(self) -> FoldLevel | None:
         """Over folds, each averaged over seeds; None with one fold."""
+        if len(self.method.folds) == 1:
+            return None
         by_fold: dict[int, list[float]] = {}
-        scores = {run.pair: run.selection["validation"].test[PRIMARY] for run in self.bare.runs}
+        scores = {run.pair: run.selected().test[PRIMARY] for run in self.bare.runs}
         for run in self.method.runs:
-            gain = 100 * (run.selection["validation"].test[PRIMARY] - scores[run.pair])
+            gain = 100 * (run.selected().test[PRIMARY] - scores[run.pair])
             by_fold.setdefault(run.fold, []).append(gain)
         sizes = [run.images for run in self.method.runs]
         share = float(np.mean([images["val"] / images["train"] for images in sizes]))
@@ -162,11 +170,11 @@ class Comparison:
 
     @cached_property
     def published_style(self) -> Estimate | None:
-        """The method at its best epoch on the test set against the bare loss as validation chose it."""
+        """The method at its best epoch on the test set against the bare loss by the honest rule."""
         if "test" not in self.rules:
             return None
-        bare = {run.pair: 100 * run.selection["validation"].test[PRIMARY] for run in self.bare.runs}
-        method = {run.pair: 100 * run.selection["test"].test[PRIMARY] for run in self.method.runs}
+        bare = {run.pair: 100 * run.selected().test[PRIMARY] for run in self.bare.runs}
+        method = {run.pair: 100 * run.selected("test").test[PRIMARY] for run in self.method.runs}
         return Estimate(tuple(statistics.paired_by_seed(method, bare).tolist()))
 
     @property
@@ -192,7 +200,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Table:
-    """One data set: its cells (the bare loss first, then its methods) and its comparisons."""
+    """One data set: its cells (the bare loss first, then its methods) and its comparisons; one honest rule for all."""
 
     data: str
     cells: tuple[Cell, ...]
@@ -200,8 +208,13 @@ class Table:
     controls: tuple[Comparison, ...] = ()  # bare losses tuned with more trials, against themselves
 
     @property
+    def rule(self) -> str:
+        """The honest one."""
+        return self.cells[0].rule
+
+    @property
     def rules(self) -> tuple[str, ...]:
-        """Selection rules that all cells can be judged by."""
+        """Selection rules that all cells can be judged by; the honest one first."""
         return tuple(rule for rule in RULES if all(rule in cell.rules for cell in self.cells))
 
     def comparison(self, cell: Cell) -> Comparison | None:
@@ -224,9 +237,9 @@ class Summary:
 def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Study] = ()) -> Summary:
     """The report's numbers from runs that ``check_comparable`` let through.
 
-    Holm's family is every comparison of the report on test MAP@R at the epoch that the validation fold chose; the
-    equivalence tests are a family of their own. A bare loss that was tuned with more trials is a control: nobody claims
-    anything of it, so it is in neither.
+    Holm's family is every comparison of the report on test MAP@R by the honest rule: at the epoch that the validation
+    fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A bare loss
+    that was tuned with more trials is a control: nobody claims anything of it, so it is in neither.
     """
     runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, order(run.method), run.pair)))
     cells: dict[tuple[str, str, str], list[Run]] = {}

@@ -49,7 +49,7 @@ def _result(run: Run, rule: str) -> dict[str, Any]:
 
 def _comparison(comparison: Comparison, rule: str, metric: str) -> dict[str, Any]:
     difference = comparison.difference(metric, rule)
-    primary = rule == "validation" and metric == PRIMARY
+    primary = rule == comparison.method.rule and metric == PRIMARY
     classes = comparison.over_classes if primary else None
     folds = comparison.fold_level if primary else None
     return {

@@ -112,6 +112,17 @@ def overview(summary: Summary) -> list[str]:
     return [_outcome(counts, len(comparisons)), *_limits(summary)]
 
 
+def which_epoch(summary: Summary) -> str:
+    """The honest rule; with the data sets where they have several."""
+    told = {
+        "validation": "the validation fold chooses the epoch",
+        "last": "no fold validates, and the last epoch counts",
+    }
+    by_rule = {rule: [table.data for table in summary.tables if table.rule == rule] for rule in told}
+    found = {rule: data for rule, data in by_rule.items() if data}
+    return "; ".join((f"on {', '.join(data)} " if len(found) > 1 else "") + told[rule] for rule, data in found.items())
+
+
 def _outcome(counts: Counter[str], family: int) -> str:
     comparisons = "one comparison" if family == 1 else f"{family} comparisons"
     gains, losses = counts["established gain"], counts["established loss"]
@@ -181,6 +192,12 @@ def cautions(summary: Summary) -> list[str]:
     packages = {str(sorted(environment.get("packages", {}).items())) for environment in environments}
     if len(packages) > 1:
         found.append("The runs were made with different package versions; they are listed below.")
+    for table in summary.tables:
+        if table.rule == "last":
+            found.append(
+                f"On {table.data} no fold validates: the last epoch counts, and whoever chose the length of the "
+                "training or other settings by this test set made its numbers too high."
+            )
     if {len(cell.folds) for table in summary.tables for cell in table.cells} == {1}:
         found.append("There is one fold, so the spread shown is that of the seed, not that of the training classes.")
     return found

@@ -12,9 +12,10 @@ from .svg import INK, Figure, Tips, canvas, style, to_svg
 
 
 def learning_curves(table: Table, colours: dict[str, str]) -> list[Figure]:
-    """One panel a loss: the mean over seeds and its 95 % t-interval at each epoch."""
-    losses = sorted({cell.loss for cell in table.cells})
-    return [_panel([cell for cell in table.cells if cell.loss == loss], colours) for loss in losses]
+    """One panel a loss: the mean over seeds and its 95 % t-interval at each epoch; none where no fold validates."""
+    cells = [cell for cell in table.cells if all(run.curve for run in cell.runs)]
+    losses = sorted({cell.loss for cell in cells})
+    return [_panel([cell for cell in cells if cell.loss == loss], colours) for loss in losses]
 
 
 def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:

@@ -78,6 +78,25 @@ class CannedRuns:
         self.edit(folder, without_oracles)
         return folder
 
+    def unvalidated(self, loss: str, method: str, seed: int = 0, **more: Any) -> Path:
+        """A run on the whole training half; ``map_at_r`` is the test MAP@R at the last epoch."""
+        without = {**AUDIT, "validation": dict.fromkeys(COUNTS, 0)}
+        folder = self.write(
+            loss, method, 0, seed, schema=2, test_scorings=EPOCHS, audit=without, data__images__val=0,
+            data__classes__val=0, **more,
+        )  # fmt: skip
+        self.edit_config(folder, "protocol", num_folds=1)
+
+        def without_validation(result: dict[str, Any]) -> None:
+            selection, last = result["selection"], result["history"][-1]
+            last["test"] = selection.pop("validation")["test"]
+            selection["last"] = {"oracle": False, "epoch": last["epoch"], "val": None, "test": last["test"]}
+            for entry in (*result["history"], selection["test"]):
+                entry["val"] = None
+
+        self.edit(folder, without_validation)
+        return folder
+
     def study(self, name: str = "small", loss: str = "triplet", methods: Iterable[str] = ("ee",), trials: int = 6,
               best: int = 3, **changes: Any) -> Path:  # fmt: skip
         """A study of ``loss``: bare, with each method, and bare with twice the trials; trial ``best`` is the best.
