@@ -82,14 +82,15 @@ def in_turn(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def tell(study: StudyConfig, cells: Sequence[Cell]) -> int:
-    """Show what each search found; 1 if one has not ended or has no score."""
+    """Show what each search found; 1 if one has no score, or has not ended though nobody is at it."""
     found, costs, failed = write_best(study, cells), relative_costs(study, cells), 0
     for cell in cells:
         queue = Queue(study, cell)
-        ended, unscored = queue.count(*ENDED), queue.count(TrialState.FAIL)
+        ended, unscored, running = queue.count(*ENDED), queue.count(TrialState.FAIL), queue.count(TrialState.RUNNING)
         if cell.name not in found or ended < cell.trials:
-            failed += 1
-            print(f"{cell.name}: {ended} of {cell.trials} trials have ended, {unscored} of them failed")
+            failed += not running
+            elsewhere = f"; another command is at {running}" if running else ""
+            print(f"{cell.name}: {ended} of {cell.trials} trials have ended, {unscored} of them failed{elsewhere}")
             continue
         best = found[cell.name]
         words = [f"{cell.name}: validation MAP@R {best['score']:.4f} in trial {best['trial']} of {ended}"]
