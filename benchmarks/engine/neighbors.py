@@ -12,6 +12,7 @@ from ..errors import Refusal
 
 BLOCK = 32  # columns of a tile of which first the nearest is looked at
 SIDES = {"cpu": 4096, "cuda": 8192}  # of a tile at most: 64 and 256 MiB
+GRID = 64  # steps of the middle a unit
 INDEX_BITS = 29  # what a float64 has more than a float32: enough for half a billion rows
 FARTHEST = 0x7FF << 52 | 2**INDEX_BITS - 1  # the key of an infinite distance to the last row
 
@@ -24,6 +25,10 @@ class ExactNeighbors:
     Queries and reference meet in tiles of bounded size, in float32 throughout:
 
     .. math:: |q_i - r_j|^2 = |q_i|^2 + |r_j|^2 - 2 \langle q_i, r_j \rangle
+
+    All are seen from the middle of the reference, since the rounding of these terms grows with their size: embeddings
+    close together, as those of an untrained model, would have neighbours by chance. The middle is taken from a coarse
+    grid, so that simple numbers stay exact.
 
     Where the queries are the reference, a tile serves its rows and its columns, so that only half of them is computed.
     The minima of blocks of columns bound how far the k-th neighbour is, so most blocks need no second look.
@@ -63,18 +68,19 @@ class ExactNeighbors:
         twice = ref_includes_query and len(query) == len(reference)  # each tile serves rows and columns
         most = self.side or SIDES.get(query.device.type, SIDES["cuda"])
         height, width = _even_parts(len(query), most), _even_parts(len(reference), most)
-        squares = [_squares(query, height)]
-        squares.append(squares[0] if twice else _squares(reference, width))
+        origin = (reference.mean(dim=0) * GRID).round() / GRID
+        squares = [_squares(query, origin, height)]
+        squares.append(squares[0] if twice else _squares(reference, origin, width))
         nearest = torch.full((len(squares[0]), k), FARTHEST, device=query.device)
         nearest[len(query) :] = 0  # rows that only fill up the last tile look for nothing
         tile = torch.empty(height, width, device=query.device)
         for top in range(0, len(query), height):
             rows = slice(top, top + height)
-            some = _zeros_below(query[rows], height)
+            some = _part(query[rows], origin, height)
             for left in range(top if twice else 0, len(reference), width):
                 columns = slice(left, left + width)
                 torch.add(squares[0][rows, None], squares[1][columns], out=tile)
-                tile.addmm_(some, _zeros_below(reference[columns], width).T, alpha=-2)
+                tile.addmm_(some, _part(reference[columns], origin, width).T, alpha=-2)
                 if ref_includes_query:
                     tile.diagonal(top - left).fill_(torch.inf)
                 by_row = tile.view(height, -1, BLOCK)
@@ -187,13 +193,14 @@ def _even_parts(length: int, most: int) -> int:
     return -(-part // BLOCK) * BLOCK
 
 
-def _squares(embeddings: Tensor, part: int) -> Tensor:
+def _squares(embeddings: Tensor, origin: Tensor, part: int) -> Tensor:
     """|x|^2 of each, for as many as whole parts have: those that are not there are infinitely far away."""
-    squares = torch.cat([some.square().sum(dim=1) for some in embeddings.split(part)])
+    squares = torch.cat([(some - origin).square().sum(dim=1) for some in embeddings.split(part)])
     if not bool(squares.isfinite().all()):
         raise FloatingPointError("embeddings must be finite to have neighbours, but some are NaN or infinite")
     return nn.functional.pad(squares, (0, -len(squares) % part), value=torch.inf)
 
 
-def _zeros_below(rows: Tensor, count: int) -> Tensor:
-    return rows if len(rows) == count else nn.functional.pad(rows, (0, 0, 0, count - len(rows)))
+def _part(rows: Tensor, origin: Tensor, count: int) -> Tensor:
+    """The rows as seen from the origin, and as many zeros below as are missing from the count."""
+    return nn.functional.pad(rows - origin, (0, 0, 0, count - len(rows)))

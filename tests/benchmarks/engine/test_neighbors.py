@@ -44,6 +44,15 @@ def test_copies_of_a_row_are_equally_near_in_any_tile(dimension: int) -> None:
     assert rises[~changes].all()
 
 
+def test_close_rows_far_from_the_origin_are_told_apart() -> None:
+    rows = torch.nn.functional.normalize(torch.randn(16) + 0.002 * torch.randn(400, 16))
+    exact = torch.cdist(rows.double(), rows.double()).fill_diagonal_(torch.inf).argsort(dim=1)[:, :10]
+    squares = rows.square().sum(dim=1)
+    by_chance = (squares[:, None] + squares - 2 * rows @ rows.T).fill_diagonal_(torch.inf).argsort(dim=1)[:, :10]
+    assert (ExactNeighbors(side=128)(rows, 10, rows, True)[1] == exact).double().mean() > 0.999
+    assert (by_chance == exact).double().mean() < 0.98
+
+
 def test_all_rows_alike_find_the_first_ones() -> None:
     rows = torch.ones(200, 16)
     distances, indices = ExactNeighbors(side=64)(rows, 3, rows, True)
