@@ -2,12 +2,14 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 from pytorch_metric_learning import distances, losses, reducers, regularizers
 from torch.nn.functional import normalize
 
+from benchmarks.cost.counting import count
 from pml_aug.synthesis import different_class_pairs, draw_mixing, mix, order_without_equal_neighbors
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
 from pml_aug.wrappers.proxies import reads_cosines_only
@@ -385,6 +387,21 @@ def test_the_loss_s_reducer_reduces(reducer):
     loss.reducer = reducer
     expected = reducer({"loss": {"losses": each, "indices": torch.arange(16), "reduction_type": "element"}}, None, None)
     torch.testing.assert_close(wrapper(embeddings, labels, mixing=0.2), expected)
+
+
+@pytest.mark.parametrize("labels_there", [False, True])
+@pytest.mark.parametrize("name", sorted(set(WORK) - {"P2SGradLoss"}))  # rewrites `data`, which `count` does not follow
+def test_it_adds_no_host_wait(name, labels_there):
+    embeddings, labels = batch()
+
+    def step(device, wrapped):
+        loss = WORK[name](C).to(device)
+        loss = ProxySynthesis(loss) if wrapped else loss
+        rows, classes = embeddings.to(device), labels.to(device if labels_there else "cpu")
+        return lambda: value_and_gradients(loss, rows, classes)
+
+    plain, augmented = (count(partial(step, wrapped=wrapped)) for wrapped in (False, True))
+    assert augmented.waits <= plain.waits
 
 
 # ---- refusals
