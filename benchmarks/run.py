@@ -147,6 +147,11 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
         split = class_disjoint_split(data.labels, config.fold, config.protocol.num_folds, data.partition)
     except (OSError, ValueError) as error:
         raise Refusal(f"data={config.data['name']} fold={config.fold}: {error}") from error
+    if split.gallery is not None and len(both := np.intersect1d(split.test, split.gallery)):
+        raise Refusal(
+            f"data={config.data['name']}: {len(both)} images are queries and in the gallery, beside images that are "
+            "only one of the two: each would find itself; make them one or the other"
+        )
     classes = len(np.unique(data.labels[split.train]))
     batch_size, images_per_class = config.protocol.batch_size, config.loss.images_per_class
     if images_per_class is None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 import torch
 import yaml
 
+from benchmarks import run
 from benchmarks.__main__ import main
 from benchmarks.config import compose
 from benchmarks.datasets import load
 from benchmarks.engine import checkpoint, sealed, training
 from benchmarks.engine.trainer import EpochTrainer
+from benchmarks.errors import Refusal
 from benchmarks.protocol import class_disjoint_split
 from benchmarks.run import train
 
@@ -265,6 +268,43 @@ def test_the_test_embeddings_are_kept_if_asked_for(rule: str, tmp_path: Path) ->
     assert embeddings.dtype == np.float32
     assert embeddings.shape == (numbers(folder)["data"]["images"]["test"], 8)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+
+
+def with_gallery(monkeypatch: pytest.MonkeyPatch, also_both: bool = False) -> np.ndarray:
+    """Let a data set's authors say which test images ask and which are searched; the partition they gave."""
+    data = load({"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 12, "num_classes": 24})
+    partition = np.where(data.labels < 12, 0, np.where(np.arange(len(data.labels)) % 3 == 0, 2, 3)).astype(np.uint8)
+    if also_both:
+        partition[-1] = 1
+    monkeypatch.setattr(run, "_load", lambda group: replace(data, partition=partition))
+    return partition
+
+
+def test_queries_search_the_gallery_where_the_data_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    partition = with_gallery(monkeypatch)
+    folder = run_tiny(tmp_path, "protocol.test_scoring=once", "protocol.keep_embeddings=true")
+    images = numbers(folder)["data"]["images"]
+    assert (images["test"], images["gallery"]) == ((partition == 2).sum(), (partition == 3).sum())
+    with np.load(folder / "gallery.npz") as shown:
+        assert set(partition[shown["query"]]) == {2} and set(partition[shown["neighbors"]].ravel()) == {3}
+    with np.load(folder / "queries.npz") as queries:
+        assert len(queries["labels"]) == images["test"]
+        chosen = numbers(folder)["selection"]["validation"]["test"]
+        assert queries["precision_at_1"].mean() == pytest.approx(chosen["precision_at_1"], abs=1e-12)
+        found, asked = np.load(folder / "gallery_embeddings.npy"), np.load(folder / "embeddings.npy")
+        searched, labels = np.flatnonzero(partition == 3), load_labels()
+        nearest = labels[searched][(asked @ found.T).argmax(axis=1)]
+        assert (nearest == queries["labels"]).mean() == pytest.approx(chosen["precision_at_1"], abs=0.02)
+
+
+def load_labels() -> np.ndarray:
+    return load({"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 12, "num_classes": 24}).labels
+
+
+def test_images_that_would_find_themselves_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gallery(monkeypatch, also_both=True)
+    with pytest.raises(Refusal, match="1 images are queries and in the gallery"):
+        run_tiny(tmp_path)
 
 
 @pytest.mark.parametrize("names", [("proxy_anchor", "ps"), ("proxy_anchor", "idml")])
