@@ -59,7 +59,7 @@ def class_gaussian_copies(
     if noise is None:
         device = embeddings.device if generator is None else generator.device
         noise = torch.randn(shape, dtype=embeddings.dtype, device=device, generator=generator)
-    std = variance.detach()[labels].to(embeddings.dtype).sqrt()
+    std = variance.detach().index_select(0, labels).to(embeddings.dtype).sqrt()
     if noise_std == "repeated_sqrt" and num_copies > 0:
         std = torch.stack([std ** (0.5**copy) for copy in range(num_copies)])
     copies = torch.addcmul(embeddings, noise.to(embeddings), std, value=strength**0.5)
