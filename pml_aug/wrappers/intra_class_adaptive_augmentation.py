@@ -194,7 +194,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self._check_batch(batch)
         if isinstance(self.loss, LossWrapper):
             draws["generator"] = generator
-        if self.statistics.is_empty or self.strength == 0 or self.num_copies == 0:
+        if self.statistics.is_empty or self.strength == 0 or self.num_copies == 0 or len(batch.labels) == 0:
             return self._bare(batch, draws)
         device = batch.embeddings.device
         if self.statistics.mean.device != device:
@@ -237,14 +237,13 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             self.loss.add_embedding_regularization_to_loss_dict(nothing, batch.embeddings)
             return self.loss.reducer(nothing, batch.embeddings, candidates.labels)
         anchored = handover_of(self.loss) is Handover.ANCHORED
-        inner: dict[str, Any] = {}  # what the loss has exchanged for this call
-        outer: dict[str, Any] = {}  # and a wrapper around it
         distance = self.loss.distance
         if by_cosines:
             distance = PrecomputedDistance(distance, copied_cosines(batch.embeddings, copies.embeddings))
         elif self._miner_measures_alike and not anchored:
             distance = PrecomputedDistance(distance, distance(candidates.embeddings, candidates.ref_emb))
-        inner["distance"] = distance
+        inner: dict[str, Any] = {"distance": distance}  # what the loss has exchanged for this call
+        outer: dict[str, Any] = {}  # and a wrapper around it
         indices_tuple: IndicesTuple | None = None  # NCALoss without one weighs every row alike
         if batch.indices_tuple is not None:
             indices_tuple = with_pairs_of_copies(batch.indices_tuple, candidates, len(copies.source))

@@ -171,12 +171,19 @@ def test_without_variance_copies_are_duplicates_of_the_other_rows():
         (torch.randn(1, SIZE), torch.zeros(1, dtype=torch.long)),
         (torch.ones(4, SIZE), torch.tensor([0, 0, 1, 1])),
         (torch.zeros(4, SIZE), torch.tensor([0, 0, 1, 1])),
+        (torch.zeros(0, SIZE), torch.zeros(0, dtype=torch.long)),
     ],
-    ids=["one class", "one sample a class", "one row", "duplicates", "zero vectors"],
+    ids=["one class", "one sample a class", "one row", "duplicates", "zero vectors", "no row"],
 )
 @pytest.mark.parametrize("with_miner", [False, True])
 def test_degenerate_batches_have_finite_losses_and_gradients(embeddings, labels, with_miner):
-    for loss in (losses.MultiSimilarityLoss(), losses.ContrastiveLoss(), losses.NCALoss(), losses.TripletMarginLoss()):
+    cosine = distances.CosineSimilarity()
+    for loss in (
+        losses.MultiSimilarityLoss(),
+        losses.ContrastiveLoss(distance=cosine),
+        losses.NCALoss(),
+        losses.TripletMarginLoss(),
+    ):
         wrapper = wrap(loss, miners.MultiSimilarityMiner() if with_miner else None)
         value, gradient = value_and_gradient(wrapper, embeddings, labels)
         assert torch.isfinite(value) and torch.isfinite(gradient).all()
