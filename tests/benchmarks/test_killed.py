@@ -27,7 +27,7 @@ def driven(scratch: Path, *arguments: object) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    return driven(tmp_path_factory.mktemp("runs"), 0, 4, json.dumps(FAILPOINTS))
+    return driven(tmp_path_factory.mktemp("runs"), 0, 3, json.dumps(FAILPOINTS))
 
 
 def test_killed_trainings_end_as_if_they_had_not_been(trials: list[dict]) -> None:

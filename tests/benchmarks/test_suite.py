@@ -63,7 +63,7 @@ def test_an_unknown_suite_is_refused_with_the_nearest_one(capsys: pytest.Capture
 def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["smoke", *TINY, f"runs={tmp_path}", "workers=1"]
+    words = ["smoke", *TINY, f"runs={tmp_path}", "workers=1", "seeds=[0]"]
     first, *others = list_tasks(*read_suite(words[0], words[1:]))
     first.folder.path.mkdir()
     (first.folder.path / "records").write_text("a file where the run wants a folder")
