@@ -31,7 +31,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes.set_xlabel("time, in units of the bare loss (median)")
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
