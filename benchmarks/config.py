@@ -1,6 +1,6 @@
 """From the words of a command line to a checked, typed configuration of one training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -46,6 +46,25 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             raise Refusal(f"cannot use {text!r}: expected key=value with a known key and one value")
         parsed.append(override)
     return parsed
+
+
+def split_own(overrides: Sequence[str], own: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """The values of a list's own keys, and the overrides that are left for each training.
+
+    Raises:
+        Refusal: as :func:`parse` does, and for a key that neither the list nor a training has at its top.
+    """
+    values, rest = {}, []
+    known = {*own, *GROUPS, RECIPE, *(key.name for schema in (RunConfig, RunOptions) for key in fields(schema))}
+    for text, override in zip(overrides, parse(overrides), strict=True):
+        key = override.key_or_group
+        if "." not in key and key not in known:
+            raise Refusal(unknown("key", key, known))
+        if key in own:
+            values[key] = override.value()
+        else:
+            rest.append(text)
+    return values, rest
 
 
 def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:

@@ -3,19 +3,18 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .concatenated import write_concatenated
-from .config import RunOptions, parse
+from .config import RunOptions, parse, split_own
 from .errors import Refusal
-from .estimate import estimate
 from .nearest import unknown
 from .schema import Tuned
-from .trainings import Task, train_all
+from .suite import carry_out
+from .trainings import Task
 from .tuning import ledger
 from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
 from .tuning.summary import begun, write_best
@@ -56,21 +55,7 @@ def main(argv: Sequence[str]) -> int:
     tasks = list({task.folder.name: task for row in rows for task in row.tasks}.values())
     for row in rows:
         print(row)
-    taken = estimate(tasks, final.workers, final.engine, final.per_gpu)
-    print(taken)
-    if given.dry_run:
-        return 0
-    taken.refuse_if_the_disk_would_fill(final.runs)
-    failed = train_all(tasks, final.workers, final.engine, final.per_gpu)
-    if failed:
-        print(f"{failed} of {len(tasks)} trainings failed, so there is no report; the same command tries them again")
-        return 1
-    write_concatenated(tasks)
-    from .report import write_report  # the figures' libraries are not worth loading before
-
-    for path in write_report(Path(final.runs), Path(final.out or f"{final.runs}/report")):
-        print(path)
-    return 0
+    return carry_out(tasks, final, given.dry_run, before_report=write_concatenated)
 
 
 class Row(NamedTuple):
@@ -92,15 +77,13 @@ def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[s
         Refusal: for a key that would train something else than was tuned, or a value of a wrong type.
     """
     own, options = ([key.name for key in fields(kind)] for kind in (FinalConfig, RunOptions))
-    parsed = parse(overrides)
-    for override in parsed:
+    for override in parse(overrides):
         if override.key_or_group not in (*own, *options):
             raise Refusal(
                 unknown("key of final runs", override.key_or_group, (*own, *options))
                 + "; all else is as in the study that was tuned"
             )
-    values = {override.key_or_group: override.value() for override in parsed if override.key_or_group in own}
-    rest = [text for text, override in zip(overrides, parsed, strict=True) if override.key_or_group not in own]
+    values, rest = split_own(overrides, own)
     values.setdefault("runs", read_study(name, []).runs)
     try:
         final = cast(FinalConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FinalConfig), values)))

@@ -1,16 +1,16 @@
 """Many trainings from one list, and the report on them."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .build import check
-from .config import CONFIGS, compose, options_of, parse
+from .config import CONFIGS, compose, options_of, split_own
 from .errors import Refusal
 from .estimate import estimate
 from .execution import ENGINES
@@ -51,6 +51,16 @@ class SuiteConfig:
                 raise Refusal(f"{key} must be at least 1, but got {value}")
 
 
+class Place(Protocol):
+    """Where trainings and their report are written, and what computes them."""
+
+    runs: str
+    out: str | None
+    workers: int | None
+    engine: str
+    per_gpu: int
+
+
 def main(argv: Sequence[str]) -> int:
     """``python -m benchmarks suite``; 1 if any training failed."""
     parser = argparse.ArgumentParser(
@@ -66,19 +76,37 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     given = parser.parse_intermixed_args(argv)
     suite, overrides = read_suite(given.name, given.overrides)
-    tasks = list_tasks(suite, overrides)
-    taken = estimate(tasks, suite.workers, suite.engine, suite.per_gpu)
+    return carry_out(list_tasks(suite, overrides), suite, given.dry_run)
+
+
+def carry_out(
+    tasks: Sequence[Task],
+    place: Place,
+    dry_run: bool,
+    before_report: Callable[[Sequence[Task]], object] | None = None,
+) -> int:
+    """Say what the tasks take, train them, and write the report on their folder; 1 if any training failed.
+
+    Args:
+        tasks: all in ``place.runs``.
+        place: where and with how many workers.
+        dry_run: only say it.
+        before_report: called with the tasks when all of them are done.
+    """
+    taken = estimate(tasks, place.workers, place.engine, place.per_gpu)
     print(taken)
-    if given.dry_run:
+    if dry_run:
         return 0
-    taken.refuse_if_the_disk_would_fill(suite.runs)
-    failed = train_all(tasks, suite.workers, suite.engine, suite.per_gpu)
+    taken.refuse_if_the_disk_would_fill(place.runs)
+    failed = train_all(tasks, place.workers, place.engine, place.per_gpu)
     if failed:
         print(f"{failed} of {len(tasks)} trainings failed, so there is no report; the same command tries them again")
         return 1
+    if before_report is not None:
+        before_report(tasks)
     from .report import write_report  # the figures' libraries are not worth loading before
 
-    for path in write_report(Path(suite.runs), Path(suite.out or f"{suite.runs}/report")):
+    for path in write_report(Path(place.runs), Path(place.out or f"{place.runs}/report")):
         print(path)
     return 0
 
@@ -92,9 +120,7 @@ def read_suite(name: str, overrides: Sequence[str]) -> tuple[SuiteConfig, list[s
     if name not in options_of("suite"):
         raise Refusal(unknown("suite", name, options_of("suite")))
     own = {field.name for field in fields(SuiteConfig)}
-    parsed = parse(overrides)
-    values = {override.key_or_group: override.value() for override in parsed if override.key_or_group in own}
-    rest = [text for text, override in zip(overrides, parsed, strict=True) if override.key_or_group not in own]
+    values, rest = split_own(overrides, own)
     try:
         written = OmegaConf.load(CONFIGS / "suite" / f"{name}.yaml")
         suite = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SuiteConfig), written, values))

@@ -19,8 +19,8 @@ class EpochTrainer(BaseTrainer):
     """Mix-in for PML's trainers, to stand before one of them among the bases.
 
     Each epoch tells its number to the sampler and the data set and takes a fresh iterator, so that its batches and
-    its image augmentation are the same whether or not other epochs ran before it. Loss and miner get float32. Nothing
-    in an epoch waits for the device before its last iteration.
+    its image augmentation are the same whether or not other epochs ran before it. Loss and miner get float32.
+    The loop itself waits for the device once an epoch; a loss or miner that looks for pairs may wait in each step.
 
     Args:
         progress: counts iterations; the only bar there is.

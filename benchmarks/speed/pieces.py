@@ -38,7 +38,7 @@ def training(
     """A real training, its first two epochs of `steps` batches done; it evaluates nothing and leaves nothing behind."""
     protocol = replace(config.protocol, iterations_per_epoch=steps, epochs=NEVER, evaluate_every=NEVER, warmup_epochs=0)
     method = config.method
-    if method.hook is not None:  # its statistics are taken once, after the first epoch
+    if method.hook is not None and "bare_share" in method.hook:  # its statistics are taken once, after the first epoch
         method = replace(method, hook={**method.hook, "bare_share": 0.5 / NEVER, "every": NEVER})
     config = replace(config, protocol=protocol, method=method)
     with TemporaryDirectory() as runs:

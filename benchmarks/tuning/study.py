@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..build import check
-from ..config import CONFIGS, RunConfig, RunOptions, compose, options_of, parse
+from ..config import CONFIGS, RunConfig, RunOptions, compose, options_of, split_own
 from ..errors import Refusal
 from ..nearest import unknown
 from ..suite import Comparison
@@ -74,9 +74,7 @@ def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
     if name not in options_of("study"):
         raise Refusal(unknown("study", name, options_of("study")))
     own = {field.name for field in fields(StudyConfig)} - {"name", "overrides"}
-    parsed = parse(overrides)
-    values = {override.key_or_group: override.value() for override in parsed if override.key_or_group in own}
-    rest = [text for text, override in zip(overrides, parsed, strict=True) if override.key_or_group not in own]
+    values, rest = split_own(overrides, own)
     try:
         written = OmegaConf.load(CONFIGS / "study" / f"{name}.yaml")
         merged = OmegaConf.merge(OmegaConf.structured(StudyConfig), written, values, {"name": name})

@@ -41,7 +41,7 @@ def test_every_loss_of_a_suite_is_there_bare_and_with_a_method_over_enough_seeds
     ("overrides", "sentence"),
     [
         (["seeds=many"], "suite smoke: seeds"),
-        (["sedes=[1]"], "unknown key 'sedes'; the nearest known one is 'seed'"),
+        (["sedes=[1]"], "unknown key 'sedes'; the nearest known one is 'seeds'"),
         (["method.wrapper.num_points=1"], "unknown key 'method.wrapper.num_points'"),
         (["folds=[9]"], "fold must be between 0 and 3"),
         (["data=[glyfs]"], "unknown data 'glyfs'; the nearest known one is 'glyphs'"),
