@@ -32,13 +32,6 @@ def noise_for(embeddings, copies=COPIES):
     return torch.randn(copies, *embeddings.shape, dtype=embeddings.dtype)
 
 
-def value_and_gradient(loss, embeddings, labels, *rest, **draws):
-    embeddings = embeddings.clone().requires_grad_()
-    value = loss(embeddings, labels, *rest, **draws)
-    value.backward()
-    return value.detach(), embeddings.grad
-
-
 def seeded(loss, *arguments):
     torch.manual_seed(7)
     return loss(*arguments)

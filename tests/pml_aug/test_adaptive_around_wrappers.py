@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from adaptive import NUM_CLASSES, SIZE, batch, copies_by_hand, noise_for, value_and_gradient, wrap
+from adaptive import NUM_CLASSES, SIZE, batch, copies_by_hand, noise_for, wrap
+from measuring import value_and_gradient
 from pytorch_metric_learning import losses, miners, reducers
 
 from pml_aug.wrappers import (

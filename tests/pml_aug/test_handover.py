@@ -18,9 +18,9 @@ from adaptive import (
     noise_for,
     own_of,
     seeded,
-    value_and_gradient,
     wrap,
 )
+from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, reducers, regularizers
 
 from pml_aug.wrappers.prepared import prepared

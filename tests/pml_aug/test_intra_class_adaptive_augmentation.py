@@ -12,9 +12,9 @@ from adaptive import (
     SIZE,
     batch,
     noise_for,
-    value_and_gradient,
     wrap,
 )
+from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners, reducers
 
 from benchmarks.cost.counting import count

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from measuring import relative_error
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.reducers import ClassWeightedReducer, SumReducer
 from pytorch_metric_learning.regularizers import LpRegularizer
@@ -14,10 +15,6 @@ from torch.nn.functional import cross_entropy, one_hot
 from pml_aug.losses import IntrospectiveSoftmaxLoss
 
 C, F, U = 4, 6, 3
-
-
-def relative_error(actual, expected):
-    return float((actual.detach() - expected).abs().max() / expected.abs().max())
 
 
 def batch(size=8, dtype=torch.float32):

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from measuring import relative_error
 from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from pytorch_metric_learning.trainers import MetricLossOnly
@@ -16,10 +17,6 @@ from pml_aug.heads import IntrospectiveHead
 from pml_aug.trainers import IntrospectiveTrainer, MixupDraw, mixup_loss
 
 C, F, D = 8, 12, 8
-
-
-def relative_error(actual, expected):
-    return float((actual.detach() - expected).abs().max() / expected.abs().max())
 
 
 def clusters(seed):

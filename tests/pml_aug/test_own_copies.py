@@ -15,9 +15,9 @@ from adaptive import (
     leave_own_out,
     noise_for,
     own_of,
-    value_and_gradient,
     wrap,
 )
+from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from measuring import relative_error
 from pytorch_metric_learning import distances
 from torch.nn.functional import softplus
 
@@ -12,10 +13,6 @@ from pml_aug.synthesis import Pairs, adjacent_pairs, all_positive_pairs, to_unit
 
 FLOOR = 1e-6  # of every recorded distance; ours reach 0
 RECORDED = [f"ee_{number:02d}" for number in range(10)]
-
-
-def relative_error(actual, expected):
-    return float((actual.detach() - expected).abs().max() / expected.abs().max())
 
 
 def expand(embeddings, labels, pairs, num_points, normalize=True, over_class=False):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from measuring import relative_error
 
 from pml_aug.statistics import (
     ClassStatistics,
@@ -12,10 +13,6 @@ from pml_aug.statistics import (
     global_variance,
     neighbor_variance,
 )
-
-
-def relative_error(actual, expected):
-    return float((actual - expected).abs().max() / expected.abs().max())
 
 
 def classes(num_classes=9, size=4):
