@@ -1,0 +1,28 @@
+"""Embedding Expansion as its tests make it, and the losses of proxies that it goes around."""
+
+import torch
+from pytorch_metric_learning import losses
+
+C, D = 4, 5
+
+
+def batch(dtype=torch.float32, size=12, num_classes=3, width=5):
+    return torch.randn(size, width, dtype=dtype), torch.arange(size) % num_classes
+
+
+def matrix_of(wrapper, embeddings, labels, distance):
+    query = wrapper.expansion.expand(embeddings, labels, distance)
+    return wrapper.expansion.pool(distance, query, query)
+
+
+OF_PROXIES = {
+    "ArcFaceLoss": lambda: losses.ArcFaceLoss(C, D),
+    "CosFaceLoss": lambda: losses.CosFaceLoss(C, D),
+    "LargeMarginSoftmaxLoss": lambda: losses.LargeMarginSoftmaxLoss(C, D),
+    "NormalizedSoftmaxLoss": lambda: losses.NormalizedSoftmaxLoss(C, D),
+    "ProxyAnchorLoss": lambda: losses.ProxyAnchorLoss(C, D),
+    "ProxyNCALoss": lambda: losses.ProxyNCALoss(C, D),
+    "SoftTripleLoss": lambda: losses.SoftTripleLoss(C, D, centers_per_class=3),
+    "SphereFaceLoss": lambda: losses.SphereFaceLoss(C, D),
+    "SubCenterArcFaceLoss": lambda: losses.SubCenterArcFaceLoss(num_classes=C, embedding_size=D),
+}

@@ -1,0 +1,150 @@
+"""What Embedding Expansion refuses, and that every loss of the host library has its verdict."""
+
+import pytest
+import torch
+from expansion import OF_PROXIES, C, D, batch
+from host_losses import ABSTRACT, EXPORTED, NO_LOSSES
+from measuring import value_and_gradient
+from pytorch_metric_learning import distances, losses, miners
+
+from pml_aug.losses import IntrospectiveSoftmaxLoss
+from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
+
+# ---- arguments and calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_points": -1}, "num_points must be at least 0, but got -1"),
+        ({"pairing": "roll"}, r"`pairing` to be one of \['within_class', 'adjacent', 'all_pairs'\] but got 'roll'"),
+        ({"anchor_points": "all"}, r"`anchor_points` to be one of \('class', 'own'\) but got 'all'"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        EmbeddingExpansion(losses.TripletMarginLoss(), **arguments)
+
+
+def test_what_is_no_miner_is_refused():
+    with pytest.raises(TypeError, match="argument `miner` to be a BaseMiner .* but got LpDistance"):
+        EmbeddingExpansion(losses.TripletMarginLoss(), miner=distances.LpDistance())
+
+
+def test_an_odd_batch_is_refused_with_adjacent_pairs():
+    wrapper = EmbeddingExpansion(losses.TripletMarginLoss(), pairing="adjacent")
+    with pytest.raises(ValueError, match="needs an even batch, but got 5 rows"):
+        wrapper(torch.randn(5, 2), torch.tensor([0, 0, 1, 1, 1]))
+
+
+class NeverAsks(losses.BaseMetricLossFunction):
+    """Someone's loss that compares rows by itself."""
+
+    def compute_loss(self, embeddings, labels, indices_tuple, ref_emb, ref_labels):
+        return {"loss": {"losses": embeddings.sum(), "indices": None, "reduction_type": "already_reduced"}}
+
+
+def test_a_loss_that_never_asks_for_the_matrix_is_refused_and_left_as_it_was():
+    loss = NeverAsks()
+    own = loss.distance
+    with pytest.raises(ValueError, match="cannot wrap NeverAsks: it never asks its distance for the matrix"):
+        EmbeddingExpansion(loss)(*batch())
+    assert loss.distance is own
+
+
+class Breaks(losses.ContrastiveLoss):
+    def _compute_loss(self, *args):
+        raise RuntimeError("broken")
+
+
+def test_an_error_from_inside_leaves_loss_and_miner_as_they_were():
+    loss, miner = Breaks(), miners.BatchHardMiner()
+    own = loss.distance, miner.distance
+    with pytest.raises(RuntimeError, match="broken"):
+        EmbeddingExpansion(loss, miner=miner)(*batch())
+    assert (loss.distance, miner.distance) == own
+
+
+# ---- losses and miners
+
+REFUSED = {
+    "AngularLoss": (lambda: losses.AngularLoss(), "never asks its distance for the matrix"),
+    "InstanceLoss": (lambda: losses.InstanceLoss(), "every sample a class of its own"),
+    "IntrospectiveSoftmaxLoss": (lambda: IntrospectiveSoftmaxLoss(C, D, 2), "compare with its classes"),
+    "ManifoldLoss": (lambda: losses.ManifoldLoss(l=D), "takes no labels"),
+    "NPairsLoss": (lambda: losses.NPairsLoss(), "one pair of each class"),
+    "P2SGradLoss": (lambda: losses.P2SGradLoss(D, C), "compare with its classes"),
+    "ThresholdConsistentMarginLoss": (lambda: losses.ThresholdConsistentMarginLoss(), "never asks its distance"),
+    "VICRegLoss": (lambda: losses.VICRegLoss(), "no distance and no negatives"),
+}
+OF_ROWS = {
+    "CircleLoss": losses.CircleLoss,
+    "ContrastiveLoss": losses.ContrastiveLoss,
+    "DynamicSoftMarginLoss": losses.DynamicSoftMarginLoss,
+    "FastAPLoss": losses.FastAPLoss,
+    "GeneralizedLiftedStructureLoss": losses.GeneralizedLiftedStructureLoss,
+    "HistogramLoss": lambda: losses.HistogramLoss(n_bins=4),
+    "IntraPairVarianceLoss": losses.IntraPairVarianceLoss,
+    "LiftedStructureLoss": losses.LiftedStructureLoss,
+    "MarginLoss": losses.MarginLoss,
+    "MultiSimilarityLoss": losses.MultiSimilarityLoss,
+    "NCALoss": losses.NCALoss,
+    "NTXentLoss": losses.NTXentLoss,
+    "PNPLoss": losses.PNPLoss,
+    "RankedListLoss": lambda: losses.RankedListLoss(margin=0.4, Tn=10),
+    "SignalToNoiseRatioContrastiveLoss": losses.SignalToNoiseRatioContrastiveLoss,
+    "SmoothAPLoss": losses.SmoothAPLoss,
+    "SupConLoss": losses.SupConLoss,
+    "TripletMarginLoss": losses.TripletMarginLoss,
+    "TupletMarginLoss": losses.TupletMarginLoss,
+}
+
+
+def test_every_loss_of_the_host_library_has_its_verdict():
+    assert {*REFUSED, *NO_LOSSES, *OF_ROWS, *OF_PROXIES, *ABSTRACT} - {"IntrospectiveSoftmaxLoss"} == EXPORTED
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_loss_without_negatives_to_harden_is_refused_by_name(name):
+    make, reason = REFUSED[name]
+    with pytest.raises(ValueError, match=f"EmbeddingExpansion cannot wrap {name}: .*{reason}"):
+        EmbeddingExpansion(make())
+
+
+@pytest.mark.parametrize("name", NO_LOSSES)
+def test_what_holds_losses_goes_around_the_wrapper(name):
+    with pytest.raises(
+        TypeError, match=f"`loss` to be a BaseMetricLossFunction .* but got {name}; wrap the loss itself"
+    ):
+        EmbeddingExpansion(NO_LOSSES[name]())
+
+
+@pytest.mark.parametrize("name", [*OF_ROWS, *OF_PROXIES])
+def test_a_loss_that_asks_for_the_matrix_gets_harder_negatives(name):
+    embeddings, labels = torch.randn(8, 5), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    loss = {**OF_ROWS, **OF_PROXIES}[name]()
+    value, gradient = value_and_gradient(EmbeddingExpansion(loss), embeddings, labels)
+    assert torch.isfinite(value) and torch.isfinite(gradient).all()
+    assert gradient.abs().sum() > 0
+    assert value != loss(embeddings, labels)
+
+
+def test_a_miner_that_never_asks_for_the_matrix_is_refused_by_name():
+    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap AngularMiner: it measures angles"):
+        EmbeddingExpansion(losses.TripletMarginLoss(), miner=miners.AngularMiner())
+
+
+def test_another_wrapper_inside_is_refused():
+    inner = EmbeddingExpansion(losses.ContrastiveLoss())
+    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap EmbeddingExpansion: it gives its loss more"):
+        EmbeddingExpansion(inner)
+
+
+def test_around_proxy_synthesis_the_loss_inside_is_looked_at():
+    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap P2SGradLoss in ProxySynthesis: it works out"):
+        EmbeddingExpansion(ProxySynthesis(losses.P2SGradLoss(D, C)))
+
+
+def test_around_proxy_synthesis_a_miner_is_refused():
+    with pytest.raises(ValueError, match="takes no `miner` around ProxySynthesis, which reads no index tuples"):
+        EmbeddingExpansion(ProxySynthesis(losses.ProxyNCALoss(C, D)), miner=miners.BatchHardMiner())
