@@ -1,0 +1,92 @@
+"""Regularizers, reducer, precision and optimizer of a loss inside Proxy Synthesis keep working, without a host wait."""
+
+from functools import partial
+
+import pytest
+import torch
+from mixtures import WORK, C, batch, proxies_of, value_and_gradients
+from pytorch_metric_learning import reducers, regularizers
+
+from benchmarks.cost.counting import count
+from pml_aug.wrappers import ProxySynthesis
+
+
+class Remembers(regularizers.LpRegularizer):
+    def forward(self, rows):
+        self.rows = rows.detach()
+        return super().forward(rows)
+
+
+@pytest.mark.parametrize("name", sorted(set(WORK) - {"P2SGradLoss"}))
+def test_regularizers_see_the_original_rows_only(name):
+    embeddings, labels = batch()
+    of_rows, of_proxies = Remembers(), Remembers()
+    loss = WORK[name](C, embedding_regularizer=of_rows, weight_regularizer=of_proxies)
+    ProxySynthesis(loss)(embeddings, labels)
+    assert torch.equal(of_rows.rows, embeddings)
+    assert torch.equal(of_proxies.rows, proxies_of(loss))
+    assert loss.embedding_regularizer is of_rows and loss.weight_regularizer is of_proxies
+
+
+def test_sparse_centers_of_soft_triple_keep_their_regularizer():
+    regularizer = regularizers.SparseCentersRegularizer(num_classes=C, centers_per_class=3)
+    plain, regularized = WORK["SoftTripleLoss"](C), WORK["SoftTripleLoss"](C, weight_regularizer=regularizer)
+    regularized.fc.data = plain.fc.data.clone()
+    embeddings, labels = batch()
+    values = [ProxySynthesis(loss, pairing="roll")(embeddings, labels, mixing=0.4) for loss in (plain, regularized)]
+    torch.testing.assert_close(values[1] - values[0], regularizer(plain.fc.T))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+@pytest.mark.parametrize("name", WORK)
+def test_half_precision_leaves_the_proxies_in_float32(name, ratio, dtype):
+    embeddings, labels = batch()
+    loss = WORK[name](C)
+    wrapper = ProxySynthesis(loss, ratio=ratio, pairing="roll")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = wrapper(embeddings.to(dtype), labels, mixing=0.4)
+    assert value.dtype == next(loss.parameters()).dtype == torch.float32
+    assert torch.equal(value, wrapper(embeddings.to(dtype).float(), labels, mixing=0.4))
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_a_step_moves_the_loss_s_own_proxies(name):
+    embeddings, labels = batch()
+    loss = WORK[name](C)
+    parameter = next(loss.parameters())
+    before = parameter.detach().clone()
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
+    ProxySynthesis(loss)(embeddings, labels).backward()
+    optimizer.step()
+    assert next(loss.parameters()) is parameter
+    assert parameter.shape == before.shape and not torch.equal(parameter, before)
+
+
+@pytest.mark.parametrize(
+    "reducer", [reducers.MeanReducer(), reducers.SumReducer(), reducers.ThresholdReducer(low=0.1)], ids=str
+)
+def test_the_loss_s_reducer_reduces(reducer):
+    embeddings, labels = batch()
+    loss = WORK["NormalizedSoftmaxLoss"](C, reducer=reducers.DoNothingReducer())
+    wrapper = ProxySynthesis(loss, pairing="roll")
+    each = wrapper(embeddings, labels, mixing=0.2)["loss"]["losses"]
+    assert len(each) == 16
+    loss.reducer = reducer
+    expected = reducer({"loss": {"losses": each, "indices": torch.arange(16), "reduction_type": "element"}}, None, None)
+    torch.testing.assert_close(wrapper(embeddings, labels, mixing=0.2), expected)
+
+
+@pytest.mark.parametrize("labels_there", [False, True])
+@pytest.mark.parametrize("name", sorted(set(WORK) - {"P2SGradLoss"}))  # rewrites `data`, which `count` does not follow
+def test_it_adds_no_host_wait(name, labels_there):
+    embeddings, labels = batch()
+
+    def step(device, wrapped):
+        loss = WORK[name](C).to(device)
+        loss = ProxySynthesis(loss) if wrapped else loss
+        rows, classes = embeddings.to(device), labels.to(device if labels_there else "cpu")
+        return lambda: value_and_gradients(loss, rows, classes)
+
+    plain, augmented = (count(partial(step, wrapped=wrapped)) for wrapped in (False, True))
+    assert augmented.waits <= plain.waits
