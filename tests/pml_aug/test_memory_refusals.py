@@ -1,0 +1,140 @@
+"""What a memory refuses, and that every loss of the host library has its verdict."""
+
+import pytest
+import torch
+from host_losses import ABSTRACT, EXPORTED, NO_LOSSES
+from memory import AS_PML, C, D, adaptive
+from pytorch_metric_learning import losses, miners, reducers
+
+from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion, ProxySynthesis
+
+# ---- losses and miners
+
+ONE_BATCH, PROXIES = "rows of one batch with each other", "compares embeddings with proxies"
+REFUSED = {
+    "ArcFaceLoss": (lambda: losses.ArcFaceLoss(C, D), PROXIES),
+    "CosFaceLoss": (lambda: losses.CosFaceLoss(C, D), PROXIES),
+    "FastAPLoss": (lambda: losses.FastAPLoss(), ONE_BATCH),
+    "HistogramLoss": (lambda: losses.HistogramLoss(), ONE_BATCH),
+    "InstanceLoss": (lambda: losses.InstanceLoss(), ONE_BATCH),
+    "LargeMarginSoftmaxLoss": (lambda: losses.LargeMarginSoftmaxLoss(C, D), PROXIES),
+    "LiftedStructureLoss": (lambda: losses.LiftedStructureLoss(), "takes positions in the memory for rows"),
+    "ManifoldLoss": (lambda: losses.ManifoldLoss(l=D), PROXIES),
+    "NCALoss": (lambda: losses.NCALoss(), "the own copy of a row"),
+    "NPairsLoss": (lambda: losses.NPairsLoss(), ONE_BATCH),
+    "NormalizedSoftmaxLoss": (lambda: losses.NormalizedSoftmaxLoss(C, D), PROXIES),
+    "P2SGradLoss": (lambda: losses.P2SGradLoss(D, C), PROXIES),
+    "PNPLoss": (lambda: losses.PNPLoss(), ONE_BATCH),
+    "ProxyAnchorLoss": (lambda: losses.ProxyAnchorLoss(C, D), PROXIES),
+    "ProxyNCALoss": (lambda: losses.ProxyNCALoss(C, D), PROXIES),
+    "RankedListLoss": (lambda: losses.RankedListLoss(margin=0.4, Tn=10), ONE_BATCH),
+    "SmoothAPLoss": (lambda: losses.SmoothAPLoss(), ONE_BATCH),
+    "SoftTripleLoss": (lambda: losses.SoftTripleLoss(C, D), PROXIES),
+    "SphereFaceLoss": (lambda: losses.SphereFaceLoss(C, D), PROXIES),
+    "SubCenterArcFaceLoss": (lambda: losses.SubCenterArcFaceLoss(num_classes=C, embedding_size=D), PROXIES),
+    "ThresholdConsistentMarginLoss": (lambda: losses.ThresholdConsistentMarginLoss(), "in the batch, wherever"),
+    "VICRegLoss": (lambda: losses.VICRegLoss(), "two views row by row"),
+}
+
+
+def test_every_loss_of_the_host_library_has_its_verdict():
+    assert {*REFUSED, *NO_LOSSES, *AS_PML, *ABSTRACT, "DynamicSoftMarginLoss"} == EXPORTED
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_loss_that_cannot_compare_with_a_memory_is_refused_by_name(name):
+    make, reason = REFUSED[name]
+    with pytest.raises(ValueError, match=f"CrossBatchMemory cannot hold {name}: .*{reason}"):
+        CrossBatchMemory(make(), D)
+
+
+def test_what_the_host_library_refuses_to_compare_with_others_is_refused_here():
+    embeddings, labels = torch.randn(6, D), torch.arange(6) % C
+    for name, (make, _) in REFUSED.items():
+        if name not in ("LiftedStructureLoss", "NCALoss", "ThresholdConsistentMarginLoss"):
+            with pytest.raises(ValueError, match="not supported for this loss"):
+                make()(embeddings, labels, None, torch.randn(9, D), torch.arange(9) % C)
+
+
+def test_the_loss_inside_a_wrapper_is_the_one_that_counts():
+    with pytest.raises(
+        ValueError, match="hold ProxySynthesis around ProxyNCALoss: it compares embeddings with proxies"
+    ):
+        CrossBatchMemory(ProxySynthesis(losses.ProxyNCALoss(C, D)), D)
+    with pytest.raises(
+        ValueError, match="hold EmbeddingExpansion around FastAPLoss: it compares the rows of one batch"
+    ):
+        CrossBatchMemory(EmbeddingExpansion(losses.FastAPLoss()), D)
+
+
+def test_swapped_triplets_are_refused():
+    with pytest.raises(ValueError, match="cannot hold TripletMarginLoss: with swap=True"):
+        CrossBatchMemory(losses.TripletMarginLoss(swap=True), D)
+
+
+def test_a_reducer_with_a_square_of_the_batch_is_refused():
+    with pytest.raises(ValueError, match="cannot hold ContrastiveLoss: its PerAnchorReducer"):
+        CrossBatchMemory(losses.ContrastiveLoss(reducer=reducers.PerAnchorReducer()), D)
+
+
+@pytest.mark.parametrize("name", NO_LOSSES)
+def test_what_holds_losses_goes_around_the_memory(name):
+    with pytest.raises(TypeError, match=f"`loss` to be a BaseMetricLossFunction .* but got {name}; put MultipleLosses"):
+        CrossBatchMemory(NO_LOSSES[name](), D)
+
+
+def test_two_miners_are_refused():
+    loss = EmbeddingExpansion(losses.TripletMarginLoss(), miner=miners.BatchHardMiner())
+    with pytest.raises(ValueError, match="a miner to CrossBatchMemory or to EmbeddingExpansion, but got one for each"):
+        CrossBatchMemory(loss, D, miner=miners.BatchHardMiner())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: adaptive(losses.ContrastiveLoss(), miner=miners.PairMarginMiner()),
+        lambda: adaptive(EmbeddingExpansion(losses.ContrastiveLoss(), miner=miners.PairMarginMiner())),
+    ],
+)
+def test_a_miner_beside_adaptive_copies_belongs_to_the_memory(make):
+    with pytest.raises(ValueError, match="give the miner to CrossBatchMemory, which names the pairs, instead of"):
+        CrossBatchMemory(make(), D)
+
+
+def test_what_is_no_miner_is_refused():
+    with pytest.raises(TypeError, match="argument `miner` to be a BaseMiner .* but got TripletMarginLoss"):
+        CrossBatchMemory(losses.TripletMarginLoss(), D, miner=losses.TripletMarginLoss())
+
+
+# ---- arguments and calls
+
+
+@pytest.mark.parametrize(("sizes", "name"), [((0, 10), "embedding_size"), ((4, 0), "memory_size")])
+def test_sizes_below_1_are_refused(sizes, name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, but got 0"):
+        CrossBatchMemory(losses.ContrastiveLoss(), *sizes)
+
+
+LABELS = torch.arange(6) % C
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.randn(6, 5), LABELS), "`embeddings` must have embedding_size=4 columns, but got 5"),
+        ((torch.randn(6, 4), LABELS[:5]), r"`labels` must be integers of shape \(6,\)"),
+        ((torch.full((6, 4), torch.nan), LABELS), "`embeddings` must be finite"),
+        ((torch.randn(11, 4), torch.arange(11) % C), "cannot enqueue 11 rows in a memory of 10: raise memory_size"),
+        ((torch.randn(6, 4), LABELS, None, torch.ones(6)), "`enqueue_mask` must be bool .* but got torch.float32"),
+        (
+            (torch.randn(6, 4), LABELS, (LABELS,) * 3, LABELS > 0),
+            "`indices_tuple` and `enqueue_mask` exclude each other",
+        ),
+    ],
+)
+def test_a_wrong_call_is_refused_and_leaves_the_queue_as_it_was(arguments, message):
+    memory = CrossBatchMemory(losses.ContrastiveLoss(), D, 10)
+    with pytest.raises(ValueError, match=message):
+        memory(*arguments)
+    assert memory.queue_idx == 0
+    assert torch.equal(memory.embedding_memory, torch.zeros(10, D))
