@@ -7,9 +7,7 @@ from pytorch_metric_learning import losses
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 
 from pml_aug.losses import BinomialDevianceLoss, IntrospectiveSoftmaxLoss, SoftLiftedStructureLoss
-from pml_aug.wrappers import (
-    IntraClassAdaptiveAugmentation,
-)
+from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 
 NUM_CLASSES, SIZE, COPIES = 6, 8, 2
 

@@ -6,11 +6,7 @@ from adaptive import NUM_CLASSES, SIZE, batch, copies_by_hand, noise_for, wrap
 from measuring import value_and_gradient
 from pytorch_metric_learning import losses, miners, reducers
 
-from pml_aug.wrappers import (
-    EmbeddingExpansion,
-    LossWrapper,
-    ProxySynthesis,
-)
+from pml_aug.wrappers import EmbeddingExpansion, LossWrapper, ProxySynthesis
 
 
 @pytest.mark.parametrize("miner", [None, miners.MultiSimilarityMiner(), miners.BatchHardMiner()])

@@ -4,9 +4,7 @@ import torch
 from adaptive import NUM_CLASSES, SIZE, wrap
 from pytorch_metric_learning import losses
 
-from pml_aug.wrappers import (
-    IntraClassAdaptiveAugmentation,
-)
+from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 
 
 def test_refresh_takes_the_moments_of_the_whole_set():

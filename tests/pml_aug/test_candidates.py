@@ -8,9 +8,7 @@ from adaptive import COPIES, NUM_CLASSES, SIZE, as_set, batch, copies_by_hand, n
 from pytorch_metric_learning import losses, miners, reducers
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 
-from pml_aug.wrappers import (
-    CrossBatchMemory,
-)
+from pml_aug.wrappers import CrossBatchMemory
 
 
 def test_references_stand_in_place_of_the_batch_beside_its_copies():
