@@ -30,7 +30,6 @@ class FinalConfig:
     out: str | None = None  # folder of the report; RUNS/report
     workers: int | None = None  # trainings at a time; null: one a core, or as many as the GPUs take
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
-    per_gpu: int = 1  # trainings that share a GPU
 
 
 def main(argv: Sequence[str]) -> int:

@@ -117,7 +117,7 @@ def _trained(
         repeatable(options.threads),
         progress_bar(config, split, quiet=options.quiet or not ranks.first) as progress,
     ):
-        training = Training(config, data, split, device, folder, progress, ranks)
+        training = Training(config, data, split, device, folder, progress, ranks, options.per_gpu)
         training.run()
     return training
 

@@ -210,7 +210,9 @@ class RunOptions:
     quiet: bool
     threads: int
     device: str
+    per_gpu: int
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise Refusal(f"threads must be at least 1, but got {self.threads}")
+        for key in ("threads", "per_gpu"):
+            if (value := getattr(self, key)) < 1:
+                raise Refusal(f"{key} must be at least 1, but got {value}")

@@ -40,15 +40,12 @@ class SuiteConfig:
     out: str | None = None  # folder of the report; RUNS/report
     workers: int | None = None  # trainings at a time; null: one a core, or as many as the GPUs take
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
-    per_gpu: int = 1  # trainings that share a GPU
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise Refusal(unknown("engine", self.engine, ENGINES))
-        for key in ("workers", "per_gpu"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise Refusal(f"{key} must be at least 1, but got {value}")
+        if self.workers is not None and self.workers < 1:
+            raise Refusal(f"workers must be at least 1, but got {self.workers}")
 
 
 class Place(Protocol):
@@ -58,7 +55,6 @@ class Place(Protocol):
     out: str | None
     workers: int | None
     engine: str
-    per_gpu: int
 
 
 def main(argv: Sequence[str]) -> int:
@@ -93,12 +89,12 @@ def carry_out(
         dry_run: only say it.
         before_report: called with the tasks when all of them are done.
     """
-    taken = estimate(tasks, place.workers, place.engine, place.per_gpu)
+    taken = estimate(tasks, place.workers, place.engine)
     print(taken)
     if dry_run:
         return 0
     taken.refuse_if_the_disk_would_fill(place.runs)
-    failed = train_all(tasks, place.workers, place.engine, place.per_gpu)
+    failed = train_all(tasks, place.workers, place.engine)
     if failed:
         print(f"{failed} of {len(tasks)} trainings failed, so there is no report; the same command tries them again")
         return 1

@@ -39,7 +39,7 @@ class Task(NamedTuple):
         return f"{names} fold={config.fold} seed={config.seed}"
 
 
-def train_all(tasks: Sequence[Task], workers: int | None = None, engine: str = "local", per_gpu: int = 1) -> int:
+def train_all(tasks: Sequence[Task], workers: int | None = None, engine: str = "local") -> int:
     """Run the tasks that are not done, with one progress line; how many failed. Each failure is told with its log.
 
     Trainings that another command is at come last, and are waited for.
@@ -47,14 +47,13 @@ def train_all(tasks: Sequence[Task], workers: int | None = None, engine: str = "
     Args:
         workers: tasks at a time, at most; None: what the engine finds room for.
         engine: see :func:`benchmarks.execution.run_all`.
-        per_gpu: tasks that share a GPU.
     """
     pending = [task for task in tasks if not task.is_done()]
     if not pending:
         print(f"0 trained, {len(tasks)} done before, 0 failed")
         return 0
     options = pending[0].options
-    resources = Resources(options.device, options.threads, per_gpu)
+    resources = Resources(options.device, options.threads, options.per_gpu)
     started, failed = time.perf_counter(), 0
 
     with tqdm(total=len(tasks), initial=len(tasks) - len(pending), desc="trainings", disable=options.quiet) as progress:

@@ -56,7 +56,7 @@ def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
     queues = [Queue(study, cell) for cell in in_turn(cells)]
     path = study.folder / "ledger.jsonl"
     _, options = trial_config(study, cells[0], {})
-    resources = Resources(options.device, options.threads, study.per_gpu)
+    resources = Resources(options.device, options.threads, options.per_gpu)
     total = sum(cell.trials for cell in cells)
     with tqdm(total=total, desc=f"trials of {study.name}", dynamic_ncols=True, disable=options.quiet) as progress:
         while True:

@@ -15,7 +15,7 @@ from .evaluation import Evaluation
 from .ranks import Ranks
 from .trainer import EpochTrainer
 
-VERSION = 3  # of the layout
+VERSION = 4  # of the layout
 
 
 class Live(NamedTuple):
@@ -28,6 +28,7 @@ class Live(NamedTuple):
     records: Path  # folder of record-keeper's files; they come back as they were, without entries of later epochs
     device: torch.device
     ranks: Ranks
+    data_hash: str  # of the images that it learns from and is scored on
     shared_loss: DistributedLossWrapper | None  # around the parts' loss, where there are several processes
 
 
@@ -37,6 +38,7 @@ def state_of(live: Live, epoch: int) -> dict[str, Any]:
         "version": VERSION,
         "epoch": epoch,
         "processes": live.ranks.size,
+        "data_hash": live.data_hash,
         "seconds": live.trainer.seconds,
         "meter": live.meter.state_dict(),
         "parts": {name: {key: part.state_dict() for key, part in kind.items()} for name, kind in _kinds(live.parts)},

@@ -13,13 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..config import RunConfig
-from ..datasets import ImageArrays
 from ..errors import Refusal
 from ..schema import Normalization
 from ..seeds import stream_seed
 from .crops import CenterCrop, RandomResizedCrop
 from .shifts import RandomShift, Whole
-from .store import ImageStore, Pictures, store_of, to_device
+from .store import ImageStore, Pictures, to_device
 
 __all__ = ["CenterCrop", "RandomResizedCrop", "RandomShift", "Whole"]  # the names that configs give
 
@@ -106,28 +105,30 @@ class StoredImages(Dataset):
         return iter(batches) if self.store.is_at_hand else read_ahead(batches)
 
 
-def training_images(
-    config: RunConfig, data: ImageArrays, rows: np.ndarray, labels: np.ndarray, device: torch.device
-) -> StoredImages:
+def training_images(config: RunConfig, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
     """The images that a training learns from.
 
     Args:
-        rows: of the images in ``data``, (N,).
+        rows: of the images in the data set, (N,).
         labels: as the loss counts them, (N,).
 
     Raises:
         Refusal: if the protocol's transform does not exist or cannot take these images.
     """
-    return _images(config, "train_images", data, rows, labels, device)
+    return _images(config, "train_images", store, rows, labels)
 
 
-def eval_images(config: RunConfig, data: ImageArrays, rows: np.ndarray, device: torch.device) -> StoredImages:
-    """Images as the model is evaluated on them, with the data set's labels.
+def eval_images(config: RunConfig, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
+    """Images as the model is evaluated on them.
+
+    Args:
+        rows: of the images in the data set, (N,).
+        labels: the data set's, (N,).
 
     Raises:
         Refusal: as :func:`training_images`, and if the transform is random.
     """
-    images = _images(config, "eval_images", data, rows, data.labels[rows], device)
+    images = _images(config, "eval_images", store, rows, labels)
     if images.transform.random:
         raise Refusal(f"protocol.eval_images must not be random, but got {images.transform}: use CenterCrop or Whole")
     return images
@@ -148,13 +149,11 @@ def keep_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return batch
 
 
-def _images(
-    config: RunConfig, key: str, data: ImageArrays, rows: np.ndarray, labels: np.ndarray, device: torch.device
-) -> StoredImages:
+def _images(config: RunConfig, key: str, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
     node = getattr(config.protocol, key)
     try:
         transform = cast(Transform, instantiate(node, _convert_="all"))
-        model_input = ModelInput(config.trunk.normalization, device)
-        return StoredImages(store_of(data, device), rows, labels, transform, model_input, config.seed)
+        model_input = ModelInput(config.trunk.normalization, store.device)
+        return StoredImages(store, rows, labels, transform, model_input, config.seed)
     except (InstantiationException, ValueError) as error:
         raise Refusal(f"protocol.{key}={node.get('_target_')}: {error}") from error

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..datasets import ImageArrays
 from ..datasets.ragged import RaggedImages
 
-LARGEST_SHARE = 0.5  # of the device's free memory; the rest is the model's
+LARGEST_SHARE = 0.5  # of a training's part of the device's free memory; the rest is the model's
 READERS = 4  # threads that copy one batch, waiting for the disk at the same time
 UPLOADED_AT_ONCE = 2**28  # bytes
 
@@ -36,12 +36,20 @@ class ImageStore:
     Args:
         images: the data set's.
         device: where batches go.
-        on_device: keep all pixels there; None does so on CUDA if they take at most half of its free memory. Otherwise
-            they stay where they are, in memory or in a file that is mapped to it, and each batch is copied: through
-            pinned memory on CUDA, without a wait.
+        on_device: keep all pixels there; None does so on CUDA if they take at most half of this training's part of the
+            free memory. Otherwise they stay where they are, in memory or in a file that is mapped to it, and each batch
+            is copied: through pinned memory on CUDA, without a wait.
+        per_gpu: trainings that share the device, each with its own copy of the images. They may start at the same
+            time and find the same memory free.
     """
 
-    def __init__(self, images: np.ndarray | RaggedImages, device: torch.device, on_device: bool | None = None) -> None:
+    def __init__(
+        self,
+        images: np.ndarray | RaggedImages,
+        device: torch.device,
+        on_device: bool | None = None,
+        per_gpu: int = 1,
+    ) -> None:
         ragged = images if isinstance(images, RaggedImages) else _as_ragged(images)
         self.device = device
         self.channels = ragged.channels
@@ -51,7 +59,7 @@ class ImageStore:
         self.source, self.offsets = ragged.pixels, ragged.offsets
         self.bytes = int(self.lengths.sum())
         self.free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-        self.on_device = self.bytes <= LARGEST_SHARE * self.free_bytes if on_device is None else on_device
+        self.on_device = self.bytes <= LARGEST_SHARE * self.free_bytes / per_gpu if on_device is None else on_device
         self.readers = ThreadPoolExecutor(READERS) if device.type == "cuda" else None
         if self.on_device:
             self.starts = torch.from_numpy(np.cumsum(self.lengths) - self.lengths)
@@ -106,11 +114,11 @@ class ImageStore:
         return pixels
 
 
-def store_of(data: ImageArrays, device: torch.device) -> ImageStore:
+def store_of(data: ImageArrays, device: torch.device, per_gpu: int = 1) -> ImageStore:
     """The data set's store on this device, the same one for every training as long as the data set is kept."""
     store = _STORES.get(data)
     if store is None or store.device != device:
-        store = _STORES[data] = ImageStore(data.images, device)
+        store = _STORES[data] = ImageStore(data.images, device, per_gpu=per_gpu)
     return store
 
 

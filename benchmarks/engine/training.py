@@ -26,6 +26,7 @@ from .sampler import make_sampler
 from .selection import CRITERION, chosen_entry
 from .shared_loss import share_loss
 from .step import compile_models, lay_out
+from .store import store_of
 from .trainer import Trainer
 
 SAVE_AFTER = 300.0  # seconds: a checkpoint at the end of an epoch, though it is not evaluated
@@ -52,9 +53,11 @@ class Training:
         folder: RunFolder,
         progress: tqdm,
         ranks: Ranks = ALONE,
+        per_gpu: int = 1,
     ) -> None:
         self.protocol = config.protocol
         self.folder = folder
+        self.data_hash = data.content_hash
         self.ranks = ranks
         self.progress = progress
         self.meter = Meter(device)
@@ -86,9 +89,10 @@ class Training:
             torch.from_numpy(gallery_queries(data, split.test, config.fold)),
             self.protocol.neighbors,
         )
+        store = store_of(data, device, per_gpu)
         rows = {"val": split.val, "test": split.test, "gallery": split.gallery}
         images = {
-            name: eval_images(config, data, part, device)
+            name: eval_images(config, store, part, data.labels[part])
             for name, part in rows.items()
             if part is not None and len(part) and (name == "val" or rules.scoring != "never")
         }
@@ -103,7 +107,7 @@ class Training:
             ranks=ranks,
             **parts._asdict(),
             batch_size=self.protocol.batch_size,
-            dataset=training_images(config, data, split.train, train_labels, device),
+            dataset=training_images(config, store, split.train, train_labels),
             sampler=make_sampler(
                 train_labels, config.loss.images_per_class, self.protocol.batch_size, self.iterations, config.seed
             ),
@@ -115,7 +119,7 @@ class Training:
             end_of_epoch_hook=make_hook(config, then=self.end_of_epoch),
         )
         if device.type != "cpu":
-            self.tell(str(self.trainer.dataset.store))
+            self.tell(str(store))
         self.speed_up()
         ranks.average_gradients(
             weight
@@ -124,7 +128,15 @@ class Training:
             for weight in group["params"]
         )
         self.live = checkpoint.Live(
-            self.parts, self.trainer, self.evaluation, self.meter, folder.records, device, ranks, shared_loss
+            self.parts,
+            self.trainer,
+            self.evaluation,
+            self.meter,
+            folder.records,
+            device,
+            ranks,
+            self.data_hash,
+            shared_loss,
         )
 
     def run(self) -> None:
@@ -183,6 +195,9 @@ class Training:
             return None
         if state.get("version") != checkpoint.VERSION:
             self.tell(f"{self.folder.checkpoint} was written by another version of this code; starting from scratch")
+            return None
+        if state["data_hash"] != self.data_hash:
+            self.tell(f"{self.folder.checkpoint} was trained on other images; starting from scratch")
             return None
         if state["processes"] != self.ranks.size:
             self.tell(

@@ -57,7 +57,7 @@ class Estimate(NamedTuple):
             )
 
 
-def estimate(tasks: Sequence[Task], workers: int | None = None, engine: str = "local", per_gpu: int = 1) -> Estimate:
+def estimate(tasks: Sequence[Task], workers: int | None = None, engine: str = "local") -> Estimate:
     """What the tasks that are not done take, at most.
 
     A kind of training (data, loss, method, trunk, pace of the protocol) costs what finished ones in the same folder
@@ -65,7 +65,7 @@ def estimate(tasks: Sequence[Task], workers: int | None = None, engine: str = "l
 
     Args:
         tasks: at least one; all write into one folder.
-        workers: as for :func:`benchmarks.trainings.train_all`; so are the others.
+        workers: as for :func:`benchmarks.trainings.train_all`; so is `engine`.
     """
     options = tasks[0].options
     pending = [task for task in tasks if not task.is_done()]
@@ -79,7 +79,9 @@ def estimate(tasks: Sequence[Task], workers: int | None = None, engine: str = "l
             amounts[without_seed] = amount_of(task.config, read_data(task.config)[1])
         amount, cost = amounts[without_seed], costs[kind_of(task.config.identity())]
         images, seconds, files = images + amount.images, seconds + amount.seconds(cost), files + cost.files
-    at_once = min(default_workers(engine, workers, Resources(options.device, options.threads, per_gpu)), len(pending))
+    at_once = min(
+        default_workers(engine, workers, Resources(options.device, options.threads, options.per_gpu)), len(pending)
+    )
     saved = max((cost.checkpoint for cost in costs.values()), default=0)
     return Estimate(
         trainings=len(tasks),

@@ -37,7 +37,7 @@ def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate | None
             if number not in ended:  # a seed of its own stands for a trial's parameters
                 stands = replace(config, seed=study.seed + 1 + number)
                 tasks += [Task(replace(stands, fold=fold), options) for fold in study.folds]
-    return estimate(tasks, study.workers, study.engine, study.per_gpu) if tasks else None
+    return estimate(tasks, study.workers, study.engine) if tasks else None
 
 
 def _shared(study: StudyConfig, cell: Cell) -> int:

@@ -41,7 +41,6 @@ class StudyConfig:
     storage: str | None = None  # url of a database; null: a journal file in the study's folder
     workers: int | None = None  # trials at a time; null: one a core, or as many as the GPUs take
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
-    per_gpu: int = 1  # trials that share a GPU
 
     def __post_init__(self) -> None:
         if self.trials < FEWEST:

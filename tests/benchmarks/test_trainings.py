@@ -86,9 +86,12 @@ def test_trainings_side_by_side_end_as_each_does_alone(tmp_path: Path) -> None:
     methods = ("method=none", "method=ee", "method=iaa")
 
     def scores(runs: Path, workers: int) -> list[Any]:
-        made = [compose([*TINY, "protocol.epochs=3", "seed=3", method, f"runs={runs}"]) for method in methods]
+        made = [
+            compose([*TINY, "protocol.epochs=3", "seed=3", method, f"runs={runs}", f"per_gpu={workers}"])
+            for method in methods
+        ]
         tasks = [Task(config, options) for config, options in made]
-        assert train_all(tasks, workers=workers, per_gpu=workers) == 0
+        assert train_all(tasks, workers=workers) == 0
         return [json.loads(task.folder.result.read_text())["history"] for task in tasks]
 
     assert scores(tmp_path / "packed", workers=3) == scores(tmp_path / "alone", workers=1)

@@ -21,7 +21,7 @@ from benchmarks.engine.images import (
     read_ahead,
     training_images,
 )
-from benchmarks.engine.store import ImageStore
+from benchmarks.engine.store import ImageStore, store_of
 from benchmarks.errors import Refusal
 from benchmarks.schema import Normalization
 
@@ -142,8 +142,8 @@ def config(train: str, evaluate: str) -> RunConfig:
 def test_a_protocols_transforms_make_the_images(ragged: bool) -> None:
     data, rows = some_data(ragged), np.array([5, 0, 3])
     made = config("RandomResizedCrop", "CenterCrop")
-    train = training_images(made, data, rows, np.array([1, 0, 2]), CPU)
-    test = eval_images(made, data, rows, CPU)
+    train = training_images(made, store_of(data, CPU), rows, np.array([1, 0, 2]))
+    test = eval_images(made, store_of(data, CPU), rows, data.labels[rows])
     assert train.transform == RandomResizedCrop(4) and train.store is test.store
     images, labels = test.__getitems__([1, 2])
     assert images.shape == (2, 3, 5, 5) and labels.tolist() == data.labels[[0, 3]].tolist()
@@ -152,11 +152,12 @@ def test_a_protocols_transforms_make_the_images(ragged: bool) -> None:
 
 def test_transforms_that_do_not_serve_are_refused_by_name() -> None:
     data, rows = some_data(ragged=True), np.arange(6)
+    store = store_of(data, CPU)
     with pytest.raises(Refusal, match=r"protocol.eval_images must not be random, but got RandomResizedCrop"):
-        eval_images(config("RandomResizedCrop", "RandomResizedCrop"), data, rows, CPU)
+        eval_images(config("RandomResizedCrop", "RandomResizedCrop"), store, rows, data.labels)
     with pytest.raises(Refusal, match=r"protocol.train_images=benchmarks.engine.images.CentreCrop"):
-        training_images(config("CentreCrop", "CenterCrop"), data, rows, rows, CPU)
+        training_images(config("CentreCrop", "CenterCrop"), store, rows, rows)
     made = config("RandomResizedCrop", "CenterCrop")
     made.protocol.eval_images["size"] = 6
     with pytest.raises(Refusal, match="size must be at most the pictures' shortest side, 5 pixels, but got 6"):
-        eval_images(made, data, rows, CPU)
+        eval_images(made, store, rows, data.labels)

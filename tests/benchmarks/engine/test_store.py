@@ -87,6 +87,16 @@ def test_it_says_how_much_lies_where() -> None:
     assert ImageStore(arrays, CPU).bytes == 3_000_000
 
 
+@pytest.mark.parametrize(("per_gpu", "kept"), [(1, True), (2, True), (3, False)])
+def test_trainings_that_share_a_gpu_plan_for_as_many_copies(
+    per_gpu: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (12_000_000, 80_000_000))
+    monkeypatch.setattr(ImageStore, "_upload", lambda store: torch.empty(0))
+    arrays = np.zeros((100, 100, 100, 3), np.uint8)  # 3 MB
+    assert ImageStore(arrays, torch.device("cuda"), per_gpu=per_gpu).on_device is kept
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_keeps_what_fits_and_gets_copies_of_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
