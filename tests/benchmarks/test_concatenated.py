@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_training import TINY
 
 from benchmarks.concatenated import Embedded, score, write_concatenated
 from benchmarks.config import compose
@@ -13,23 +14,17 @@ from benchmarks.errors import Refusal
 from benchmarks.run import read_data, train
 from benchmarks.trainings import Task
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
+SETTINGS = [
+    *TINY,
     "protocol.iterations_per_epoch=3",
     "protocol.epochs=1",
-    "protocol.embedding_size=8",
     "protocol.keep_embeddings=true",
     "protocol.test_scoring=once",
-    "quiet=true",
-    "device=cpu",
 ]
 
 
 def trained(runs: Path, folds: int = 2, *overrides: str) -> list[Task]:
-    config, options = compose([*TINY, f"runs={runs}", *overrides])
+    config, options = compose([*SETTINGS, f"runs={runs}", *overrides])
     tasks = [Task(replace(config, fold=fold), options) for fold in range(folds)]
     for task in tasks:
         train(*task)

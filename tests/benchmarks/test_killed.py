@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+DRIVER = Path(__file__).parents[1] / "helpers" / "killed.py"
 FAILPOINTS = [
     ("iaa_ps", [("half a file", 2), ("before replace", 1), ("after replace", 4)]),  # config, environment, checkpoint
     ("iaa_ps", [("before replace", 3), ("half a file", 3)]),  # between a checkpoint and the one before
@@ -19,7 +20,7 @@ FAILPOINTS = [
 
 
 def driven(scratch: Path, *arguments: object) -> list[dict]:
-    driver = [sys.executable, str(Path(__file__).with_name("killed.py")), str(scratch), *map(str, arguments)]
+    driver = [sys.executable, str(DRIVER), str(scratch), *map(str, arguments)]
     done = subprocess.run(driver, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,46 +1,18 @@
+"""One training from its command to its folder: what it holds, repeats and refuses."""
+
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from tiny_runs import SETTINGS, numbers, run_tiny
 
-from benchmarks import run
 from benchmarks.__main__ import main
-from benchmarks.config import compose
 from benchmarks.datasets import load
-from benchmarks.engine import checkpoint, sealed, training
 from benchmarks.engine.trainer import EpochTrainer
-from benchmarks.errors import Refusal
 from benchmarks.protocol import class_disjoint_split
-from benchmarks.run import train
-
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
-    "protocol.iterations_per_epoch=4",
-    "protocol.epochs=4",
-    "protocol.evaluate_every=1",
-    "protocol.embedding_size=8",
-    "quiet=true",
-    "device=cpu",
-]
-
-
-def run_tiny(runs: Path, *overrides: str) -> Path:
-    return train(*compose([*TINY, f"runs={runs}", *overrides]))
-
-
-def numbers(folder: Path) -> dict[str, Any]:
-    """All of result.json but what the clock says."""
-    result = json.loads((folder / "result.json").read_text())
-    del result["cost"]
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -127,205 +99,6 @@ def test_a_method_and_its_bare_loss_see_the_same_images(
     assert bare[-1] != wrapped[-1]  # and the method does something
 
 
-@pytest.mark.parametrize(
-    "names", [("multi_similarity", "ee"), ("proxy_anchor", "ps"), ("multi_similarity", "iaa"), ("proxy_anchor", "idml")]
-)
-def test_an_interrupted_run_ends_as_if_it_had_not_been(
-    names: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    choice = [f"loss={names[0]}", f"method={names[1]}"]
-    whole = run_tiny(tmp_path / "whole", *choice)
-    original = sealed.save
-
-    def interrupted(path: Path, previous: Path, state: Any) -> None:
-        if state["epoch"] == 3:
-            raise KeyboardInterrupt  # after the evaluation of epoch 3 was recorded, before it was saved
-        original(path, previous, state)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(sealed, "save", interrupted)
-        run_tiny(tmp_path / "parts", *choice)
-    (folder,) = (tmp_path / "parts").iterdir()
-    assert (folder / "checkpoint.pt").exists() and not (folder / "done").exists()
-
-    torch.rand(5)
-    assert run_tiny(tmp_path / "parts", *choice) == folder
-    assert numbers(folder) == numbers(whole)
-    assert not (folder / "checkpoint.pt").exists()
-    for csv in whole.glob("records/*.csv"):
-        assert (folder / "records" / csv.name).read_text() == csv.read_text()
-
-
-def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch, runs: Path) -> Path:
-    """The folder of a run that was stopped right after the checkpoint of an epoch."""
-    original = sealed.save
-
-    def interrupted(path: Path, previous: Path, state: Any) -> None:
-        original(path, previous, state)
-        if state["epoch"] == epoch:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(sealed, "save", interrupted)
-        run_tiny(runs)
-    return next(path.parent for path in runs.glob("*/checkpoint.pt"))
-
-
-@pytest.mark.parametrize(
-    ("damaged", "sentence"),
-    [
-        (["checkpoint.pt"], "going back to checkpoint.previous.pt"),
-        (["checkpoint.pt", "checkpoint.previous.pt"], "starting from scratch"),
-    ],
-)
-def test_damaged_checkpoints_cost_time_and_no_numbers(
-    damaged: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    whole = run_tiny(tmp_path / "whole")
-    folder = interrupt_after(2, monkeypatch, tmp_path / "parts")
-    for name in damaged:
-        content = (folder / name).read_bytes()
-        (folder / name).write_bytes(content[:500] + b"x" + content[501:])
-    capsys.readouterr()
-    assert run_tiny(tmp_path / "parts") == folder
-    assert sentence in capsys.readouterr().err
-    assert numbers(folder) == numbers(whole)
-    for csv in whole.glob("records/*.csv"):
-        assert (folder / "records" / csv.name).read_text() == csv.read_text()
-
-
-def test_a_checkpoint_of_another_layout_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = interrupt_after(2, monkeypatch, tmp_path)
-    monkeypatch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
-    run_tiny(tmp_path)
-    assert "written by another version of this code; starting from scratch" in capsys.readouterr().err
-    assert json.loads((folder / "result.json").read_text())["cost"]["sessions"] == 1
-
-
-def test_a_resumed_run_adds_its_sessions_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_after(2, monkeypatch, tmp_path)
-    cost = json.loads((run_tiny(tmp_path) / "result.json").read_text())["cost"]
-    assert cost["sessions"] == 2 and cost["total_seconds"] > cost["train_seconds"]
-
-
-def test_long_epochs_are_saved_between_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved: list[int] = []
-    original = sealed.save
-
-    def listening(path: Path, previous: Path, state: Any) -> None:
-        saved.append(state["epoch"])
-        original(path, previous, state)
-
-    monkeypatch.setattr(sealed, "save", listening)
-    monkeypatch.setattr(training, "SAVE_AFTER", 0.0)
-    run_tiny(tmp_path, "protocol.evaluate_every=4")
-    assert saved == [0, 1, 2, 3, 4]
-
-
-def test_a_full_disk_ends_a_run_with_its_reason_and_the_next_one_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = run_tiny(tmp_path / "whole")
-    original = sealed.save
-
-    def full(path: Path, previous: Path, state: Any) -> None:
-        if state["epoch"] == 3:
-            raise OSError(28, "No space left on device")
-        original(path, previous, state)
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
-        patched.setattr(sealed, "save", full)
-        run_tiny(tmp_path / "parts")
-    (failed,) = (tmp_path / "parts").glob("*/failed")
-    assert failed.read_text().startswith("OSError: [Errno 28] No space left on device\n")
-    folder = run_tiny(tmp_path / "parts")
-    assert not failed.exists() and numbers(folder) == numbers(whole)
-
-
-def test_the_test_set_is_scored_never_once_or_every_time(tmp_path: Path) -> None:
-    every, once, never = (run_tiny(tmp_path, f"protocol.test_scoring={rule}") for rule in ("every", "once", "never"))
-    assert [numbers(folder)["test_scorings"] for folder in (every, once, never)] == [5, 1, 0]
-    looked = [(folder / "test_scorings.jsonl") for folder in (every, once)]
-    assert [len(path.read_text().splitlines()) for path in looked] == [5, 1]
-    assert not (never / "test_scorings.jsonl").exists() and not (never / "queries.npz").exists()
-    chosen = [numbers(folder)["selection"]["validation"] for folder in (every, once, never)]
-    assert chosen[0] == chosen[1] == {**chosen[2], "test": chosen[0]["test"]}
-    assert chosen[2]["test"] is None
-    assert (every / "queries.npz").read_bytes() == (once / "queries.npz").read_bytes()
-    assert {entry["test"] is None for entry in numbers(once)["history"]} == {True}
-
-
-@pytest.mark.parametrize("rule", ["once", "every"])
-def test_the_test_embeddings_are_kept_if_asked_for(rule: str, tmp_path: Path) -> None:
-    folder = run_tiny(tmp_path, f"protocol.test_scoring={rule}", "protocol.keep_embeddings=true")
-    embeddings = np.load(folder / "embeddings.npy")
-    assert embeddings.dtype == np.float32
-    assert embeddings.shape == (numbers(folder)["data"]["images"]["test"], 8)
-    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
-
-
-def with_gallery(monkeypatch: pytest.MonkeyPatch, also_both: bool = False) -> np.ndarray:
-    """Let a data set's authors say which test images ask and which are searched; the partition they gave."""
-    data = load({"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 12, "num_classes": 24})
-    partition = np.where(data.labels < 12, 0, np.where(np.arange(len(data.labels)) % 3 == 0, 2, 3)).astype(np.uint8)
-    if also_both:
-        partition[-1] = 1
-    monkeypatch.setattr(run, "_load", lambda group: replace(data, partition=partition))
-    return partition
-
-
-def test_queries_search_the_gallery_where_the_data_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    partition = with_gallery(monkeypatch)
-    folder = run_tiny(tmp_path, "protocol.test_scoring=once", "protocol.keep_embeddings=true")
-    images = numbers(folder)["data"]["images"]
-    assert (images["test"], images["gallery"]) == ((partition == 2).sum(), (partition == 3).sum())
-    with np.load(folder / "gallery.npz") as shown:
-        assert set(partition[shown["query"]]) == {2} and set(partition[shown["neighbors"]].ravel()) == {3}
-    with np.load(folder / "queries.npz") as queries:
-        assert len(queries["labels"]) == images["test"]
-        chosen = numbers(folder)["selection"]["validation"]["test"]
-        assert queries["precision_at_1"].mean() == pytest.approx(chosen["precision_at_1"], abs=1e-12)
-        found, asked = np.load(folder / "gallery_embeddings.npy"), np.load(folder / "embeddings.npy")
-        searched, labels = np.flatnonzero(partition == 3), load_labels()
-        nearest = labels[searched][(asked @ found.T).argmax(axis=1)]
-        assert (nearest == queries["labels"]).mean() == pytest.approx(chosen["precision_at_1"], abs=0.02)
-
-
-def load_labels() -> np.ndarray:
-    return load({"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 12, "num_classes": 24}).labels
-
-
-def test_images_that_would_find_themselves_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_gallery(monkeypatch, also_both=True)
-    with pytest.raises(Refusal, match="1 images are queries and in the gallery"):
-        run_tiny(tmp_path)
-
-
-@pytest.mark.parametrize("names", [("proxy_anchor", "ps"), ("proxy_anchor", "idml")])
-def test_how_often_a_run_is_evaluated_changes_nothing_of_its_training(names: tuple[str, str], tmp_path: Path) -> None:
-    choice = [f"loss={names[0]}", f"method={names[1]}"]
-    often, once = (
-        numbers(run_tiny(tmp_path, *choice, f"protocol.evaluate_every={epochs}"))["history"] for epochs in (1, 4)
-    )
-    assert often[-1] == once[-1]
-
-
-def test_patience_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
-    folder = run_tiny(tmp_path, "protocol.patience=1", "protocol.optimizer.lr=0", "protocol.epochs=9")
-    assert [entry["epoch"] for entry in numbers(folder)["history"]][-1] < 9
-
-
-def test_the_last_epoch_is_evaluated_even_out_of_turn(tmp_path: Path) -> None:
-    folder = run_tiny(tmp_path, "protocol.evaluate_every=3")
-    assert [entry["epoch"] for entry in numbers(folder)["history"]] == [0, 3, 4]
-
-
 def test_a_loss_that_is_no_number_stops_the_run_unfinished(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="the loss became nan in epoch 1"):
         run_tiny(tmp_path, "loss.criterion.base=nan")
@@ -335,7 +108,7 @@ def test_a_loss_that_is_no_number_stops_the_run_unfinished(tmp_path: Path) -> No
 
 
 def test_the_command_trains_once_and_then_finds_it_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["run", *TINY, "protocol.epochs=1", f"runs={tmp_path}"]
+    words = ["run", *SETTINGS, "protocol.epochs=1", f"runs={tmp_path}"]
     assert main(words) == 0
     (folder,) = tmp_path.iterdir()
     assert capsys.readouterr().out == f"done: {folder}\n"
@@ -362,7 +135,7 @@ def test_the_command_trains_once_and_then_finds_it_done(tmp_path: Path, capsys: 
 def test_the_command_refuses_in_one_sentence(
     overrides: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", *TINY, f"runs={tmp_path}", *overrides]) == 2
+    assert main(["run", *SETTINGS, f"runs={tmp_path}", *overrides]) == 2
     shown = capsys.readouterr().err
     assert sentence in shown and len(shown.splitlines()) == 1
     assert not list(tmp_path.iterdir())  # not even an unfinished folder, which would stand in a report's way

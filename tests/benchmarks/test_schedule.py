@@ -5,23 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_training import TINY
 
 from benchmarks.config import compose
 from benchmarks.engine.trainer import EpochTrainer
 from benchmarks.run import train
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
-    "protocol.iterations_per_epoch=3",
-    "protocol.epochs=3",
-    "protocol.embedding_size=8",
-    "loss=proxy_anchor",
-    "quiet=true",
-    "device=cpu",
-]
+SETTINGS = [*TINY, "protocol.iterations_per_epoch=3", "protocol.epochs=3", "loss=proxy_anchor"]
 
 
 @pytest.fixture
@@ -37,7 +27,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             seen.append(look(self))
 
         monkeypatch.setattr(EpochTrainer, "forward_and_backward", looking)
-        train(*compose([*TINY, f"runs={tmp_path}", *overrides]))
+        train(*compose([*SETTINGS, f"runs={tmp_path}", *overrides]))
         return seen
 
     return run
@@ -94,7 +84,7 @@ def test_frozen_layers_keep_their_weights(watched: Any) -> None:
 
 def test_an_interrupted_run_goes_on_in_its_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = "protocol.lr_scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 1, gamma: 0.1}"
-    words = [*TINY, schedule, "protocol.evaluate_every=1", "protocol.warmup_epochs=1"]
+    words = [*SETTINGS, schedule, "protocol.evaluate_every=1", "protocol.warmup_epochs=1"]
     whole = train(*compose([*words, f"runs={tmp_path / 'whole'}"]))
     original = EpochTrainer.set_to_train
 

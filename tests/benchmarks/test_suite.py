@@ -2,25 +2,22 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_training import TINY
 
 from benchmarks.__main__ import main
 from benchmarks.errors import Refusal
 from benchmarks.suite import list_tasks, read_suite
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
+SETTINGS = [
+    *TINY,
     "protocol.iterations_per_epoch=2",
     "protocol.epochs=1",
-    "protocol.embedding_size=8",
-    "quiet=true",
+    "device=auto",  # as where nothing is said of it
 ]
 
 
 def test_a_suite_is_every_data_loss_method_fold_and_seed_once() -> None:
-    suite, rest = read_suite("smoke", [*TINY, "seeds=[3,1]", "folds=[0,2]"])
+    suite, rest = read_suite("smoke", [*SETTINGS, "seeds=[3,1]", "folds=[0,2]"])
     kinds = [(comparison.loss, method) for comparison in suite.comparisons for method in comparison.methods]
     suite.comparisons.append(suite.comparisons[0])  # the same bare loss and methods again
     tasks = list_tasks(suite, rest)
@@ -51,7 +48,7 @@ def test_every_loss_of_a_suite_is_there_bare_and_with_a_method_over_enough_seeds
 )
 def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str], sentence: str) -> None:
     with pytest.raises(Refusal) as refusal:
-        list_tasks(*read_suite("smoke", [*TINY, *overrides]))
+        list_tasks(*read_suite("smoke", [*SETTINGS, *overrides]))
     assert sentence in str(refusal.value)
 
 
@@ -63,7 +60,7 @@ def test_an_unknown_suite_is_refused_with_the_nearest_one(capsys: pytest.Capture
 def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["smoke", *TINY, f"runs={tmp_path}", "workers=1", "seeds=[0]"]
+    words = ["smoke", *SETTINGS, f"runs={tmp_path}", "workers=1", "seeds=[0]"]
     first, *others = list_tasks(*read_suite(words[0], words[1:]))
     first.folder.path.mkdir()
     (first.folder.path / "records").write_text("a file where the run wants a folder")

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_training import TINY
 
 from benchmarks import run
 from benchmarks.config import compose
 from benchmarks.engine.ranks import Ranks
 from benchmarks.errors import Refusal
 
+DRIVER = Path(__file__).parents[1] / "helpers" / "together.py"
+
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    driver = [sys.executable, str(Path(__file__).with_name("together.py")), str(tmp_path_factory.mktemp("runs"))]
+    driver = [sys.executable, str(DRIVER), str(tmp_path_factory.mktemp("runs"))]
     done = subprocess.run(driver, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
@@ -40,10 +43,9 @@ def test_a_killed_one_goes_on_from_its_checkpoint(compared: dict[str, dict]) -> 
 
 
 def test_the_command_runs_under_torchrun(tmp_path: Path) -> None:
-    words = ["data.num_classes=24", "data.image_size=12", "trunk.network.widths=[4,8]", "protocol.batch_size=8"]
-    words += ["protocol.iterations_per_epoch=2", "protocol.epochs=1", "protocol.embedding_size=8", "device=cpu"]
+    words = [*TINY, "protocol.iterations_per_epoch=2", "protocol.epochs=1", f"runs={tmp_path}"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "benchmarks", "run"]
-    done = subprocess.run([*torchrun, *words, "quiet=true", f"runs={tmp_path}"], capture_output=True, text=True)
+    done = subprocess.run([*torchrun, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("*/result.json")
     assert json.loads(path.read_text())["cost"]["processes"] == 2

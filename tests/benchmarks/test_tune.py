@@ -9,23 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_training import TINY
 
 from benchmarks.__main__ import main
 from benchmarks.execution import Outcome
 from benchmarks.tuning import ledger
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
+SETTINGS = [
+    *TINY,
     "protocol.iterations_per_epoch=6",
     "protocol.epochs=2",
-    "protocol.embedding_size=8",
     "comparisons=[{loss:triplet,methods:[none,ee]}]",
     "folds=[0]",
-    "quiet=true",
-    "device=cpu",
     "workers=1",
 ]
 ROOT = Path(__file__).parents[2]
@@ -49,7 +44,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("benchmarks.tune.run_all", here)
-        assert main(["tune", "smoke", *TINY, f"runs={runs}"]) == 0
+        assert main(["tune", "smoke", *SETTINGS, f"runs={runs}"]) == 0
     return runs
 
 
@@ -74,7 +69,7 @@ def test_every_search_has_its_trials_its_images_and_its_best_one(tuned: Path) ->
 
 def test_a_study_that_has_ended_is_not_searched_again(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (tuned / "studies/smoke/ledger.jsonl").read_bytes()
-    assert main(["tune", "smoke", *TINY, f"runs={tuned}"]) == 0
+    assert main(["tune", "smoke", *SETTINGS, f"runs={tuned}"]) == 0
     assert "triplet/ee: validation MAP@R" in capsys.readouterr().out
     assert (tuned / "studies/smoke/ledger.jsonl").read_bytes() == before
 
@@ -85,13 +80,13 @@ def test_a_study_that_has_ended_is_not_searched_again(tuned: Path, capsys: pytes
 def test_another_search_under_the_same_name_is_refused(
     changed: str, named: str, tuned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["tune", "smoke", *TINY, f"runs={tuned}", changed]) == 2
+    assert main(["tune", "smoke", *SETTINGS, f"runs={tuned}", changed]) == 2
     shown = capsys.readouterr().err
     assert f"holds a study with other {named}" in shown and "runs=ANOTHER_FOLDER" in shown
 
 
 def test_a_dry_run_tells_the_budget_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["tune", "smoke", *TINY, f"runs={tmp_path / 'runs'}", "--dry-run"]) == 0
+    assert main(["tune", "smoke", *SETTINGS, f"runs={tmp_path / 'runs'}", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert "3 searches, 13 trials" in shown and "8 trainings, 0 of them done" in shown
     assert "hours" in shown and "disk" in shown
@@ -101,7 +96,7 @@ def test_a_dry_run_tells_the_budget_and_writes_nothing(tmp_path: Path, capsys: p
 def test_a_study_killed_in_the_middle_goes_on_and_finds_what_an_undisturbed_one_finds(
     tuned: Path, tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-m", "benchmarks", "tune", "smoke", *TINY, f"runs={tmp_path}"]
+    words = [sys.executable, "-m", "benchmarks", "tune", "smoke", *SETTINGS, f"runs={tmp_path}"]
     folder = tmp_path / "studies" / "smoke"
     process = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
@@ -114,7 +109,7 @@ def test_a_study_killed_in_the_middle_goes_on_and_finds_what_an_undisturbed_one_
         process.wait()
     written = (folder / "ledger.jsonl").read_bytes()
 
-    assert main(["tune", "smoke", *TINY, f"runs={tmp_path}"]) == 0
+    assert main(["tune", "smoke", *SETTINGS, f"runs={tmp_path}"]) == 0
     assert (folder / "ledger.jsonl").read_bytes().startswith(written)
     disturbed, undisturbed = files(tmp_path), files(tuned)
     assert disturbed["best"] == undisturbed["best"]

@@ -6,30 +6,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_training import TINY
 
 from benchmarks.__main__ import main
 from benchmarks.config import compose
 from benchmarks.errors import Refusal
 from benchmarks.run import read_data, train
 
-TINY = [
-    "data.num_classes=24",
+SETTINGS = [
+    *TINY,
     "data.image_size=16",
-    "trunk.network.widths=[4,8]",
     "loss=triplet",
     "protocol=smoke",
     "protocol.num_folds=1",
-    "protocol.batch_size=8",
     "protocol.iterations_per_epoch=4",
     "protocol.epochs=3",
-    "protocol.embedding_size=8",
-    "quiet=true",
-    "device=cpu",
 ]
 
 
 def run_tiny(runs: Path, *overrides: str) -> tuple[Path, dict[str, Any]]:
-    folder = train(*compose([*TINY, f"runs={runs}", *overrides]))
+    folder = train(*compose([*SETTINGS, f"runs={runs}", *overrides]))
     return folder, json.loads((folder / "result.json").read_text())
 
 
@@ -65,7 +61,7 @@ def test_scored_once_the_last_weights_give_what_they_give_when_every_epoch_is_sc
 
 def test_there_is_one_fold_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="fold=1: fold must be 0 with num_folds=1, but got 1"):
-        read_data(compose([*TINY, "fold=1"])[0])
+        read_data(compose([*SETTINGS, "fold=1"])[0])
 
 
 def test_tuning_without_validation_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from tiny_training import TINY
 
 from benchmarks.config import compose
 from benchmarks.errors import Refusal
@@ -9,21 +10,11 @@ from benchmarks.estimate.finished import costs_of_finished
 from benchmarks.run import train
 from benchmarks.trainings import Task
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
-    "protocol.iterations_per_epoch=4",
-    "protocol.epochs=4",
-    "protocol.embedding_size=8",
-    "device=cpu",
-    "quiet=true",
-]
+SETTINGS = [*TINY, "protocol.iterations_per_epoch=4", "protocol.epochs=4"]
 
 
 def task(runs: Path, *overrides: str) -> Task:
-    return Task(*compose([*TINY, f"runs={runs}", *overrides]))
+    return Task(*compose([*SETTINGS, f"runs={runs}", *overrides]))
 
 
 def test_a_probe_measures_every_figure_and_looks_at_no_test_image(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tiny_training import TINY
 
 from benchmarks.errors import Refusal
 from benchmarks.tuning import ledger
@@ -11,22 +12,12 @@ from benchmarks.tuning.queue import Queue
 from benchmarks.tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
 from benchmarks.tuning.trial import Turn, work
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
-    "protocol.iterations_per_epoch=3",
-    "protocol.epochs=1",
-    "protocol.embedding_size=8",
-    "quiet=true",
-    "device=cpu",
-]
+SETTINGS = [*TINY, "protocol.iterations_per_epoch=3", "protocol.epochs=1"]
 TRIPLET = "comparisons=[{loss:triplet,methods:[none,ee]}]"
 
 
 def tiny_study(runs: Path, *overrides: str) -> tuple[StudyConfig, dict[str, Cell]]:
-    study = read_study("smoke", [*TINY, TRIPLET, f"runs={runs}", *overrides])
+    study = read_study("smoke", [*SETTINGS, TRIPLET, f"runs={runs}", *overrides])
     study.folder.mkdir(parents=True)
     return study, {cell.name: cell for cell in list_cells(study)}
 

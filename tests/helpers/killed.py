@@ -17,24 +17,14 @@ from typing import Any
 
 import torch.utils.tensorboard  # noqa: F401 (before the forks, too)
 from record_keeper.db_utils import DBManager
+from tiny_training import TINY
 
 from benchmarks import records
 from benchmarks.build import check
 from benchmarks.config import compose
 from benchmarks.run import read_data, train
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
-    "protocol.iterations_per_epoch=4",
-    "protocol.epochs=5",
-    "protocol.evaluate_every=2",
-    "protocol.embedding_size=8",
-    "quiet=true",
-    "device=cpu",
-]
+SETTINGS = [*TINY, "protocol.iterations_per_epoch=4", "protocol.epochs=5", "protocol.evaluate_every=2"]
 MEMORY = "method.wrapper={_target_:pml_aug.wrappers.CrossBatchMemory,memory_size:24}"
 CHOICES = {
     "iaa_ps": ["loss=proxy_anchor", "method=iaa_ps"],
@@ -97,7 +87,7 @@ def attempt(words: list[str], runs: Path, failpoint: Failpoint | None = None, se
         try:
             if failpoint is not None:
                 arm(failpoint)
-            train(*compose([*TINY, *words, f"runs={runs}"]))
+            train(*compose([*SETTINGS, *words, f"runs={runs}"]))
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -153,7 +143,7 @@ def main(scratch: Path, seed: int, moments: int, failpoints: list[tuple[str, lis
     draw = random.Random(seed)
     whole, took = {}, {}
     for name, words in CHOICES.items():
-        config, _ = compose([*TINY, *words])
+        config, _ = compose([*SETTINGS, *words])
         read_data(config), check(config)  # before the forks, which then have the data and what is imported
         started = time.perf_counter()
         attempt(words, scratch / name / "whole")

@@ -15,27 +15,22 @@ from typing import Any
 
 import numpy as np
 import torch.utils.tensorboard  # noqa: F401 (before the forks)
+from tiny_training import TINY
 
 from benchmarks.build import check
 from benchmarks.config import compose
 from benchmarks.run import read_data, train
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
+SETTINGS = [
+    *TINY,
     "protocol.iterations_per_epoch=4",
     "protocol.epochs=4",
     "protocol.evaluate_every=1",
-    "protocol.embedding_size=8",
     "protocol.freeze_batchnorm=true",  # else its statistics are those of each process's part of the batch
     "protocol.embedder.bias=null",  # which would outweigh the features of an untrained trunk without BatchNorm
     "protocol.optimizer._target_=torch.optim.SGD",  # Adam makes much of a rounding error
     "protocol.test_scoring=once",
     "protocol.keep_embeddings=true",
-    "quiet=true",
-    "device=cpu",
 ]
 
 
@@ -53,7 +48,7 @@ def start(words: list[str], runs: Path, size: int) -> list[int]:
                 who = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size}
                 os.environ.update({name: str(value) for name, value in {**where, **who}.items()})
             try:
-                train(*compose([*TINY, *words, f"runs={runs}"]))
+                train(*compose([*SETTINGS, *words, f"runs={runs}"]))
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
@@ -95,7 +90,7 @@ def main(scratch: Path) -> None:
         ("bare", ["loss=multi_similarity", "protocol.optimizer.lr=0.5"], 0, False),
         ("iaa_ps", ["loss=proxy_anchor", "method=iaa_ps", "protocol.optimizer.lr=0.001"], 1, True),
     ):
-        config, _ = compose([*TINY, *words])
+        config, _ = compose([*SETTINGS, *words])
         read_data(config)
         check(config)
         finish(start(words, scratch / name / "one", alone))
