@@ -99,20 +99,20 @@ class _Counter(TorchDispatchMode):
         given = {tensor.numbers.untyped_storage()._cdata for tensor in takes}
         result = function(*tree_map(_numbers, args), **(tree_map(_numbers, kwargs) | on_host))
         if takes or gives:
-            self._count(function, args, comes_back=bool(takes) and not gives)
+            self._count(function, args, kwargs, comes_back=bool(takes) and not gives)
         if not gives:
             return result
         for tensor in _tensors(result):
             self._hold(tensor.untyped_storage(), given)
         return return_and_correct_aliasing(function, args, kwargs, tree_map(_on_device, result))
 
-    def _count(self, function: Any, args: Any, comes_back: bool) -> None:
+    def _count(self, function: Any, args: Any, kwargs: Any, comes_back: bool) -> None:
         name = function._schema.name.removeprefix("aten::")
         self.kernels += not function.is_view and name not in NO_KERNELS
         by_mask = name in BY_INDEX and any(
             isinstance(tensor, _OnDevice) and tensor.dtype in (torch.bool, torch.uint8) for tensor in _tensors(args[1])
         )
-        self.waits += name in HOST_WAITS or by_mask or comes_back
+        self.waits += name in HOST_WAITS or by_mask or comes_back or _is_sent(name, args, kwargs)
 
     def _hold(self, storage: torch.UntypedStorage, given: set[int]) -> None:
         key, size = storage._cdata, storage.nbytes()
@@ -127,6 +127,16 @@ class _Counter(TorchDispatchMode):
         storages.discard(key)
         if storages is self.storages:  # what was made before the start is not counted
             self.held -= size
+
+
+def _is_sent(name: str, args: Any, kwargs: Any) -> bool:
+    """Whether numbers of the host are copied to the device, and the host waits until they are there."""
+    if name == "_to_copy":
+        return not isinstance(args[0], _OnDevice) and not kwargs.get("non_blocking", False)
+    if name == "copy_":
+        asynchronous = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
+        return not isinstance(args[1], _OnDevice) and not asynchronous
+    return name in BY_INDEX and not all(isinstance(rows, _OnDevice) for rows in _tensors(args[1]))
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pml_aug.to_device import to_device
+
 from .resampling import Boxes, resample, windows
-from .store import Pictures, to_device
+from .store import Pictures
 
 TRIES = 10  # draws of a box that may be larger than the picture, before the largest centred one is taken
 

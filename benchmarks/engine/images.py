@@ -12,13 +12,15 @@ from hydra.utils import instantiate
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pml_aug.to_device import to_device
+
 from ..config import RunConfig
 from ..errors import Refusal
 from ..schema import Normalization
 from ..seeds import stream_seed
 from .crops import CenterCrop, RandomResizedCrop
 from .shifts import RandomShift, Whole
-from .store import ImageStore, Pictures, to_device
+from .store import ImageStore, Pictures
 
 __all__ = ["CenterCrop", "RandomResizedCrop", "RandomShift", "Whole"]  # the names that configs give
 

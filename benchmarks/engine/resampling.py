@@ -15,7 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .store import Pictures, to_device
+from pml_aug.to_device import to_device
+
+from .store import Pictures
 
 AT_ONCE = 2**24  # values of the pictures in a chunk, 4 bytes each, and as many again for what comes of them
 

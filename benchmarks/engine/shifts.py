@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pml_aug.to_device import to_device
+
 from .resampling import windows
-from .store import Pictures, to_device
+from .store import Pictures
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pml_aug.to_device import to_device
+
 from ..datasets import ImageArrays
 from ..datasets.ragged import RaggedImages
 
@@ -114,20 +116,15 @@ class ImageStore:
         return pixels
 
 
-def store_of(data: ImageArrays, device: torch.device, per_gpu: int = 1) -> ImageStore:
+def store_of(data: ImageArrays, device: torch.device, per_gpu: int = 1, on_device: bool | None = None) -> ImageStore:
     """The data set's store on this device, the same one for every training as long as the data set is kept."""
     store = _STORES.get(data)
     if store is None or store.device != device:
-        store = _STORES[data] = ImageStore(data.images, device, per_gpu=per_gpu)
+        store = _STORES[data] = ImageStore(data.images, device, on_device, per_gpu)
     return store
 
 
 _STORES: "WeakKeyDictionary[ImageArrays, ImageStore]" = WeakKeyDictionary()
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy from the host that the host does not wait for."""
-    return tensor.to(device, non_blocking=True)
 
 
 def _as_ragged(images: np.ndarray) -> RaggedImages:

@@ -90,7 +90,8 @@ class EpochTrainer(BaseTrainer):
                 weight.requires_grad_(self.epoch > self.warmup_epochs)
 
     def get_batch(self) -> tuple[Tensor, Tensor]:
-        data, labels = super().get_batch()
+        # PML's own would bring the labels back to the host and wait for them, to map what is mapped already
+        data, labels = next(self.dataloader_iter)
         return self.ranks.share(data), self.ranks.share(labels)
 
     def backward(self) -> None:

@@ -118,7 +118,7 @@ class Training:
             end_of_iteration_hook=hooks.end_of_iteration_hook,
             end_of_epoch_hook=make_hook(config, then=self.end_of_epoch),
         )
-        if device.type != "cpu":
+        if device.type == "cuda":
             self.tell(str(store))
         self.speed_up()
         ranks.average_gradients(

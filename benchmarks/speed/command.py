@@ -13,7 +13,8 @@ from ..config import RunConfig, RunOptions, compose
 from ..engine.device import choose_device
 from ..engine.step import PRECISIONS
 from ..errors import Refusal
-from .measure import Row, measure_evaluation, measure_packed, measure_steps
+from .demands import demands
+from .measure import Row, measure_evaluation, measure_packed, measure_steps, name_of
 from .pieces import data_for
 from .roofline import measure_roofline
 from .write import table, write
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks speed",
         description="Images per second of trunk, images, each method's whole step and evaluation, side by side in one "
-        "process, and of the bare step packed into several processes.",
+        "process, and of the bare step packed into several processes; kernels and host waits of each step, counted.",
         epilog="example: python -m benchmarks speed trunk=resnet50 protocol=reality_check --random 256 --batch 32 128",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -54,7 +55,11 @@ def main(argv: Sequence[str]) -> int:
 
     roofline = measure_roofline(device, PRECISIONS[configs[0].protocol.precision])
     rows: list[Row] = []
-    with tqdm(total=len(given.batch) * (1 + len(given.packed)) + 1, desc="speed", disable=options.quiet) as progress:
+    asked = {}
+    with tqdm(total=len(given.batch) * (1 + len(given.packed)) + 2, desc="speed", disable=options.quiet) as progress:
+        for config in configs:
+            asked[name_of(config)] = demands(config, *data_for(config, given.random))
+        progress.update()
         for batch_size in given.batch:
             sized = [replace(config, protocol=replace(config.protocol, batch_size=batch_size)) for config in configs]
             data, split = data_for(sized[0], given.random)
@@ -66,8 +71,8 @@ def main(argv: Sequence[str]) -> int:
         count, dimension, per_class = given.evaluate
         rows.append(measure_evaluation(count, dimension, per_class, device, given.rounds))
         progress.update()
-    print(table(rows, roofline))
-    write(given.out, rows, roofline, configs[0], device)
+    print(table(rows, roofline, asked))
+    write(given.out, rows, roofline, asked, configs[0], device)
     print(f"written: {given.out}")
     return 0
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -10,6 +10,7 @@ import torch
 
 from ..config import RunConfig
 from ..records import environment, write_whole
+from .demands import Demands
 from .measure import Row
 from .roofline import Roofline
 
@@ -17,8 +18,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 
-def table(rows: Sequence[Row], roofline: Roofline) -> str:
-    """Markdown: images a second, the step beside the bare one of its loss, and its share of the roofline."""
+def table(rows: Sequence[Row], roofline: Roofline, asked: Mapping[str, Demands]) -> str:
+    """Markdown: images a second, the step beside the bare one of its loss, its share of the roofline; its demands."""
     lines = [
         f"At most {roofline.flops / 1e12:.3g} TFLOP/s, {roofline.bytes / 1e9:.3g} GB/s, "
         f"{roofline.launch * 1e6:.2g} microseconds a launch.",
@@ -34,23 +35,40 @@ def table(rows: Sequence[Row], roofline: Roofline) -> str:
         lines.append(
             f"| {row.piece} | {row.batch:,} | {row.images_per_second:,.0f} | {milliseconds:,.2f} | {ratio} | {share} |"
         )
+    lines += ["", "| step | kernels | beside the bare step | host waits |", "| --- | ---: | ---: | ---: |"]
+    for step, demands in asked.items():
+        loss, plus, _ = step.partition(" + ")
+        added = f"{demands.kernels - asked[loss].kernels:+,}" if plus and loss in asked else ""
+        lines.append(f"| {step} | {demands.kernels:,} | {added} | {demands.waits} |")
     return "\n".join(lines)
 
 
-def write(out: Path, rows: Sequence[Row], roofline: Roofline, config: RunConfig, device: torch.device) -> None:
-    """speed.md, speed.csv, environment.json and speed.png."""
+def write(
+    out: Path,
+    rows: Sequence[Row],
+    roofline: Roofline,
+    asked: Mapping[str, Demands],
+    config: RunConfig,
+    device: torch.device,
+) -> None:
+    """speed.md, speed.csv, demands.csv, environment.json and speed.png."""
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "speed.md", (table(rows, roofline) + "\n").encode())
-    with (out / "speed.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Row._fields)
-        writer.writerows(rows)
+    write_whole(out / "speed.md", (table(rows, roofline, asked) + "\n").encode())
+    _write_csv(out / "speed.csv", Row._fields, rows)
+    _write_csv(out / "demands.csv", ("step", *Demands._fields), [(step, *counts) for step, counts in asked.items()])
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     described = {**environment(gpu, data_hash=""), "roofline": roofline._asdict(), "threads": torch.get_num_threads()}
     del described["data_hash"]
     described |= {"trunk": config.trunk.name, "protocol": config.protocol.name, "precision": config.protocol.precision}
     write_whole(out / "environment.json", (json.dumps(described, indent=1) + "\n").encode())
     _draw(rows, out / "speed.png")
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def _bare(row: Row, rows: Sequence[Row]) -> Row | None:

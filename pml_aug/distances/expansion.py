@@ -14,6 +14,7 @@ from pml_aug.distances.pooled import pooled_matrix
 from pml_aug.swapped import swapped
 from pml_aug.synthesis.interpolate import to_unit_length
 from pml_aug.synthesis.pairs import Pairs, adjacent_pairs, all_positive_pairs, within_class_pairs
+from pml_aug.to_device import to_device
 
 PAIRINGS: Mapping[str, Callable[[Tensor], Pairs]] = {
     "within_class": within_class_pairs,
@@ -78,13 +79,14 @@ class Expansion:
         if self.normalize:
             rows = normalize(rows) if of_two_parts is None else of_two_parts.normalize(rows)
             to_unit = to_unit_length if of_two_parts is None else of_two_parts.normalize
-        # worked out where the labels are: on the CPU, no accelerator has to be waited for
-        pairs = Pairs(*(ends.to(rows.device) for ends in PAIRINGS[self.pairing](labels[:num_paired])))
+        # worked out on the host, which has to know how many there are: an accelerator is waited for once, or not at all
+        on_host = labels.cpu()
+        pairs = Pairs(*(to_device(ends, rows.device) for ends in PAIRINGS[self.pairing](on_host[:num_paired])))
         groups = None
         if self.anchor_points == "class":
-            classes, of_row = torch.unique(labels, return_inverse=True)
-            groups = Groups(of_row.to(rows.device), len(classes), hold_pairs=self.pairing != "adjacent")
-        return Expanded(rows, labels.to(rows.device), pairs, self.num_points, to_unit, groups)
+            classes, of_row = torch.unique(on_host, return_inverse=True)
+            groups = Groups(to_device(of_row, rows.device), len(classes), hold_pairs=self.pairing != "adjacent")
+        return Expanded(rows, to_device(labels, rows.device), pairs, self.num_points, to_unit, groups)
 
     def expand_both(
         self,

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.introspective_rows import trust
+from pml_aug.to_device import to_device
 
 
 class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
@@ -106,7 +107,7 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
         for name, given in (("indices_tuple", indices_tuple), ("ref_emb", ref_emb), ("ref_labels", ref_labels)):
             if given is not None:
                 raise ValueError(f"IntrospectiveSoftmaxLoss takes no `{name}`: it classifies each row by itself")
-        labels = self._checked(labels, len(embeddings)).to(embeddings.device)
+        labels = to_device(self._checked(labels, len(embeddings)), embeddings.device)
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.to(self.classifier.weight.dtype)
             loss_dict = self.compute_loss(embeddings, labels)

@@ -9,6 +9,7 @@ from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor
 
 from pml_aug.synthesis.mix_classes import draw_mixing
+from pml_aug.to_device import to_device
 
 COMBINE = ("sum", "mean")
 
@@ -64,8 +65,8 @@ def mixup_loss(
     if not data.is_floating_point():
         raise ValueError(f"mixup needs images as floating-point numbers, but got {data.dtype}")
     original = loss(embed(data), labels)
-    mixed = embed(mixing * data + (1 - mixing) * data[permutation])
-    permuted_labels = labels[permutation.to(labels.device)]
+    mixed = embed(mixing * data + (1 - mixing) * data[to_device(permutation, data.device)])
+    permuted_labels = labels[to_device(permutation, labels.device)]
     total = original + mixing * loss(mixed, labels) + (1 - mixing) * loss(mixed, permuted_labels)
     return total / 2 if combine == "mean" else total
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.synthesis.synthetic import Synthetic
+from pml_aug.to_device import to_device
 from pml_aug.wrappers.base import Batch, IndicesTuple
 
 TRIPLET_LOSSES = (losses.DynamicSoftMarginLoss, losses.HistogramLoss, losses.MarginLoss, losses.TripletMarginLoss)
@@ -55,11 +56,11 @@ def candidates_of(batch: Batch, copies: Synthetic, unread: bool = False) -> Cand
     Where they are `unread`, numbers that would show if anyone did read them take their place.
     """
     rows = torch.arange(len(batch.embeddings), device=batch.embeddings.device)
-    labels = batch.labels.to(rows.device)
+    labels = to_device(batch.labels, rows.device)
     if batch.ref_emb is None or batch.ref_labels is None:
         ref_emb, ref_labels, source, times = batch.embeddings, labels, rows, 1 + len(copies.source) // len(rows)
     else:
-        ref_emb, ref_labels, times = batch.ref_emb, batch.ref_labels.to(rows.device), 1
+        ref_emb, ref_labels, times = batch.ref_emb, to_device(batch.ref_labels, rows.device), 1
         source = rows.new_full((1,), -1).expand(len(ref_emb))
     ref_labels = torch.cat([ref_labels, copies.labels])
     unknown = ref_emb.new_full((1, 1), torch.nan).expand(len(ref_labels), 1)

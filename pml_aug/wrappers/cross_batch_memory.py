@@ -13,6 +13,7 @@ from pytorch_metric_learning.utils.common_functions import concatenate_indices_t
 from torch import Tensor
 
 from pml_aug.miners.expansion_miner import ExpansionMiner
+from pml_aug.to_device import to_device
 from pml_aug.wrappers.base import IndicesTuple, LossWrapper, checked_rows
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.memory_losses import wrappers_of
@@ -103,13 +104,13 @@ class CrossBatchMemory(losses.CrossBatchMemory):
         embeddings, labels = checked_rows(embeddings, labels, "embeddings", "labels")
         self._check_batch(embeddings, indices_tuple, enqueue_mask)
         self.reset_stats()
-        labels = labels.to(embeddings.device)
+        labels = to_device(labels, embeddings.device)
         self.embedding_memory = self.embedding_memory.to(embeddings)
         self.label_memory = self.label_memory.to(labels)
 
         anchors, anchor_labels, enqueued, enqueued_labels = embeddings, labels, embeddings, labels
         if enqueue_mask is not None:
-            enqueue_mask = enqueue_mask.to(embeddings.device)
+            enqueue_mask = to_device(enqueue_mask, embeddings.device)
             anchors, anchor_labels = embeddings[~enqueue_mask], labels[~enqueue_mask]
             enqueued, enqueued_labels = embeddings[enqueue_mask], labels[enqueue_mask]
         if len(enqueued) > 0:
@@ -146,7 +147,7 @@ class CrossBatchMemory(losses.CrossBatchMemory):
         if input_indices_tuple is None:
             return found
         convert = lmu.convert_to_pairs if len(found) == 4 else lmu.convert_to_triplets
-        given = convert(tuple(rows.to(labels.device) for rows in input_indices_tuple), labels)
+        given = convert(tuple(to_device(rows, labels.device) for rows in input_indices_tuple), labels)
         others = [1, 3] if len(found) == 4 else [1, 2]  # the anchors stay rows of the batch
         given = tuple(self.curr_batch_idx[rows] if place in others else rows for place, rows in enumerate(given))
         return concatenate_indices_tuples(found, given)

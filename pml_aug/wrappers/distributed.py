@@ -6,6 +6,7 @@ import torch
 from pytorch_metric_learning.utils import distributed
 from torch import Tensor
 
+from pml_aug.to_device import to_device
 from pml_aug.wrappers.base import IndicesTuple, LossWrapper
 
 
@@ -71,7 +72,7 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
         if ref_emb is not None and ref_labels is not None:
             given += [ref_emb, ref_labels]
         if world_size > 1:
-            given = [_in_rank_order(rows.to(embeddings.device), world_size) for rows in given]
+            given = [_in_rank_order(to_device(rows, embeddings.device), world_size) for rows in given]
         rows, classes, *reference = given
         return self.loss(rows, classes, None, *reference, **draws)
 

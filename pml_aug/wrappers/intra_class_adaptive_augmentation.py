@@ -16,6 +16,7 @@ from pml_aug.statistics import ClassStatistics, NeighborCorrection
 from pml_aug.swapped import swapped
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.synthetic import Synthetic
+from pml_aug.to_device import to_device
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
 from pml_aug.wrappers.candidates import candidates_of, every_tuple, with_own_farthest, with_pairs_of_copies
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
@@ -202,7 +203,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             self.corrected_variance = None if self.corrected_variance is None else self.corrected_variance.to(device)
         copies = class_gaussian_copies(
             batch.embeddings,
-            batch.labels.to(device),
+            to_device(batch.labels, device),
             self.variance,
             self.strength,
             self.num_copies,

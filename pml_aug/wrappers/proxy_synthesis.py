@@ -17,6 +17,7 @@ from pml_aug.distances.stand_in import behind
 from pml_aug.swapped import swapped
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
+from pml_aug.to_device import to_device
 from pml_aug.wrappers.base import Batch, LossWrapper
 from pml_aug.wrappers.proxies import OnFirstRows, layout_of, reads_cosines_only
 
@@ -150,8 +151,8 @@ class ProxySynthesis(LossWrapper):
 
         # a label that no class has stops an accelerator here, before it could pass for a synthetic class
         every_class = torch.arange(num_classes + self.num_synthetic, device=embeddings.device)
-        labels = every_class[:num_classes].index_select(0, labels.to(embeddings.device))
-        pairs = Pairs(*(rows.to(embeddings.device) for rows in pairs))
+        labels = every_class[:num_classes].index_select(0, to_device(labels, embeddings.device))
+        pairs = Pairs(*(to_device(rows, embeddings.device) for rows in pairs))
         enlarge = self._by_cosines if reads_cosines_only(self.loss) else self._with_mixtures
         enlarged = enlarge(embeddings, labels, pairs)
         with swapped(

@@ -51,8 +51,22 @@ def test_what_stays_on_the_device_is_no_wait():
 
 def test_what_the_host_does_by_itself_is_no_wait_and_no_kernel():
     assert on_device(lambda values: torch.nonzero(MASK).tolist(), VALUES) == (0, 0, 0)
-    # to send something is one kernel, and nobody waits for it
-    assert on_device(lambda values: values[PLACES.to(values.device)], VALUES)[:2] == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "waits"),
+    [
+        (lambda values: PLACES.to(values.device), 1),
+        (lambda values: PLACES.to(values.device, non_blocking=True), 0),
+        (lambda values: values.copy_(torch.zeros(4)), 1),
+        (lambda values: values.copy_(torch.zeros(4), non_blocking=True), 0),
+        (lambda values: values.copy_(values + 1), 0),
+        (lambda values: values[PLACES], 1),
+        (lambda values: values.index_put_((PLACES,), values[2:] + 0), 1),
+    ],
+)
+def test_what_the_host_sends_is_waited_for_unless_it_says_otherwise(call, waits):
+    assert on_device(call, VALUES).waits == waits
 
 
 def test_peak_memory_is_the_most_held_at_once():

@@ -1,0 +1,49 @@
+"""What one training step asks of an accelerator, counted on a pretended one: kernels, and waits of the host."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+from ..config import RunConfig
+from ..cost.counting import count
+from ..cost.steps import Step
+from ..datasets import ImageArrays
+from ..engine.store import store_of
+from ..protocol import Split
+from .pieces import training
+
+BATCH = 8  # the counts are those of any batch
+FEW, MORE = 1, 2  # steps of an epoch: their difference leaves out what is done once an epoch
+
+
+class Demands(NamedTuple):
+    """Of one step."""
+
+    kernels: int  # operations that are no views of others; optimizers run parameter by parameter
+    waits: int  # operations that make the host wait for the device
+
+
+def demands(config: RunConfig, data: ImageArrays, split: Split) -> Demands:
+    """Of a whole training step with the images on the device, uncompiled and in float32.
+
+    Images, batches, trunk, head, miner, loss, backward and optimizers are those of a training.
+    """
+    plain = replace(config.protocol, batch_size=BATCH, precision="float32", compile=False, channels_last=False)
+    config = replace(config, protocol=plain)
+    few, more = (_of_epoch(config, data, split, steps) for steps in (FEW, MORE))
+    return Demands(*((after - before) // (MORE - FEW) for before, after in zip(few, more, strict=True)))
+
+
+def _of_epoch(config: RunConfig, data: ImageArrays, split: Split, steps: int) -> Demands:
+    with ExitStack() as stack:
+
+        def build(device: str) -> Step:
+            store_of(data, torch.device(device), on_device=True)
+            made = stack.enter_context(training(config, data, split, torch.device(device), steps))
+            trainer = made.trainer
+            return lambda: trainer.train(trainer.epoch + 1, trainer.epoch + 1)
+
+        counts = count(build)
+    return Demands(counts.kernels, counts.waits)
