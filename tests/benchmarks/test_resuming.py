@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import numbers, run_tiny
 
+from benchmarks import run
 from benchmarks.engine import checkpoint, sealed, training
 
 
@@ -40,7 +42,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         assert (folder / "records" / csv.name).read_text() == csv.read_text()
 
 
-def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch, runs: Path) -> Path:
+def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch, runs: Path, *overrides: str) -> Path:
     """The folder of a run that was stopped right after the checkpoint of an epoch."""
     original = sealed.save
 
@@ -51,7 +53,7 @@ def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch, runs: Path) -> 
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(sealed, "save", interrupted)
-        run_tiny(runs)
+        run_tiny(runs, *overrides)
     return next(path.parent for path in runs.glob("*/checkpoint.pt"))
 
 
@@ -90,6 +92,24 @@ def test_a_checkpoint_of_another_layout_is_not_read(
     run_tiny(tmp_path)
     assert "written by another version of this code; starting from scratch" in capsys.readouterr().err
     assert json.loads((folder / "result.json").read_text())["cost"]["sessions"] == 1
+
+
+def test_a_checkpoint_of_other_images_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = np.random.randint(256, size=(96, 12, 12, 1)).astype(np.uint8), np.arange(96) // 4
+    data = ["data=npz", f"data.path={tmp_path / 'data.npz'}", "data.name=mine"]
+
+    def put(images: np.ndarray) -> None:
+        np.savez(tmp_path / "data.npz", images=images, labels=labels)
+        run._load.cache_clear()
+
+    put(images)
+    folder = interrupt_after(2, monkeypatch, tmp_path / "mended", *data)
+    put(255 - images)
+    assert run_tiny(tmp_path / "mended", *data) == folder
+    assert "was trained on other images; starting from scratch" in capsys.readouterr().err
+    assert numbers(folder) == numbers(run_tiny(tmp_path / "whole", *data))
 
 
 def test_a_resumed_run_adds_its_sessions_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,26 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_training import TINY
 
 from benchmarks.config import compose
 from benchmarks.trainings import Task, train_all
 
-TINY = [
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
-    "protocol.iterations_per_epoch=2",
-    "protocol.epochs=1",
-    "protocol.embedding_size=8",
-    "protocol.test_scoring=never",
-    "device=cpu",
-    "quiet=true",
-]
+SETTINGS = [*TINY, "protocol.iterations_per_epoch=2", "protocol.epochs=1", "protocol.test_scoring=never"]
 
 
 def task_with(runs: Path, criterion: dict[str, Any] | None = None, seed: int = 0) -> Task:
-    config, options = compose([*TINY, f"runs={runs}", f"seed={seed}"])
+    config, options = compose([*SETTINGS, f"runs={runs}", f"seed={seed}"])
     if criterion is not None:
         config = replace(config, loss=replace(config.loss, criterion=criterion))
     return Task(config, options)
@@ -87,7 +77,7 @@ def test_trainings_side_by_side_end_as_each_does_alone(tmp_path: Path) -> None:
 
     def scores(runs: Path, workers: int) -> list[Any]:
         made = [
-            compose([*TINY, "protocol.epochs=3", "seed=3", method, f"runs={runs}", f"per_gpu={workers}"])
+            compose([*SETTINGS, "protocol.epochs=3", "seed=3", method, f"runs={runs}", f"per_gpu={workers}"])
             for method in methods
         ]
         tasks = [Task(config, options) for config, options in made]

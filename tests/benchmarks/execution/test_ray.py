@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_training import TINY
 
 from benchmarks.config import compose
 from benchmarks.execution import Resources, run_all
@@ -18,19 +19,13 @@ ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.ray
 
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
-TINY = [
+SETTINGS = [
+    *TINY,
     "loss=proxy_anchor",
     "method=ps",
-    "data.num_classes=24",
-    "data.image_size=12",
-    "trunk.network.widths=[4,8]",
-    "protocol.batch_size=8",
     "protocol.iterations_per_epoch=2",
     "protocol.epochs=40",
-    "protocol.embedding_size=8",
     "protocol.test_scoring=once",
-    "device=cpu",
-    "quiet=true",
 ]
 
 
@@ -49,7 +44,7 @@ def cluster() -> Iterator[Any]:
 
 
 def tasks_in(runs: Path) -> list[Task]:
-    return [Task(*compose([*TINY, f"runs={runs}", f"seed={seed}"])) for seed in range(3)]
+    return [Task(*compose([*SETTINGS, f"runs={runs}", f"seed={seed}"])) for seed in range(3)]
 
 
 def test_a_task_that_raises_is_told_and_the_others_go_on(cluster: Any) -> None:
