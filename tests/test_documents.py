@@ -1,9 +1,18 @@
-"""Runs the Python blocks of the documents, and follows their links."""
+"""Runs the Python blocks of the documents, reads their commands as the benchmark would, and follows their links."""
 
+import argparse
 import re
+import shlex
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from benchmarks.config import compose
+from benchmarks.final import read_final
+from benchmarks.suite import read_suite
+from benchmarks.tuning.study import read_study
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -14,11 +23,55 @@ BLOCKS = [
         re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
     )
 ]
+COMMANDS = {
+    command
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for written in re.findall(r"-m benchmarks ((?:\\\n|[^`#\n])+)", document.read_text())
+    if (command := re.sub(r"\s+", " ", written.replace("\\\n", " ")).strip())
+}
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_block_runs_from_top_to_bottom(block: str) -> None:
     exec(compile(block, "block", "exec"), {"__name__": "block"})
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_the_benchmark_understands_every_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [word for word in shlex.split(command) if word != "--help" and not word.endswith("...")]  # left open
+    given = _given(words, monkeypatch)
+    name = getattr(given, "name", None)
+    if words[0] == "suite":
+        suite, rest = read_suite(name, given.overrides)
+        first = suite.comparisons[0]
+        compose([f"data={suite.data[0]}", f"loss={first.loss}", f"method={first.methods[0]}", *suite.overrides, *rest])
+    elif words[0] == "tune":
+        study = read_study(name, given.overrides)
+        compose([f"data={study.data}", *study.overrides])
+    elif words[0] == "final":
+        read_final(name, given.overrides)
+    elif words[0] == "data":
+        compose([f"data={name.replace('NAME', 'folder')}", *given.overrides])
+    elif words[0] in ("run", "speed"):
+        compose(given.overrides)
+
+
+class _Parsed(Exception):  # noqa: N818 (no error: a command that goes no further)
+    pass
+
+
+def _given(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a command's own parser reads in its words."""
+    for parse in ("parse_args", "parse_intermixed_args"):
+        own = getattr(argparse.ArgumentParser, parse)
+
+        def stop(self: argparse.ArgumentParser, words: list[str], own: Any = own) -> None:
+            raise _Parsed(own(self, words))
+
+        monkeypatch.setattr(argparse.ArgumentParser, parse, stop)
+    with pytest.raises(_Parsed) as parsed:
+        import_module(f"benchmarks.{words[0]}").main(words[1:])
+    return parsed.value.args[0]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
