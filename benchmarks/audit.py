@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -54,9 +53,7 @@ def cached_audit(data: ImageArrays, split: Split, folder: Path) -> dict[str, Any
         found = audit(data, split)
         if time.perf_counter() - started > WORTH_A_FILE:
             folder.mkdir(parents=True, exist_ok=True)
-            own = path.with_name(f"{name}.{os.getpid()}")  # several workers may end the same audit at once
-            write_whole(own, json.dumps(found).encode())
-            os.replace(own, path)
+            write_whole(path, json.dumps(found).encode())
     _remembered[name] = found
     return found
 

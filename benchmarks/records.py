@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -76,8 +77,9 @@ class RunFolder:
         return True
 
     def prepare(self) -> None:
-        """Make the folder and write the configuration into it."""
+        """Make the folder, drop what a killed attempt left half written, and write the configuration."""
         self.records.mkdir(parents=True, exist_ok=True)
+        self._drop_unfinished()
         write_whole(self.path / "config.yaml", yaml.safe_dump(dict(self.identity), sort_keys=False).encode())
 
     def write_environment(self, gpu: str | None, data_hash: str) -> None:
@@ -109,7 +111,12 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Drop what only an unfinished training needs."""
-        for file in (self.checkpoint, self.previous_checkpoint, *self.path.glob(f"*{UNFINISHED}")):
+        for file in (self.checkpoint, self.previous_checkpoint):
+            file.unlink(missing_ok=True)
+        self._drop_unfinished()
+
+    def _drop_unfinished(self) -> None:
+        for file in self.path.glob(f"*{UNFINISHED}"):
             file.unlink(missing_ok=True)
 
     def fail(self, reason: str, details: str = "") -> None:
@@ -152,11 +159,13 @@ class Held(Refusal):  # noqa: N818 (an answer, not an accident)
 def write_whole(path: Path, *parts: bytes | memoryview, before: Callable[[], None] | None = None) -> None:
     """Write a file so that it is seen either as it was or complete; what could not be completed leaves no space taken.
 
+    Several may write the same file at once, on several machines too: what the last one wrote stays.
+
     Args:
         parts: of the content, one after the other.
         before: called when all is written, right before the file takes its name.
     """
-    unfinished = path.with_name(path.name + UNFINISHED)
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(6)}{UNFINISHED}")
     try:
         with open(unfinished, "wb") as file:
             for part in parts:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import Refusal
-from benchmarks.records import Held, RunFolder, environment, run_name, write_whole
+from benchmarks.records import UNFINISHED, Held, RunFolder, environment, run_name, write_whole
 
 
 def test_a_name_is_the_hash_of_the_canonical_json() -> None:
@@ -49,6 +49,21 @@ def test_writing_replaces_a_file_and_leaves_nothing_beside_it(tmp_path: Path) ->
     write_whole(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_two_that_write_a_file_at_once_do_not_get_in_each_others_way(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"slow", before=lambda: write_whole(path, b"quick"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() == b"slow"
+
+
+def test_what_a_killed_attempt_left_half_written_goes_with_the_next_one(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {"seed": 0})
+    folder.prepare()
+    (folder.path / f"checkpoint.pt.0123{UNFINISHED}").write_text("half of it")
+    folder.prepare()
+    assert {path.name for path in folder.path.iterdir()} == {"records", "config.yaml"}
 
 
 def test_the_environment_names_versions_and_data() -> None:
