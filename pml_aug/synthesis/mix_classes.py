@@ -42,11 +42,12 @@ def draw_mixing(alpha: float, generator: torch.Generator | None = None) -> float
 
     Args:
         alpha: above 0; small values give mixtures close to one of the two ends.
-        generator: on the CPU; torch's global one by default.
+        generator: source of the draw, which is made on its device: an accelerator is then waited for. Torch's global
+            one of the CPU by default.
 
     Example:
         >>> 0 <= draw_mixing(0.4) <= 1
         True
     """
-    pair = torch.full((2,), alpha, dtype=torch.float64)
+    pair = torch.full((2,), alpha, dtype=torch.float64, device="cpu" if generator is None else generator.device)
     return float(torch._sample_dirichlet(pair, generator=generator)[0])

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pml_aug.to_device import to_device
+
 
 class Pairs(NamedTuple):
     """Rows of a batch, two by two."""
@@ -79,7 +81,7 @@ def different_class_pairs(labels: Tensor, generator: torch.Generator | None = No
 
     Args:
         labels: class of each row.
-        generator: source of the order, on the device of `labels`.
+        generator: source of the order, which is drawn on its device; torch's global one by default.
 
     Shapes:
         (N,) -> two of (N,), or of (0,)
@@ -99,7 +101,8 @@ def different_class_pairs(labels: Tensor, generator: torch.Generator | None = No
     size, largest = torch.zeros_like(rank).index_add_(0, rank, torch.ones_like(rank)).max(dim=0)
     if labels.device.type == "cpu" and size == len(labels):
         return Pairs(rows[:0], rows[:0])
-    turn = torch.randperm(len(labels), generator=generator, device=labels.device)
+    drawn_on = labels.device if generator is None else generator.device
+    turn = to_device(torch.randperm(len(labels), generator=generator, device=drawn_on), labels.device)
     start = by_class[turn.index_fill_(0, largest, -1)[rank].argsort(stable=True)]
     others = (len(labels) - size).clamp_min(1)
     partner = torch.where(rows < size, size + rows % others, rows + size) % len(labels)

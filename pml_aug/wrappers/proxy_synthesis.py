@@ -129,7 +129,8 @@ class ProxySynthesis(LossWrapper):
 
         Args:
             batch: labels are in 0 .. C - 1.
-            generator: on the device of the labels and the CPU alike; torch's global one by default.
+            generator: source of pairs and mixing weight, on any device; one on the CPU makes no device wait. Torch's
+                global one by default.
             mixing: the lambda to use instead of a draw.
             draws: for the wrapped loss, where that is a wrapper too.
         """

@@ -1,14 +1,16 @@
 """Regularizers, reducer, precision and optimizer of a loss inside Proxy Synthesis keep working, without a host wait."""
 
+import copy
 from functools import partial
 
 import pytest
 import torch
 from mixtures import WORK, C, batch, proxies_of, value_and_gradients
 from pytorch_metric_learning import reducers, regularizers
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.cost.counting import count
-from pml_aug.wrappers import ProxySynthesis
+from pml_aug.wrappers import DistributedLossWrapper, ProxySynthesis
 
 
 class Remembers(regularizers.LpRegularizer):
@@ -90,3 +92,49 @@ def test_it_adds_no_host_wait(name, labels_there):
 
     plain, augmented = (count(partial(step, wrapped=wrapped)) for wrapped in (False, True))
     assert augmented.waits <= plain.waits
+
+
+class OwnGenerators(TorchDispatchMode):
+    """The rule of real accelerators that a generator must be of the device that is drawn on."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        generator, device = ((kwargs or {}).get(name) for name in ("generator", "device"))
+        if generator is not None and device is not None:
+            assert generator.device.type == torch.device(device).type, function
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("labels_there", [False, True])
+@pytest.mark.parametrize("distributed", [False, True])
+def test_a_generator_on_the_cpu_serves_a_device_without_a_wait(distributed, labels_there):
+    embeddings, labels = batch()
+    loss, found = WORK["NormalizedSoftmaxLoss"](C), []
+    expected = ProxySynthesis(loss)(embeddings, labels, generator=torch.Generator().manual_seed(0))
+
+    def step(device):
+        wrapper, draws = ProxySynthesis(copy.deepcopy(loss).to(device)), {"generator": torch.Generator().manual_seed(0)}
+        if distributed:
+            wrapper, draws = DistributedLossWrapper(wrapper, seed=0), {}
+        rows, classes = embeddings.to(device), labels.to(device if labels_there else "cpu")
+
+        def call():
+            with OwnGenerators():
+                found.append(wrapper(rows, classes, **draws))
+
+        return call
+
+    assert count(step).waits == 0
+    torch.testing.assert_close(found[0].numbers, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("labels_on", ["cpu", "cuda"])
+def test_a_generator_on_cuda_serves_labels_anywhere(labels_on):
+    embeddings, labels = batch()
+    wrapper = ProxySynthesis(WORK["NormalizedSoftmaxLoss"](C).cuda())
+    values = [
+        wrapper(embeddings.cuda(), labels.to(labels_on), generator=torch.Generator("cuda").manual_seed(seed))
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(values[0], values[1]) and not torch.equal(values[0], values[2])
