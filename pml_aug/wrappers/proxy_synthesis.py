@@ -184,7 +184,7 @@ class ProxySynthesis(LossWrapper):
 
     def _with_mixtures(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
         """Batch and proxies with their mixtures."""
-        rows, proxies = torch.cat(pairs), self.layout.proxies(self.loss).to(embeddings.device)
+        rows, proxies = torch.cat(pairs), self.layout.proxies(self.loss).to(embeddings)
         first, second = embeddings.index_select(0, rows).chunk(2)
         synthetic = _mixed_rows(behind(self.distance), first, second, self.mixing)
         first, second = taken(proxies, self.layout.places(self.loss, labels.index_select(0, rows))).chunk(2)
@@ -196,7 +196,7 @@ class ProxySynthesis(LossWrapper):
 
         In place of mixtures stand rows of zeros, in place of proxies numbers that would show if anyone read them.
         """
-        proxies = self.layout.proxies(self.loss).to(embeddings.device)
+        proxies = self.layout.proxies(self.loss).to(embeddings)
         of_rows = Mixtures(pairs.start, pairs.end, self.mixing)
         first, second = (self.layout.places(self.loss, labels.index_select(0, rows)) for rows in pairs)
         matrix = mixed_cosines(embeddings, proxies, of_rows, Mixtures(first, second, self.mixing))

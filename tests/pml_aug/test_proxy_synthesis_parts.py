@@ -52,6 +52,26 @@ def test_half_precision_leaves_the_proxies_in_float32(name, ratio, dtype):
     assert torch.equal(value, wrapper(embeddings.to(dtype).float(), labels, mixing=0.4))
 
 
+@pytest.mark.parametrize(
+    ("of_rows", "of_proxies"),
+    [
+        (torch.float64, torch.float32),
+        (torch.float32, torch.float64),
+        (torch.float32, torch.bfloat16),
+        (torch.bfloat16, torch.bfloat16),
+    ],
+)
+@pytest.mark.parametrize("name", sorted(set(WORK) - {"P2SGradLoss"}))  # half precision misses its unit length
+def test_proxies_are_read_in_the_precision_of_the_rows_and_keep_their_own(name, of_rows, of_proxies):
+    embeddings, labels = batch(of_rows)
+    loss = WORK[name](C).to(of_proxies)
+    value = ProxySynthesis(loss, pairing="roll")(embeddings, labels, mixing=0.4)
+    assert next(loss.parameters()).dtype == of_proxies
+    assert value.dtype == ProxySynthesis(copy.deepcopy(loss), ratio=0)(embeddings, labels).dtype
+    in_one_precision = ProxySynthesis(loss.to(value.dtype), pairing="roll")
+    assert torch.equal(value, in_one_precision(embeddings.to(value.dtype), labels, mixing=0.4))
+
+
 @pytest.mark.parametrize("name", WORK)
 def test_a_step_moves_the_loss_s_own_proxies(name):
     embeddings, labels = batch()
