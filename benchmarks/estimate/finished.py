@@ -10,14 +10,22 @@ from .cost import Cost, kind_of, mean, scored_images
 
 
 def costs_of_finished(runs: Path, device_type: str) -> dict[str, Cost]:
-    """By kind, the mean over the finished trainings in a folder that ran on this type of device ("cpu", "cuda")."""
+    """By kind, the mean over the finished trainings in a folder that ran on this type of device ("cpu", "cuda").
+
+    Damaged folders are left out: the training that wants such a folder says so.
+    """
     found = defaultdict(list)
     for done in runs.glob("*/done"):
         folder = done.parent
-        result = json.loads((folder / "result.json").read_text())
-        if result["cost"]["device"].split(":")[0] == device_type:
+        try:
+            result = json.loads((folder / "result.json").read_text())
+            if result["cost"]["device"].split(":")[0] != device_type:
+                continue
             identity = yaml.safe_load((folder / "config.yaml").read_text())
-            found[kind_of(identity)].append(_cost(folder, result, identity["protocol"].get("test_scoring", "every")))
+            kind, cost = kind_of(identity), _cost(folder, result, identity["protocol"].get("test_scoring", "every"))
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            continue
+        found[kind].append(cost)
     return {kind: mean(costs) for kind, costs in found.items()}
 
 
