@@ -92,7 +92,7 @@ class LossWrapper(BaseMetricLossFunction):
             embeddings: (N, D), as the network gives them.
             labels: (N,), integers.
             indices_tuple: pairs or triplets of rows of `embeddings` and `ref_emb`, as PML's miners give them.
-            ref_emb: (R, D), compared with instead of the batch itself.
+            ref_emb: (R, D), compared with instead of the batch itself; with the batch's own tensors, as without any.
             ref_labels: (R,), integers.
             draws: randomness handed in: `generator`, or a recorded draw, see :attr:`accepted_draws`.
 
@@ -133,7 +133,10 @@ class LossWrapper(BaseMetricLossFunction):
         if (ref_emb is None) != (ref_labels is None):
             given, missing = ("ref_emb", "ref_labels") if ref_labels is None else ("ref_labels", "ref_emb")
             raise ValueError(f"`{given}` was given without `{missing}`: give both or neither")
-        compares_itself = ref_emb is embeddings  # PML tells by identity, which a raised dtype must not break
+        # PML tells by identity, which a raised dtype must not break
+        if ref_emb is embeddings and ref_labels is labels:
+            ref_emb = ref_labels = None
+        compares_itself = ref_emb is embeddings
         embeddings, labels = checked_rows(embeddings, labels, "embeddings", "labels")
         if ref_emb is not None and ref_labels is not None:
             ref_emb, ref_labels = checked_rows(ref_emb, ref_labels, "ref_emb", "ref_labels")

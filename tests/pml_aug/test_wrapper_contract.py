@@ -15,9 +15,9 @@ from pml_aug import wrappers
 SIZE = 8  # of the batch's rows
 
 
-def _seeded(loss: BaseMetricLossFunction, embeddings: Tensor, labels: Tensor) -> Tensor:
+def _seeded(loss: BaseMetricLossFunction, embeddings: Tensor, labels: Tensor, *rest: Tensor | None) -> Tensor:
     torch.manual_seed(7)
-    return loss(embeddings, labels)
+    return loss(embeddings, labels, *rest)
 
 
 def _value_and_gradients(loss: BaseMetricLossFunction, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
@@ -90,10 +90,16 @@ def test_half_precision_runs_in_float32_and_leaves_the_parameters_alone(case, ba
     assert all(parameter.dtype == torch.float32 for parameter in loss.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_batch_given_as_its_own_references_is_compared_with_itself(case, batch, dtype):
+    loss, rows, labels = case.wrap(case.bare()), batch[0].to(dtype), batch[1]
+    assert torch.equal(_seeded(loss, rows, labels, None, rows, labels), _seeded(loss, rows, labels))
+
+
 def test_half_precision_compared_with_itself_is_still_compared_with_itself():
-    rows, labels = torch.randn(12, SIZE).half(), torch.arange(12) % 4
-    loss = wrappers.EmbeddingExpansion(losses.NCALoss())
-    assert torch.equal(loss(rows, labels, None, rows, labels), loss(rows, labels))
+    half, labels = torch.randn(12, SIZE).half(), torch.arange(12) % 4
+    loss, single, other = wrappers.EmbeddingExpansion(losses.NCALoss()), half.float(), labels.clone()
+    assert torch.equal(loss(half, labels, None, half, other), loss(single, labels, None, single, other))
 
 
 @pytest.mark.parametrize("reducer", [reducers.MeanReducer(), reducers.SumReducer(), reducers.ThresholdReducer(low=0.1)])
