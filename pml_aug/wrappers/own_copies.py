@@ -116,7 +116,7 @@ def _expansion(miner: BaseMiner, distance: BaseDistance, candidates: Candidates)
     if miner.num_points == 0:
         return mined(miner.miner, candidates, distance)
     rows = (candidates.embeddings, candidates.labels, candidates.ref_emb, candidates.ref_labels)
-    matrix = miner.expansion.pool(distance, *miner.expansion.expand_both(*rows))
+    matrix = miner.expansion.pool(distance, *miner.expansion.expand_both(*rows, distance))
     return mined(miner.miner, candidates, PrecomputedDistance(distance, matrix))
 
 

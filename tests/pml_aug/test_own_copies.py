@@ -21,6 +21,7 @@ from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 
+from pml_aug.distances import IntrospectiveSimilarity
 from pml_aug.miners import ExpansionMiner
 from pml_aug.wrappers.candidates import Candidates
 from pml_aug.wrappers.own_copies import mined
@@ -123,6 +124,17 @@ def test_expansion_miner_mines_by_its_own_matrix():
     assert as_set(plain) == as_set(without_points) != as_set((anchor, positive, negative))
     assert torch.equal(positive, plain[1])  # positives are measured as they are
     assert wrap(losses.TripletMarginLoss(), expanded)(*batch()) >= 0
+
+
+def test_expansion_miner_leaves_uncertainties_as_they_are():
+    candidates = candidates_for(2 * torch.randn(12, SIZE), torch.arange(12) % 4)
+    by_pairs = miners.PairMarginMiner(0.6, 0.4, distance=IntrospectiveSimilarity(SIZE // 2, offset=0.0))
+    miner = ExpansionMiner(by_pairs, num_points=1)
+    # it judges each pair by itself, so own copies can as well be taken out of what it finds
+    anchor, positive, *negatives = miner(*candidates[:4])
+    kept = ~candidates.own[anchor, positive]
+    found = as_set(mined(miner, candidates))
+    assert found == as_set((anchor[kept], positive[kept], *negatives)) and all(found)
 
 
 def test_a_miner_of_ones_own_is_asked_as_it_is_and_own_copies_taken_out():
