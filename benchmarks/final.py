@@ -13,7 +13,7 @@ from .config import RunOptions, parse, split_own
 from .errors import Refusal
 from .nearest import unknown
 from .schema import Tuned
-from .suite import carry_out
+from .suite import carry_out, check_listed
 from .trainings import Task
 from .tuning import ledger
 from .tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
@@ -30,6 +30,11 @@ class FinalConfig:
     out: str | None = None  # folder of the report; RUNS/report
     workers: int | None = None  # trainings at a time; null: one a core, or as many as the GPUs take
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
+
+    def __post_init__(self) -> None:
+        check_listed(seeds=self.seeds)
+        if self.folds is not None:
+            check_listed(folds=self.folds)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -42,10 +42,23 @@ class SuiteConfig:
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise Refusal(unknown("engine", self.engine, ENGINES))
-        if self.workers is not None and self.workers < 1:
-            raise Refusal(f"workers must be at least 1, but got {self.workers}")
+        check_listed(data=self.data, comparisons=self.comparisons, folds=self.folds, seeds=self.seeds)
+        check_workers(self.workers, self.engine)
+
+
+def check_listed(**lists: Sequence[object]) -> None:
+    """Refuse lists, by the names of their keys, of which nothing would come."""
+    for key, values in lists.items():
+        if not values:
+            raise Refusal(f"{key} must be one or more, but got {values}")
+
+
+def check_workers(workers: int | None, engine: str) -> None:
+    """Refuse what no tasks can be run with."""
+    if engine not in ENGINES:
+        raise Refusal(unknown("engine", engine, ENGINES))
+    if workers is not None and workers < 1:
+        raise Refusal(f"workers must be at least 1, but got {workers}")
 
 
 class Place(Protocol):

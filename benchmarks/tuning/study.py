@@ -14,7 +14,7 @@ from ..build import check
 from ..config import CONFIGS, RunConfig, RunOptions, compose, options_of, split_own
 from ..errors import Refusal
 from ..nearest import unknown
-from ..suite import Comparison
+from ..suite import Comparison, check_listed, check_workers
 from .space import Space, declared_values, ends, read_space
 
 SAMPLERS = ("quasi_random", "tpe")
@@ -43,6 +43,8 @@ class StudyConfig:
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
 
     def __post_init__(self) -> None:
+        check_listed(comparisons=self.comparisons)
+        check_workers(self.workers, self.engine)
         if self.trials < FEWEST:
             raise Refusal(f"trials must be at least {FEWEST}, but got {self.trials}")
         if not self.folds or len(set(self.folds)) < len(self.folds):

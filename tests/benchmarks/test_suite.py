@@ -44,6 +44,10 @@ def test_every_loss_of_a_suite_is_there_bare_and_with_a_method_over_enough_seeds
         (["data=[glyfs]"], "unknown data 'glyfs'; the nearest known one is 'glyphs'"),
         (["engine=rai"], "unknown engine 'rai'; the nearest known one is 'ray'"),
         (["per_gpu=0"], "per_gpu must be at least 1, but got 0"),
+        (["seeds=[]"], "seeds must be one or more, but got []"),
+        (["folds=[]"], "folds must be one or more, but got []"),
+        (["data=[]"], "data must be one or more, but got []"),
+        (["comparisons=[]"], "comparisons must be one or more, but got []"),
     ],
 )
 def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str], sentence: str) -> None:

@@ -93,6 +93,21 @@ def test_a_dry_run_tells_the_budget_and_writes_nothing(tmp_path: Path, capsys: p
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("comparisons=[]", "comparisons must be one or more, but got []"),
+        ("engine=rai", "unknown engine 'rai'; the nearest known one is 'ray'"),
+        ("workers=0", "workers must be at least 1, but got 0"),
+    ],
+)
+def test_a_study_that_cannot_be_searched_is_refused_before_it_begins(
+    override: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tune", "smoke", *SETTINGS, f"runs={tmp_path}", override, "--dry-run"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_a_study_killed_in_the_middle_goes_on_and_finds_what_an_undisturbed_one_finds(
     tuned: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +163,8 @@ def test_final_runs_take_the_best_trials_score_the_test_set_once_and_write_the_r
         (["seeds=[0,1000]"], "holds 1000, the seed of the trials"),
         (["protocol.epochs=9"], "unknown key of final runs 'protocol.epochs'"),
         (["seeds=few"], "final smoke: seeds"),
+        (["seeds=[]"], "seeds must be one or more, but got []"),
+        (["folds=[]"], "folds must be one or more, but got []"),
         (["runs=nowhere"], "nowhere/studies/smoke/study.json does not exist: tune first"),
     ],
 )
