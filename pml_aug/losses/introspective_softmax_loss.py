@@ -142,6 +142,7 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
 
     def _checked(self, labels: Tensor | None, num_rows: int) -> Tensor:
         if labels is not None and labels.shape == (num_rows,) and not labels.is_floating_point():
+            labels = labels.long()
             check_class_labels(labels, self.num_classes)
             return labels
         if labels is None or labels.shape != (num_rows, self.num_classes) or not labels.is_floating_point():

@@ -133,10 +133,10 @@ class LossWrapper(BaseMetricLossFunction):
         if (ref_emb is None) != (ref_labels is None):
             given, missing = ("ref_emb", "ref_labels") if ref_labels is None else ("ref_labels", "ref_emb")
             raise ValueError(f"`{given}` was given without `{missing}`: give both or neither")
-        # PML tells by identity, which a raised dtype must not break
-        if ref_emb is embeddings and ref_labels is labels:
+        # PML tells by identity, which another dtype must not break
+        same_rows, same_labels = ref_emb is embeddings, ref_labels is labels
+        if same_rows and same_labels:
             ref_emb = ref_labels = None
-        compares_itself = ref_emb is embeddings
         embeddings, labels = checked_rows(embeddings, labels, "embeddings", "labels")
         if ref_emb is not None and ref_labels is not None:
             ref_emb, ref_labels = checked_rows(ref_emb, ref_labels, "ref_emb", "ref_labels")
@@ -144,8 +144,8 @@ class LossWrapper(BaseMetricLossFunction):
                 raise ValueError(
                     f"`ref_emb` must be as wide as `embeddings` ({embeddings.shape[1]}), but got {ref_emb.shape[1]}"
                 )
-        if compares_itself:
-            ref_emb = embeddings
+            ref_emb = embeddings if same_rows else ref_emb
+            ref_labels = labels if same_labels else ref_labels
         return Batch(embeddings, labels, indices_tuple, ref_emb, ref_labels)
 
 
@@ -157,7 +157,7 @@ def innermost(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
 
 
 def checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str) -> tuple[Tensor, Tensor]:
-    """Finite rows in float32 or wider and one integer label for each; an error by their names for anything else."""
+    """Finite rows in float32 or wider and one label for each, long; an error by their names for anything else."""
     if embeddings.ndim != 2 or not embeddings.is_floating_point():
         raise ValueError(
             f"`{name}` must be a floating-point tensor of shape (rows, embedding_size), but got "
@@ -173,7 +173,7 @@ def checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str
     # a host wait on an accelerator, where NaN reaches the loss by itself; on the CPU it costs next to nothing
     if embeddings.device.type == "cpu" and not _is_finite(embeddings.detach()):
         raise ValueError(f"`{name}` must be finite, but holds NaN or infinity: the training has diverged")
-    return embeddings, labels
+    return embeddings, labels.long()
 
 
 def _is_finite(rows: Tensor) -> bool:

@@ -80,6 +80,12 @@ def test_without_uncertainty_it_is_cross_entropy():
     torch.testing.assert_close(loss(features, labels), cross_entropy(loss.classifier(features), labels))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_labels_are_integers_of_any_kind(dtype):
+    loss, (features, labels) = IntrospectiveSoftmaxLoss(C, F, U), batch()
+    assert torch.equal(loss(features, labels.to(dtype)), loss(features, labels))
+
+
 def test_mixed_labels_weigh_the_losses_of_both_classes():
     loss, (features, labels) = IntrospectiveSoftmaxLoss(C, F, U), batch()
     others = labels.roll(1)

@@ -102,6 +102,19 @@ def test_half_precision_compared_with_itself_is_still_compared_with_itself():
     assert torch.equal(loss(half, labels, None, half, other), loss(single, labels, None, single, other))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.bool])
+def test_labels_are_integers_of_any_kind(case, batch, dtype):
+    loss, rows, labels = case.wrap(case.bare()), batch[0], batch[1].to(dtype)
+    assert torch.equal(_seeded(loss, rows, labels), _seeded(loss, rows, labels.long()))
+
+
+def test_labels_of_any_kind_given_as_those_of_the_references_are_still_the_same():
+    rows, labels = torch.randn(12, SIZE), torch.arange(12) % 4
+    loss, others = wrappers.EmbeddingExpansion(losses.NTXentLoss()), rows.roll(1, dims=1)
+    values = [loss(rows, kind, None, others, kind) for kind in (labels.short(), labels)]
+    assert torch.equal(*values) and not torch.equal(values[0], loss(rows, labels, None, others, labels.clone()))
+
+
 @pytest.mark.parametrize("reducer", [reducers.MeanReducer(), reducers.SumReducer(), reducers.ThresholdReducer(low=0.1)])
 def test_reducers_of_the_wrapped_loss_are_used(case, batch, reducer):
     loss = case.wrap(case.bare(reducer=reducer))
