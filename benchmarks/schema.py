@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .datasets.identity import identity
+from .datasets.typed import check_types
 from .errors import Refusal
 
 TEST_SCORING = ("never", "once", "every")
@@ -188,6 +189,7 @@ class RunConfig:
     tuned: Tuned | None = None
 
     def __post_init__(self) -> None:
+        check_types(self.data)
         if self.seed < 0:
             raise Refusal(f"seed must be at least 0, but got {self.seed}")
         images_per_class = self.loss.images_per_class

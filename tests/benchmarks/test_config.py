@@ -34,6 +34,13 @@ from benchmarks.errors import Refusal
         ("trunk.normalization={mean: [0.5], std: [0.0]}", "divides by std=[0.0]"),
         ("trunk.normalization={mean: [0.5, 0.5], std: [1, 1]}", "for 1 or for 3 channels, but got 2 and 2"),
         ("protocol.batch_size=30", "must divide protocol.batch_size=30, but got 4"),
+        ("data.image_size=abc", "data.image_size must be a whole number or null, but got 'abc'"),
+        ("data.num_classes=24.5", "data.num_classes must be a whole number or null, but got 24.5"),
+        ("data.num_classes=true", "data.num_classes must be a whole number or null, but got True"),
+        ("data.name=null", "data.name must be text, but got None"),
+        ("data.path=3", "data.path must be text or null, but got 3"),
+        ("data.twins_allowed=null", "data.twins_allowed must be a number from 0 to 1, but got None"),
+        ("data.identical_allowed=1.5", "data.identical_allowed must be a number from 0 to 1, but got 1.5"),
     ],
 )
 def test_a_wrong_word_is_refused_by_name(override: str, sentence: str) -> None:
