@@ -48,7 +48,8 @@ class CrossBatchMemory(losses.CrossBatchMemory):
     Source: Wang et al., "Cross-Batch Memory for Embedding Learning", CVPR 2020, in PML's form, to which this adds:
     it takes any loss that it makes sense around; `state_dict` holds the position in the queue, so a resumed training
     goes on alike; `indices_tuple` names rows of the batch wherever in the queue the batch lies; a batch of one row is
-    not paired with itself; a mask that enqueues nothing leaves the queue as it is; nothing to compare gives zero.
+    not paired with itself; a mask that enqueues nothing leaves the queue as it is; nothing to compare gives zero;
+    several calls may come before one backward pass.
 
     Example:
         >>> memory = CrossBatchMemory(losses.ContrastiveLoss(), embedding_size=2, memory_size=4)
@@ -114,6 +115,8 @@ class CrossBatchMemory(losses.CrossBatchMemory):
             anchors, anchor_labels = embeddings[~enqueue_mask], labels[~enqueue_mask]
             enqueued, enqueued_labels = embeddings[enqueue_mask], labels[enqueue_mask]
         if len(enqueued) > 0:
+            # not in place: the graph of an earlier call, of which the backward pass is to come, may hold the queue
+            self.embedding_memory = self.embedding_memory.clone()
             self.add_to_memory(enqueued, enqueued_labels, len(enqueued))
         stored = self.memory_size if self.has_been_filled else self.queue_idx
         if len(anchors) == 0 or stored == 0:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from measuring import value_and_gradient
 from memory import AS_PML, D, batches
-from pytorch_metric_learning import losses, miners, reducers
+from pytorch_metric_learning import distances, losses, miners, reducers
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 
+from pml_aug.distances import IntrospectiveDistance, IntrospectiveSimilarity
 from pml_aug.losses import BinomialDevianceLoss, SoftLiftedStructureLoss
 from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion
 
@@ -61,6 +62,22 @@ def test_the_host_library_s_wrapper_for_several_processes_takes_it(tmp_path):
             assert torch.equal(distributed(embeddings, labels), expected(embeddings, labels))
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    "distance",
+    [distances.LpDistance(normalize_embeddings=False), IntrospectiveSimilarity(D // 2), IntrospectiveDistance(D // 2)],
+)
+def test_several_calls_may_come_before_one_backward_pass(distance):
+    at_once = CrossBatchMemory(losses.ContrastiveLoss(0.5, 0.5, distance=distance), D, 20)
+    one_by_one, total, expected, rows = copy.deepcopy(at_once), 0, [], []
+    for embeddings, labels in batches(5):
+        rows.append(embeddings.clone().requires_grad_())
+        total = total + at_once(rows[-1], labels)
+        expected.append(value_and_gradient(one_by_one, embeddings, labels)[1])
+    gradients = torch.autograd.grad(total, rows)
+    assert all(torch.equal(*both) for both in zip(gradients, expected, strict=True))
+    assert gradients[-1].abs().sum() > 0
 
 
 # ---- rows named by the caller
