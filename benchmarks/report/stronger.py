@@ -36,7 +36,7 @@ def _seeds(summary: Summary) -> Iterator[str]:
 
 
 def _for_margin(comparison: Comparison) -> int | None:
-    return statistics.seeds_to_detect(comparison.primary.per_seed, comparison.margin)
+    return statistics.seeds_to_detect(comparison.primary.per_seed, comparison.margin, comparison.family)
 
 
 def _name(comparison: Comparison) -> str:

@@ -107,6 +107,7 @@ class Comparison:
     method: Cell
     bare: Cell
     margin: float = MARGIN  # points within which two losses count as equivalent
+    family: int = 1  # comparisons of the report, for all of which p is adjusted
     holm_p: float = 1.0  # adjusted over all comparisons of the report
     smallest_holm_p: float = 1.0  # what holm_p would be if all comparisons had the smallest p their seeds can reach
     holm_equivalence_p: float | None = None  # adjusted over those with at least two seeds
@@ -142,7 +143,8 @@ class Comparison:
 
     @cached_property
     def detectable(self) -> float | None:
-        return statistics.minimum_detectable_effect(self.primary.per_seed)
+        """The true difference that the adjusted sign-flip test finds in 80 %; None where it can find none."""
+        return statistics.minimum_detectable_effect(self.primary.per_seed, self.family)
 
     @cached_property
     def equivalence_p(self) -> float | None:
@@ -278,6 +280,7 @@ def _adjusted(plain: list[Comparison]) -> list[Comparison]:
     return [
         replace(
             comparison,
+            family=len(plain),
             holm_p=p,
             smallest_holm_p=least,
             holm_equivalence_p=None if comparison.equivalence_p is None else next(equivalence),

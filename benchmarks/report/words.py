@@ -81,7 +81,7 @@ def controls(table: Table) -> list[str]:
 
 
 def _certainty(comparison: Comparison, judged: str, family: int) -> str:
-    seeds, detectable = comparison.num_seeds, number(comparison.detectable)
+    seeds = comparison.num_seeds
     over = f"after Holm's correction for {family} comparisons" if family > 1 else "with the exact test"
     margin = f"{comparison.margin:g} points (TOST, Holm p = {p_value(comparison.holm_equivalence_p or 0)})"
     if judged.startswith("established"):
@@ -93,9 +93,11 @@ def _certainty(comparison: Comparison, judged: str, family: int) -> str:
         never = f", nor could it be with {seeds} seeds" if comparison.smallest_holm_p > ALPHA else ""
         return f"A hint, not established: alone it would be significant, {over} it is not{never}."
     if judged == "not established":
+        if comparison.detectable is None:
+            return "Not established."
         return (
-            f"Not established. A true difference of {detectable} points or more would probably have been found; "
-            "a smaller one may well exist."
+            f"Not established. A true difference of {number(comparison.detectable)} points or more would probably have "
+            f"been, {over}; a smaller one may well exist."
         )
     floor = p_value(comparison.smallest_p)
     if comparison.smallest_p <= ALPHA:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.statistics import sign_flip_p, simulation
+from benchmarks.statistics.sign_flip import sign_flip_ps
 
 
 def within(share: simulation.Share, expected: float, errors: float = 4) -> bool:
@@ -12,7 +13,7 @@ def within(share: simulation.Share, expected: float, errors: float = 4) -> bool:
 
 def test_p_values_of_many_samples_are_those_of_each():
     samples = np.random.default_rng(0).normal(0.5, 1, (6, 6)).round(1)  # rounded, so that sums tie
-    assert simulation.sign_flip_ps(samples) == pytest.approx([sign_flip_p(sample) for sample in samples])
+    assert sign_flip_ps(samples) == pytest.approx([sign_flip_p(sample) for sample in samples])
 
 
 def test_sign_flip_keeps_its_level_and_finds_large_effects():
@@ -30,6 +31,10 @@ def test_holm_holds_the_family_where_single_tests_do_not():
     together = simulation.family_rejects(5, 8, 60, corrected=True)
     assert within(alone, 1 - (1 - 12 / 256) ** 5)  # the largest attainable level at 8 seeds is 12 / 256
     assert together.value <= 0.05 + 4 * together.standard_error
+
+
+def test_what_is_called_detectable_among_several_is_found():
+    assert within(simulation.detectable_effect_found(5, 9, 300), 0.8)
 
 
 def test_equivalence_errs_in_five_percent_at_the_margin_and_is_found_inside_it():
