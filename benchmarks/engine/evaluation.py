@@ -13,7 +13,7 @@ from .accuracy import METRICS, PER_QUERY, RetrievalAccuracy, Retrieved
 from .images import StoredImages, keep_batch
 from .neighbors import NEIGHBOR_SEARCHES
 from .selection import chosen_entry
-from .step import autocast
+from .step import autocast, uncompiled
 
 BATCH_SIZE = 256
 SHOWN = 6  # neighbours of each query that is shown
@@ -148,14 +148,15 @@ class Evaluation:
             self.log_test(entry["epoch"])
         self.scored = entry
         pairs = [(split, [self.searched if split == "test" else split]) for split in splits]
-        self.tester.test(
-            self.images,
-            entry["epoch"],
-            models["trunk"],
-            models["embedder"],
-            splits_to_eval=pairs,
-            collate_fn=keep_batch,
-        )
+        with uncompiled(models["trunk"]):
+            self.tester.test(
+                self.images,
+                entry["epoch"],
+                models["trunk"],
+                models["embedder"],
+                splits_to_eval=pairs,
+                collate_fn=keep_batch,
+            )
 
     def _remember(self, tester: GlobalEmbeddingSpaceTester) -> None:
         self.record(tester)

@@ -23,7 +23,7 @@ def is_compiled(model: nn.Module) -> bool:
 
 
 def uncompiled(model: nn.Module) -> AbstractContextManager[Any]:
-    """Where evaluation runs: its batches have other sizes than training's, and each would be compiled anew."""
+    """Where other batches run than training's: each of their sizes would be compiled anew, a few of them at most."""
     return torch.compiler.set_stance("force_eager") if is_compiled(model) else nullcontext()
 
 
@@ -35,6 +35,7 @@ def lay_out(trunk: nn.Module) -> None:
 def compile_models(models: dict[str, nn.Module], images: Tensor, precision: str) -> str | None:
     """Compile trunk and embedder for batches like `images`; what was in the way, or None.
 
+    What was compiled in this process before is forgotten: a compiler that has seen too many models gives up silently.
     One forward and backward pass is tried, whose traces (BatchNorm's statistics, gradients) are wiped out. If it fails
     the models stay as they were and run uncompiled. On CUDA the compiled passes are replayed as CUDA graphs.
 
@@ -46,6 +47,7 @@ def compile_models(models: dict[str, nn.Module], images: Tensor, precision: str)
     options: dict[str, Any] = {"dynamic": False}
     if images.device.type == "cuda":
         options["mode"] = "reduce-overhead"
+    torch.compiler.reset()
     states = {name: copy.deepcopy(model.state_dict()) for name, model in models.items()}
     problem = None
     try:

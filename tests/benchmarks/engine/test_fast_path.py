@@ -4,6 +4,7 @@ import json
 from statistics import mean, stdev
 
 import pytest
+import torch
 
 from benchmarks.config import compose
 from benchmarks.run import train
@@ -35,3 +36,12 @@ def test_a_training_without_a_compiler_says_so_and_goes_on(tmp_path, monkeypatch
     monkeypatch.setattr("benchmarks.engine.training.compile_models", lambda *_: "RuntimeError: no compiler here")
     assert score(tmp_path, "protocol.compile=true", "quiet=false") == score(tmp_path)
     assert "the compiler failed (RuntimeError: no compiler here); going on uncompiled" in capsys.readouterr().err
+
+
+def test_only_training_batches_are_compiled_and_each_training_anew(tmp_path):
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    for seed in (0, 1):  # one after the other in one process, as a worker has them
+        overrides = ["protocol.compile=true", "protocol.test_scoring=once", f"seed={seed}", f"runs={tmp_path}"]
+        train(*compose([*SMALL, *overrides]))
+        assert counters["stats"]["unique_graphs"] == 2 * (seed + 1)  # trunk and embedder
