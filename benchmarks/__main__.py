@@ -41,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refusal as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a path that cannot be written, a full disk
+        reason = error.strerror or str(error)
+        print(f"{parser.prog}: {reason if error.filename is None else f'{error.filename}: {reason}'}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

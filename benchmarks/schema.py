@@ -1,6 +1,7 @@
 """The typed shape of a training's configuration, and what its values must be."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .datasets.identity import identity
@@ -218,3 +219,11 @@ class RunOptions:
         for key in ("threads", "per_gpu"):
             if (value := getattr(self, key)) < 1:
                 raise Refusal(f"{key} must be at least 1, but got {value}")
+        check_folder("runs", self.runs)
+
+
+def check_folder(key: str, path: str) -> None:
+    """Refuse, as the value of ``key``, what is no folder and where none can be made."""
+    there = next(folder for folder in (Path(path), *Path(path).parents) if folder.exists())
+    if not there.is_dir():
+        raise Refusal(f"{key} must be a folder, but {there} is none")

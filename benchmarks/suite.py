@@ -16,6 +16,7 @@ from .estimate import estimate
 from .execution import ENGINES
 from .nearest import unknown
 from .run import read_data
+from .schema import check_folder
 from .trainings import Task, train_all
 
 
@@ -102,6 +103,8 @@ def carry_out(
         dry_run: only say it.
         before_report: called with the tasks when all of them are done.
     """
+    out = place.out or f"{place.runs}/report"
+    check_folder("out", out)
     taken = estimate(tasks, place.workers, place.engine)
     print(taken)
     if dry_run:
@@ -115,7 +118,7 @@ def carry_out(
         before_report(tasks)
     from .report import write_report  # the figures' libraries are not worth loading before
 
-    for path in write_report(Path(place.runs), Path(place.out or f"{place.runs}/report")):
+    for path in write_report(Path(place.runs), Path(out)):
         print(path)
     return 0
 

@@ -21,6 +21,7 @@ from benchmarks.errors import Refusal
         ("seed", "cannot read 'seed' as key=value: missing EQUAL"),
         ("seed=-1", "seed must be at least 0, but got -1"),
         ("threads=0", "threads must be at least 1, but got 0"),
+        (f"runs={__file__}/deeper", f"runs must be a folder, but {__file__} is none"),
         ("protocol.epochs=0", "protocol.epochs must be at least 1, but got 0"),
         ("protocol.patience=-1", "protocol.patience must be null or at least 0, but got -1"),
         ("protocol.num_folds=0", "protocol.num_folds must be at least 1, but got 0"),

@@ -18,3 +18,22 @@ def test_help_lists_what_there_is(arguments: list[str], words: list[str], capsys
     assert exit_status.value.code == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in words)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (FileExistsError(17, "File exists", "/a/report"), "python -m benchmarks: /a/report: File exists\n"),
+        (OSError(28, "No space left on device"), "python -m benchmarks: No space left on device\n"),
+        (OSError("no connection"), "python -m benchmarks: no connection\n"),
+    ],
+)
+def test_what_the_system_does_not_allow_is_said_in_one_sentence(
+    error: OSError, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("benchmarks.report.main", failing)
+    assert main(["report", "runs"]) == 1
+    assert capsys.readouterr().err == sentence

@@ -44,6 +44,7 @@ def test_every_loss_of_a_suite_is_there_bare_and_with_a_method_over_enough_seeds
         (["data=[glyfs]"], "unknown data 'glyfs'; the nearest known one is 'glyphs'"),
         (["engine=rai"], "unknown engine 'rai'; the nearest known one is 'ray'"),
         (["per_gpu=0"], "per_gpu must be at least 1, but got 0"),
+        ([f"runs={__file__}/deeper"], f"runs must be a folder, but {__file__} is none"),
         (["seeds=[]"], "seeds must be one or more, but got []"),
         (["folds=[]"], "folds must be one or more, but got []"),
         (["data=[]"], "data must be one or more, but got []"),
@@ -54,6 +55,13 @@ def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str]
     with pytest.raises(Refusal) as refusal:
         list_tasks(*read_suite("smoke", [*SETTINGS, *overrides]))
     assert sentence in str(refusal.value)
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["suite", "smoke", *SETTINGS, f"runs={tmp_path}", f"out={__file__}", "--dry-run"]) == 2
+    assert f"out must be a folder, but {__file__} is none" in capsys.readouterr().err
 
 
 def test_an_unknown_suite_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:

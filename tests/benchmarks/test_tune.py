@@ -96,6 +96,7 @@ def test_a_dry_run_tells_the_budget_and_writes_nothing(tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
+        (f"runs={__file__}", f"runs must be a folder, but {__file__} is none"),
         ("comparisons=[]", "comparisons must be one or more, but got []"),
         ("engine=rai", "unknown engine 'rai'; the nearest known one is 'ray'"),
         ("workers=0", "workers must be at least 1, but got 0"),
