@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -90,6 +91,7 @@ def _serve(connection: Connection, function: Callable[[Any], object], gpu: str |
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA starts, and this process sees no other
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself ...
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ... and lets them clean up
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             task = connection.recv()
@@ -101,3 +103,11 @@ def _serve(connection: Connection, function: Callable[[Any], object], gpu: str |
         except Exception:
             error = traceback.format_exc()
         connection.send(error)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its workers, and they would train on for nobody."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,11 @@
 import multiprocessing
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from benchmarks.execution.local import run_all
 
@@ -29,6 +36,28 @@ def test_leaving_early_ends_the_processes() -> None:
     assert next(outcomes).error is None
     outcomes.close()
     assert not multiprocessing.active_children()
+
+
+def soon(happens: Callable[[], bool]) -> bool:
+    return any(happens() or time.sleep(0.2) for _ in range(150))
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_workers_end_with_a_parent_that_is_killed(end: str, tmp_path: Path) -> None:
+    pulse = tmp_path / "pulse"
+    beat = f"import time\nwhile True:\n open({str(pulse)!r}, 'a').write('.')\n time.sleep(0.05)"
+    code = f"from benchmarks.execution.local import run_all; list(run_all(exec, [{beat!r}], workers=1))"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    assert soon(pulse.exists)
+    getattr(parent, end)()
+    parent.wait()
+
+    def has_stopped() -> bool:
+        before = pulse.stat().st_size
+        time.sleep(1)
+        return pulse.stat().st_size == before
+
+    assert soon(has_stopped)
 
 
 def sees(gpu: str) -> str:
