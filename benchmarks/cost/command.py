@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ..engine.device import choose_device
 from ..errors import Refusal
 from .figure import draw, draw_growth
 from .measure import measure
@@ -33,8 +34,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--no-growth", action="store_true", help="leave out the growth with batch, classes, dimension")
     parser.add_argument("--out", type=Path, default=Path("reports/cost"), help="folder for the table and the figure")
     given = parser.parse_args(argv)
-    if torch.device(given.device).type == "cuda" and not torch.cuda.is_available():
-        raise Refusal("--device cuda was asked for, but torch finds no CUDA device; use --device cpu")
+    choose_device(given.device)
+    if given.rounds < 1:
+        raise Refusal(f"--rounds must be at least 1, but got {given.rounds}")
     pieces = [piece for piece in PIECES if given.only.lower() in piece.name.lower()]
     if not pieces:
         raise Refusal(f"--only {given.only} matches none of: {'; '.join(piece.name for piece in PIECES)}")

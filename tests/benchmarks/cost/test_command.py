@@ -57,3 +57,15 @@ def test_on_an_accelerator_the_host_waits_no_more_than_for_the_bare_loss(kind):
 def test_a_piece_that_is_not_there_is_refused_with_the_list(capsys):
     assert main(["cost", "--only", "quantum"]) == 2
     assert "--only quantum matches none of: EE, 2 points" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--device", "foo"], "device=foo cannot be used: Expected one of cpu, cuda"),
+        (["--rounds", "0"], "--rounds must be at least 1, but got 0"),
+    ],
+)
+def test_what_cannot_be_measured_with_is_refused(words, sentence, capsys):
+    assert main(["cost", "--only", "2 points", *words]) == 2
+    assert sentence in capsys.readouterr().err
