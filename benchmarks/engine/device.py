@@ -12,13 +12,21 @@ from ..errors import Refusal
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one, else the CPU."""
+    """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
+
+    CUDA is not started, which would take a GPU's memory for as long as the process lives.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
+        device = torch.device(name)
+        if device.type != "cuda":
+            return torch.empty(0, device=device).device
     except (AssertionError, RuntimeError) as error:
         raise Refusal(f"device={name} cannot be used: {str(error).splitlines()[0]}") from error
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise Refusal(f"device={name} cannot be used: there are {torch.cuda.device_count()} CUDA devices")
+    return device
 
 
 def device_name(device: torch.device) -> str | None:

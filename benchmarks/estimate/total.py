@@ -3,11 +3,14 @@
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from ..config import RunOptions
+from ..config import RunConfig, RunOptions
 from ..engine.device import choose_device
 from ..errors import Refusal
 from ..execution import Resources, default_workers
@@ -105,20 +108,31 @@ def _costs(kinds: dict[str, Task], options: RunOptions) -> tuple[dict[str, Cost]
     left = [kind for kind in kinds if kind not in costs]
     started = time.perf_counter()
     unknown = []
-    for kind in left:
-        if costs and time.perf_counter() - started > PROBE_SECONDS:
-            unknown.append(kind)
-            continue
-        try:
-            costs[kind] = probe(kinds[kind].config, kinds[kind].options)
-            sources.append("a dozen steps of a kind")
-        except Exception as error:  # whatever ends a training ends a probe; the training itself will tell more
-            print(f"a few steps of {kinds[kind]} failed: {type(error).__name__}: {error}", file=sys.stderr)
-            unknown.append(kind)
+    with _probing(options) as probed:
+        for kind in left:
+            if costs and time.perf_counter() - started > PROBE_SECONDS:
+                unknown.append(kind)
+                continue
+            try:
+                costs[kind] = probed(kinds[kind].config, kinds[kind].options)
+                sources.append("a dozen steps of a kind")
+            except Exception as error:  # whatever ends a training ends a probe; the training itself will tell more
+                print(f"a few steps of {kinds[kind]} failed: {type(error).__name__}: {error}", file=sys.stderr)
+                unknown.append(kind)
     if unknown:
         costs |= dict.fromkeys(unknown, mean(list(costs.values())))
         sources.append(f"the mean of these for {len(unknown)} of {len(kinds)} kinds")
     return costs, ", ".join(dict.fromkeys(sources))
+
+
+@contextmanager
+def _probing(options: RunOptions) -> Iterator[Callable[[RunConfig, RunOptions], Cost]]:
+    """:func:`probe`; on a GPU in a process of its own, whose end gives the GPU's memory back to the trainings."""
+    if choose_device(options.device).type != "cuda":
+        yield probe
+        return
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        yield lambda config, options: apart.submit(probe, config, options).result()
 
 
 def _free(folder: Path) -> int:

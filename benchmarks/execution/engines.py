@@ -24,6 +24,11 @@ class Resources(NamedTuple):
         """Whether a task takes whichever GPU it is given."""
         return self.device in ("auto", "cuda")
 
+    @property
+    def one_gpu(self) -> bool:
+        """Whether all tasks take the same one."""
+        return self.device.startswith("cuda:")
+
 
 def run_all(
     engine: str,
@@ -67,5 +72,5 @@ def default_workers(engine: str, workers: int | None, resources: Resources) -> i
     """
     if workers is not None:
         return workers
-    gpus = len(visible_gpus()) if resources.any_gpu else 0
+    gpus = len(visible_gpus()) if resources.any_gpu else int(resources.one_gpu)
     return gpus * resources.per_gpu or max(1, local.available_cores() // resources.threads)

@@ -22,7 +22,13 @@ def test_auto_takes_cuda_where_there_is_one() -> None:
     assert choose_device("cpu") == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["nosuch", "xla"])
+@pytest.mark.parametrize("name", ["nosuch", "xla", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused_by_name(name: str) -> None:
     with pytest.raises(Refusal, match=f"device={name} cannot be used"):
         choose_device(name)
+
+
+def test_choosing_a_gpu_does_not_start_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: pytest.fail("a tensor would start it"))
+    assert choose_device("cuda:1") == torch.device("cuda:1")

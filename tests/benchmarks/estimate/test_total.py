@@ -1,6 +1,9 @@
+import multiprocessing
+import operator
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_training import TINY
 
 from benchmarks.config import compose
@@ -53,6 +56,17 @@ def test_what_cannot_be_measured_counts_as_the_others(tmp_path: Path, capsys: py
     assert told.known == "a dozen steps of a kind, the mean of these for 1 of 2 kinds"
     assert "a few steps of data=glyphs loss=triplet method=none fold=0 seed=0 failed" in capsys.readouterr().err
     assert told.images == 2 * 4 * 4 * 8 and told.seconds > 0
+
+
+def test_on_a_gpu_steps_are_tried_in_a_process_that_ends_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(total, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(total, "probe", operator.concat)  # stands for it, and can be sent to a process
+    with total._probing(task(tmp_path).options) as tried:
+        assert len(multiprocessing.active_children()) == 0 and tried("a", "b") == "ab"
+        assert len(multiprocessing.active_children()) == 1
+    assert not multiprocessing.active_children()
 
 
 def test_everything_done_leaves_nothing_to_tell(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def test_what_cannot_be_is_refused_before_anything_runs(
     [
         (Resources(per_gpu=3), ["0", "1"], 6),
         (Resources(device="cpu", threads=2), ["0", "1"], 4),
-        (Resources(device="cuda:1"), ["0", "1"], 8),
+        (Resources(device="cuda:1"), ["0", "1"], 1),
+        (Resources(device="cuda:1", per_gpu=3), ["0", "1"], 3),
         (Resources(), [], 8),
     ],
 )
