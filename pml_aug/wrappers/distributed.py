@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from pytorch_metric_learning import losses
 from pytorch_metric_learning.utils import distributed
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
     Raises:
         TypeError: `loss` is none of PML's.
         ValueError: in a call, `indices_tuple` (the rows of one process name no rows of the whole batch) or
-            `enqueue_mask`.
+            `enqueue_mask`; `ref_emb` or `ref_labels` around a memory.
 
     Source: PML's utils/distributed.py, without its `efficient` form, in which each process has other anchors.
 
@@ -45,7 +46,7 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
     def forward(
         self,
         embeddings: Tensor,
-        labels: Tensor,
+        labels: Tensor | None = None,
         indices_tuple: IndicesTuple | None = None,
         ref_emb: Tensor | None = None,
         ref_labels: Tensor | None = None,
@@ -55,7 +56,7 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
 
         Args:
             embeddings: (N, D), this process's part; N is the same in all processes.
-            labels: (N,), integers.
+            labels: (N,), integers; for losses that take none, None.
             indices_tuple: refused; give the miner to the wrapper.
             ref_emb: (R, D), this process's part.
             ref_labels: (R,), integers.
@@ -66,15 +67,24 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
                 "DistributedLossWrapper takes no `indices_tuple` and no `enqueue_mask`, which name rows of one process "
                 "only; give the miner to the wrapped loss"
             )
-        world_size = torch.distributed.get_world_size() if distributed.is_distributed() else 1
+        remembers = isinstance(self.loss, losses.CrossBatchMemory)
+        if remembers and (ref_emb is not None or ref_labels is not None):
+            raise ValueError(
+                "DistributedLossWrapper takes no `ref_emb` and no `ref_labels` around CrossBatchMemory, which compares "
+                "with what it holds"
+            )
         draws: dict[str, Any] = {"generator": self.generator} if isinstance(self.loss, LossWrapper) else {}
-        given: list[Tensor] = [embeddings, labels]
-        if ref_emb is not None and ref_labels is not None:
-            given += [ref_emb, ref_labels]
+        given: tuple[Tensor | None, ...] = (embeddings, labels, ref_emb, ref_labels)
+        world_size = torch.distributed.get_world_size() if distributed.is_distributed() else 1
         if world_size > 1:
-            given = [_in_rank_order(to_device(rows, embeddings.device), world_size) for rows in given]
+            # what is one object stays one, by which losses tell that a batch is compared with itself
+            parts = {id(part): part for part in given if part is not None}
+            whole = {
+                name: _in_rank_order(to_device(part, embeddings.device), world_size) for name, part in parts.items()
+            }
+            given = tuple(None if part is None else whole[id(part)] for part in given)
         rows, classes, *reference = given
-        return self.loss(rows, classes, None, *reference, **draws)
+        return self.loss(rows, classes, None, *([] if remembers else reference), **draws)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"generator": self.generator.get_state()}

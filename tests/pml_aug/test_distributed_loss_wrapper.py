@@ -26,6 +26,8 @@ def make_loss(name: str) -> nn.Module:
         "bare": multi_similarity,
         "ee": wrappers.EmbeddingExpansion(multi_similarity, miner=miners.MultiSimilarityMiner()),
         "ps": wrappers.ProxySynthesis(proxy_anchor, ratio=0.5),
+        "itself": multi_similarity,
+        "vicreg": losses.VICRegLoss(),
         "iaa_ps": wrappers.IntraClassAdaptiveAugmentation(wrappers.ProxySynthesis(proxy_anchor), CLASSES, SIZE),
     }[name].double()
 
@@ -33,6 +35,14 @@ def make_loss(name: str) -> nn.Module:
 def make_batch(step: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(step)
     return torch.randn(16, FEATURES, generator=generator, dtype=torch.float64), torch.arange(16) % 4
+
+
+def make_arguments(name: str, network: nn.Module, rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    embeddings = network(rows)
+    if name == "vicreg":
+        return {"embeddings": embeddings, "ref_emb": network(rows + 1)}
+    references = {"ref_emb": embeddings, "ref_labels": labels} if name == "itself" else {}
+    return {"embeddings": embeddings, "labels": labels, **references}
 
 
 def gradients(name: str, rank: int, world_size: int) -> list[list[Tensor]]:
@@ -44,7 +54,7 @@ def gradients(name: str, rank: int, world_size: int) -> list[list[Tensor]]:
     found = []
     for step in range(STEPS):
         rows, labels = (part.chunk(world_size)[rank] for part in make_batch(step))
-        step_gradients = torch.autograd.grad(wrapped(network(rows), labels), parameters)
+        step_gradients = torch.autograd.grad(wrapped(**make_arguments(name, network, rows, labels)), parameters)
         if world_size > 1:
             for gradient in step_gradients:
                 torch.distributed.all_reduce(gradient)
@@ -60,7 +70,7 @@ def process(rank: int, port: int, name: str, results) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", ["bare", "ee", "ps", "iaa", "iaa_ps"])
+@pytest.mark.parametrize("name", ["bare", "ee", "ps", "iaa", "iaa_ps", "itself", "vicreg"])
 def test_two_processes_give_the_gradients_of_one(name):
     expected = gradients(name, rank=0, world_size=1)
     with socket.socket() as probe:
@@ -95,3 +105,17 @@ def test_rows_of_one_process_are_refused_as_tuples():
     pair = torch.tensor([0])
     with pytest.raises(ValueError, match="takes no `indices_tuple`"):
         wrapped(torch.randn(4, SIZE), torch.tensor([0, 0, 1, 1]), (pair, pair, pair, pair))
+
+
+def test_references_without_labels_reach_the_loss():
+    rows, others = torch.randn(8, SIZE), torch.randn(8, SIZE)
+    loss = losses.VICRegLoss()
+    assert torch.equal(wrappers.DistributedLossWrapper(loss)(rows, ref_emb=others), loss(rows, ref_emb=others))
+    with pytest.raises(ValueError, match="`ref_emb` was given without `ref_labels`"):
+        wrappers.DistributedLossWrapper(make_loss("ee"))(rows, torch.arange(8) % 4, ref_emb=others)
+
+
+def test_references_are_refused_around_a_memory():
+    memory, labels = wrappers.CrossBatchMemory(losses.ContrastiveLoss(), SIZE), torch.arange(8) % 4
+    with pytest.raises(ValueError, match="takes no `ref_emb` and no `ref_labels` around CrossBatchMemory"):
+        wrappers.DistributedLossWrapper(memory)(torch.randn(8, SIZE), labels, None, torch.randn(8, SIZE), labels)
