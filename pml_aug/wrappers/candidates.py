@@ -96,24 +96,34 @@ def all_triplets(candidates: Candidates) -> IndicesTuple:
     return lmu.get_all_triplets_indices_loop_method(candidates.labels, matches, differences)
 
 
-def random_triplets(candidates: Candidates, per_anchor: int) -> IndicesTuple:
-    """For each row with a positive and a negative, `per_anchor` triplets, drawn evenly with replacement."""
-    matches, differences = candidates.matches(), candidates.differences()
-    # to `multinomial` a row without any is an error: such a row draws something, and is left out
-    positive, negative = (
-        torch.multinomial(allowed.float().clamp_min(1e-9), per_anchor, replacement=True)
-        for allowed in (matches, differences)
-    )
-    anchor, draw = torch.where(matches.gather(1, positive) & differences.gather(1, negative))
+def random_triplets(candidates: Candidates, per_anchor: int, generator: torch.Generator | None = None) -> IndicesTuple:
+    """For each row with a positive and a negative, `per_anchor` triplets, drawn evenly with replacement.
+
+    What is random is drawn on the device of `generator`.
+    """
+    (num_rows, num_candidates), device = candidates.own.shape, candidates.own.device
+    drawn_on = device if generator is None else generator.device
+    shares = to_device(torch.rand((2, num_rows, per_anchor), generator=generator, device=drawn_on), device)
+    positive = _at_share(candidates.matches(), shares[0])
+    negative = _at_share(candidates.differences(), shares[1])
+    anchor, draw = torch.where(torch.maximum(positive, negative) < num_candidates)
     return anchor, positive[anchor, draw], negative[anchor, draw]
 
 
-def every_tuple(loss: BaseMetricLossFunction, candidates: Candidates) -> IndicesTuple:
+def _at_share(allowed: Tensor, share: Tensor) -> Tensor:
+    """The allowed columns at some shares of each row's, in [0, 1); R where a row has none: (N, R), (N, k) -> (N, k)."""
+    reached = allowed.cumsum(dim=1)
+    return torch.searchsorted(reached, (share * reached[:, -1:]).long() + 1)
+
+
+def every_tuple(
+    loss: BaseMetricLossFunction, candidates: Candidates, generator: torch.Generator | None = None
+) -> IndicesTuple:
     """What PML's `loss` would make for itself, had it no own copies to leave out."""
     if not isinstance(loss, TRIPLET_LOSSES):
         return all_pairs(candidates)
     per_anchor = getattr(loss, "triplets_per_anchor", "all")
-    return all_triplets(candidates) if per_anchor == "all" else random_triplets(candidates, int(per_anchor))
+    return all_triplets(candidates) if per_anchor == "all" else random_triplets(candidates, int(per_anchor), generator)
 
 
 def with_pairs_of_copies(given: IndicesTuple, candidates: Candidates, num_copies: int) -> IndicesTuple:

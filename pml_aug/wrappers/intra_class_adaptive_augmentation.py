@@ -43,9 +43,8 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
     never the positive of its own copies, and the miner does not see them; its negatives are all copies of other
     classes. HistogramLoss, ThresholdConsistentMarginLoss and TripletMarginLoss(swap=True) get the same pairs as an
     enlarged batch. Losses with proxies, FastAPLoss, PNPLoss, RankedListLoss and SmoothAPLoss get the copies as ordinary
-    samples.
-    EmbeddingExpansion and ProxySynthesis are treated as the loss inside them is, and EmbeddingExpansion expands the
-    copies too.
+    samples. EmbeddingExpansion and ProxySynthesis are treated as the loss inside them is, and EmbeddingExpansion
+    expands the copies too.
 
     Args:
         loss: a PML loss, or EmbeddingExpansion or ProxySynthesis around one.
@@ -171,8 +170,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             self.statistics.merge(seen, skip_singletons=self.correction is not None)
             if self.correction is not None:
                 count = seen.count.to(self.statistics.count)
-                corrected = self.correction(self.statistics.mean, self.statistics.variance, count)
-                self.variance.copy_(corrected)
+                self.variance.copy_(self.correction(self.statistics.mean, self.statistics.variance, count))
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"strength": self.strength}
@@ -189,7 +187,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             batch: with `ref_emb`, candidates are that and the copies of the batch. An `indices_tuple` then chooses
                 among `ref_emb` only, as CrossBatchMemory does; every pair with a copy is added.
             noise: (M, N, D), to use instead of a draw.
-            generator: source of the noise, on any device; torch's global one by default.
+            generator: source of all draws, on any device; torch's global one by default.
             draws: for the wrapped loss, where that is a wrapper too.
         """
         self._check_batch(batch)
@@ -214,7 +212,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self.num_synthetic = len(copies.source)
         if handover_of(self.loss) is Handover.SAMPLES:
             return self._with_samples(batch, copies, draws)
-        return self._with_candidates(batch, copies, draws)
+        return self._with_candidates(batch, copies, generator, draws)
 
     def _bare(self, batch: Batch, draws: dict[str, Any]) -> Tensor:
         embeddings, labels, indices_tuple, ref_emb, ref_labels = batch
@@ -230,7 +228,9 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         with swapped(loss, embedding_regularizer=_on_first_rows(loss, len(batch.labels))):
             return self.loss(embeddings, labels, indices_tuple, **draws)
 
-    def _with_candidates(self, batch: Batch, copies: Synthetic, draws: dict[str, Any]) -> Tensor:
+    def _with_candidates(
+        self, batch: Batch, copies: Synthetic, generator: torch.Generator | None, draws: dict[str, Any]
+    ) -> Tensor:
         by_cosines = batch.ref_emb is None and reads_pairs_only(self.loss) and is_plain_cosine(self.loss.distance)
         candidates = candidates_of(batch, copies, unread=by_cosines and self.miner is None)
         if isinstance(self.loss, losses.NCALoss) and not candidates.matches().any():
@@ -253,7 +253,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         elif isinstance(self.loss, EmbeddingExpansion) and self.loss.miner is not None:
             outer["miner"] = WithoutOwnCopies(self.loss.miner, candidates)
         elif not isinstance(self.loss, losses.NCALoss):
-            indices_tuple = every_tuple(innermost(self.loss), candidates)
+            indices_tuple = every_tuple(innermost(self.loss), candidates, generator)
         if isinstance(self.loss, losses.NCALoss):  # its positives are all rows of the class, whatever the tuple
             inner["distance"] = with_own_farthest(distance, candidates)
         if anchored:
