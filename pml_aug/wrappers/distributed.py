@@ -1,5 +1,7 @@
 """A loss on the batch of all processes, with the same synthetic points in each of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,11 +18,12 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
 
     Every process computes the loss of the whole batch and differentiates its own part, as with PML's. Here the batch
     stands in the order of the ranks in each process (PML puts a process's own part first), and wrappers draw from one
-    generator that all processes share; so all processes make the same synthetic points, and the mean of the gradients
-    over the processes, which DistributedDataParallel takes, is the gradient of one process with the whole batch. That
-    is so for the network and for the loss's own weights, such as proxies (PML multiplies the loss by the number of
-    processes, and the gradient of proxies with it). Proxies get the same gradient in every process: started alike,
-    they stay equal.
+    generator that all processes share, which for the length of a call also seeds torch's global one, from which PML's
+    losses and miners draw. So all processes make the same synthetic points, and the mean of the gradients over the
+    processes, which DistributedDataParallel takes, is the gradient of one process with the whole batch. That is so for
+    the network and for the loss's own weights, such as proxies (PML multiplies the loss by the number of processes,
+    and the gradient of proxies with it). Proxies get the same gradient in every process: started alike, they stay
+    equal.
 
     Args:
         loss: a PML loss or a wrapper around one.
@@ -73,7 +76,8 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
                 "DistributedLossWrapper takes no `ref_emb` and no `ref_labels` around CrossBatchMemory, which compares "
                 "with what it holds"
             )
-        draws: dict[str, Any] = {"generator": self.generator} if isinstance(self.loss, LossWrapper) else {}
+        draws_itself = isinstance(self.loss.loss if remembers else self.loss, LossWrapper)
+        draws: dict[str, Any] = {"generator": self.generator} if draws_itself else {}
         given: tuple[Tensor | None, ...] = (embeddings, labels, ref_emb, ref_labels)
         world_size = torch.distributed.get_world_size() if distributed.is_distributed() else 1
         if world_size > 1:
@@ -84,7 +88,18 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
             }
             given = tuple(None if part is None else whole[id(part)] for part in given)
         rows, classes, *reference = given
-        return self.loss(rows, classes, None, *([] if remembers else reference), **draws)
+        with self._shared_global_draws(embeddings):
+            return self.loss(rows, classes, None, *([] if remembers else reference), **draws)
+
+    @contextmanager
+    def _shared_global_draws(self, embeddings: Tensor) -> Iterator[None]:
+        """What torch's global generator draws in the block is the same in all processes, and it goes on as before."""
+        seed = int(torch.randint(2**62, (), generator=self.generator))
+        devices = [embeddings.device] if embeddings.is_cuda else []
+        with torch.random.fork_rng(devices):
+            for generator in (torch.default_generator, *(torch.cuda.default_generators[at.index] for at in devices)):
+                generator.manual_seed(seed)
+            yield
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"generator": self.generator.get_state()}

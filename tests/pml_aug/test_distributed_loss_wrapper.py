@@ -16,13 +16,22 @@ CLASSES, SIZE, FEATURES, STEPS = 6, 8, 5, 3
 def make_loss(name: str) -> nn.Module:
     torch.manual_seed(1)
     multi_similarity, proxy_anchor = losses.MultiSimilarityLoss(), losses.ProxyAnchorLoss(CLASSES, SIZE)
-    if name == "iaa":
+    triplets = losses.TripletMarginLoss(triplets_per_anchor=2)
+    if name in ("iaa", "memory of iaa", "iaa of drawn triplets"):
         loss = wrappers.IntraClassAdaptiveAugmentation(
-            multi_similarity, CLASSES, SIZE, miner=miners.MultiSimilarityMiner()
+            triplets if name == "iaa of drawn triplets" else multi_similarity,
+            CLASSES,
+            SIZE,
+            miner=miners.MultiSimilarityMiner() if name == "iaa" else None,
         )
         loss.refresh(torch.randn(60, SIZE), torch.arange(60) % CLASSES)
-        return loss.double()
+        return (wrappers.CrossBatchMemory(loss, SIZE, 24) if name == "memory of iaa" else loss).double()
     return {
+        "drawn triplets": triplets,
+        "ee of drawn triplets": wrappers.EmbeddingExpansion(triplets),
+        "memory with a miner that draws": wrappers.CrossBatchMemory(
+            losses.TripletMarginLoss(), SIZE, 24, miners.DistanceWeightedMiner()
+        ),
         "bare": multi_similarity,
         "ee": wrappers.EmbeddingExpansion(multi_similarity, miner=miners.MultiSimilarityMiner()),
         "ps": wrappers.ProxySynthesis(proxy_anchor, ratio=0.5),
@@ -52,6 +61,7 @@ def gradients(name: str, rank: int, world_size: int) -> list[list[Tensor]]:
     wrapped = wrappers.DistributedLossWrapper(loss, seed=5)
     parameters = [*network.parameters(), *loss.parameters()]
     found = []
+    torch.manual_seed(100 + 10 * world_size + rank)  # of a process's own: it loads its own images
     for step in range(STEPS):
         rows, labels = (part.chunk(world_size)[rank] for part in make_batch(step))
         step_gradients = torch.autograd.grad(wrapped(**make_arguments(name, network, rows, labels)), parameters)
@@ -70,7 +80,23 @@ def process(rank: int, port: int, name: str, results) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", ["bare", "ee", "ps", "iaa", "iaa_ps", "itself", "vicreg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bare",
+        "drawn triplets",
+        "ee",
+        "ee of drawn triplets",
+        "iaa",
+        "iaa of drawn triplets",
+        "iaa_ps",
+        "itself",
+        "memory of iaa",
+        "memory with a miner that draws",
+        "ps",
+        "vicreg",
+    ],
+)
 def test_two_processes_give_the_gradients_of_one(name):
     expected = gradients(name, rank=0, world_size=1)
     with socket.socket() as probe:
@@ -98,6 +124,16 @@ def test_its_generator_is_saved_and_goes_on():
     other = copy.deepcopy(wrappers.DistributedLossWrapper(make_loss("ps"), seed=9))
     other.load_state_dict(wrapped.state_dict())
     assert torch.equal(wrapped(rows, labels), other(rows, labels))
+
+
+def test_the_global_generator_goes_on_as_before():
+    wrapped, drawn = wrappers.DistributedLossWrapper(make_loss("drawn triplets")), []
+    for called in (False, True):
+        torch.manual_seed(3)
+        if called:
+            wrapped(torch.randn(8, SIZE, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 4)
+        drawn.append(torch.rand(2))
+    assert torch.equal(*drawn)
 
 
 def test_rows_of_one_process_are_refused_as_tuples():
