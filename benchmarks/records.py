@@ -8,7 +8,7 @@ import os
 import platform
 import secrets
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -150,6 +150,21 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+
+def abandoned(runs: Path, known: Collection[str]) -> list[Path]:
+    """Run folders in ``runs`` begun and not ended, that nobody is at and whose names are not ``known``."""
+    begun = (path.parent for path in sorted(runs.glob("*/config.yaml")))
+    unfinished = (folder for folder in begun if folder.name not in known and not (folder / "done").exists())
+    return [folder for folder in unfinished if not _is_held(folder / "lock")]
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with FileLock(lock).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
 
 
 class Held(Refusal):  # noqa: N818 (an answer, not an accident)

@@ -1,7 +1,7 @@
 """Many trainings from one list, and the report on them."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -15,6 +15,7 @@ from .errors import Refusal
 from .estimate import estimate
 from .execution import ENGINES
 from .nearest import unknown
+from .records import abandoned
 from .run import read_data
 from .schema import check_folder
 from .trainings import Task, train_all
@@ -102,9 +103,17 @@ def carry_out(
         place: where and with how many workers.
         dry_run: only say it.
         before_report: called with the tasks when all of them are done.
+
+    Raises:
+        Refusal: if the report could not be written, whatever became of the tasks.
     """
     out = place.out or f"{place.runs}/report"
     check_folder("out", out)
+    if others := abandoned(Path(place.runs), {task.folder.name for task in tasks}):
+        raise Refusal(
+            f"{', '.join(map(str, others))}: unfinished and not in this list, so there could be no report; end it by "
+            "the command that began it, move it away, or say runs=ANOTHER_FOLDER"
+        )
     taken = estimate(tasks, place.workers, place.engine)
     print(taken)
     if dry_run:
@@ -145,7 +154,8 @@ def list_tasks(suite: SuiteConfig, overrides: Sequence[str]) -> list[Task]:
     """Every training of a suite once, seed by seed, each loss beside its methods.
 
     Raises:
-        Refusal: for an unknown name or key, a method that does not go with its loss, data that cannot be read.
+        Refusal: for an unknown name or key, a method that does not go with its loss or is without its bare loss, data
+            that cannot be read.
     """
     tasks = {}
     for data in suite.data:
@@ -164,4 +174,16 @@ def list_tasks(suite: SuiteConfig, overrides: Sequence[str]) -> list[Task]:
                 for kind in kinds:
                     task = kind._replace(config=replace(kind.config, fold=fold, seed=seed))
                     tasks[task.folder.name] = task
+    _refuse_without_bare_loss(tasks)
     return list(tasks.values())
+
+
+def _refuse_without_bare_loss(tasks: Mapping[str, Task]) -> None:
+    """Each method's bare loss is among the tasks, or was trained before."""
+    none = compose(["method=none"])[0].method
+    for task in tasks.values():
+        bare = task._replace(config=replace(task.config, method=none))
+        if task.config.method.name != "none" and bare.folder.name not in tasks and not bare.is_done():
+            raise Refusal(
+                f"{task} has no bare loss to be compared with: add none to the methods of {task.config.loss.name}"
+            )

@@ -45,6 +45,10 @@ def test_every_loss_of_a_suite_is_there_bare_and_with_a_method_over_enough_seeds
         (["engine=rai"], "unknown engine 'rai'; the nearest known one is 'ray'"),
         (["per_gpu=0"], "per_gpu must be at least 1, but got 0"),
         ([f"runs={__file__}/deeper"], f"runs must be a folder, but {__file__} is none"),
+        (
+            ["comparisons=[{loss: triplet, methods: [ee]}]"],
+            "method=ee fold=0 seed=0 has no bare loss to be compared with: add none to the methods of triplet",
+        ),
         (["seeds=[]"], "seeds must be one or more, but got []"),
         (["folds=[]"], "folds must be one or more, but got []"),
         (["data=[]"], "data must be one or more, but got []"),
@@ -55,6 +59,36 @@ def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str]
     with pytest.raises(Refusal) as refusal:
         list_tasks(*read_suite("smoke", [*SETTINGS, *overrides]))
     assert sentence in str(refusal.value)
+
+
+def test_a_bare_loss_that_was_trained_before_may_be_left_out(tmp_path: Path) -> None:
+    words = [*SETTINGS, f"runs={tmp_path}", "seeds=[0]"]
+    (bare,) = list_tasks(*read_suite("smoke", [*words, "comparisons=[{loss: triplet, methods: [none]}]"]))
+    bare.folder.prepare()
+    bare.folder.finish({})
+    (left,) = list_tasks(*read_suite("smoke", [*words, "comparisons=[{loss: triplet, methods: [ee]}]"]))
+    assert left.config.method.name == "ee"
+
+
+def test_an_unfinished_training_of_another_list_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SETTINGS, f"runs={tmp_path}", "comparisons=[{loss: triplet, methods: [none]}]"]
+    begun, ended, started = (task.folder for task in list_tasks(*read_suite("smoke", [*words, "seeds=[0,1,2]"])))
+    for folder in (begun, ended, started):
+        folder.prepare()
+    ended.finish({})
+
+    def said(*seeds: str) -> str:
+        assert main(["suite", "smoke", *words, *seeds, "--dry-run"]) in (0, 2)
+        return capsys.readouterr().err
+
+    with started.held(wait=False):
+        refused = said("seeds=[1]")
+        assert f"{begun.path}: unfinished and not in this list" in refused
+        assert str(started.path) not in refused  # whoever is at it will end it
+        assert said("seeds=[0,1]") == ""
+    assert str(started.path) in said("seeds=[0,1]")
 
 
 def test_a_report_that_could_not_be_written_is_refused_before_anything_is_trained(
