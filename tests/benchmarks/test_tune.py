@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,15 @@ def test_another_search_under_the_same_name_is_refused(
     assert main(["tune", "smoke", *SETTINGS, f"runs={tuned}", changed]) == 2
     shown = capsys.readouterr().err
     assert f"holds a study with other {named}" in shown and "runs=ANOTHER_FOLDER" in shown
+
+
+def test_a_study_on_other_images_is_refused(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = shutil.copytree(tuned, tmp_path / "runs")
+    path = runs / "studies/smoke/study.json"
+    images = json.loads(path.read_text())["data_hash"]
+    path.write_text(path.read_text().replace(images, "0" * 64))
+    assert main(["tune", "smoke", *SETTINGS, f"runs={runs}"]) == 2
+    assert "holds a study with other data_hash" in capsys.readouterr().err
 
 
 def test_a_dry_run_tells_the_budget_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
