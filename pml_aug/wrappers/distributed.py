@@ -17,17 +17,16 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
     """PML's DistributedLossWrapper for losses that draw random numbers or look at the order of the batch.
 
     Every process computes the loss of the whole batch and differentiates its own part, as with PML's. Here the batch
-    stands in the order of the ranks in each process (PML puts a process's own part first), and wrappers draw from one
-    generator that all processes share, which for the length of a call also seeds torch's global one, from which PML's
-    losses and miners draw. So all processes make the same synthetic points, and the mean of the gradients over the
-    processes, which DistributedDataParallel takes, is the gradient of one process with the whole batch. That is so for
-    the network and for the loss's own weights, such as proxies (PML multiplies the loss by the number of processes,
-    and the gradient of proxies with it). Proxies get the same gradient in every process: started alike, they stay
-    equal.
+    stands in the order of the ranks in each process (PML puts a process's own part first), and wrappers draw from a
+    generator that all processes share. For the length of a call so does torch's global one, from which PML's losses and
+    miners draw. So all processes make the same synthetic points, and the mean of the gradients over the processes,
+    which DistributedDataParallel takes, is the gradient of one process with the whole batch. That is so for the
+    network and for the loss's own weights, such as proxies (PML multiplies the loss by the number of processes, and
+    the gradient of proxies with it). Proxies get the same gradient in every process: started alike, they stay equal.
 
     Args:
         loss: a PML loss or a wrapper around one.
-        seed: of the shared generator; the same in all processes. Its state is saved in the state dict.
+        seed: of what is drawn; the same in all processes. How far the drawing has come is saved in the state dict.
 
     Raises:
         TypeError: `loss` is none of PML's.
@@ -45,6 +44,7 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
     def __init__(self, loss: torch.nn.Module, seed: int = 0) -> None:
         super().__init__(loss)
         self.generator = torch.Generator().manual_seed(seed)
+        self.global_seeds = torch.Generator().manual_seed(seed + 1)  # for torch's global generator
 
     def forward(
         self,
@@ -94,7 +94,7 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
     @contextmanager
     def _shared_global_draws(self, embeddings: Tensor) -> Iterator[None]:
         """What torch's global generator draws in the block is the same in all processes, and it goes on as before."""
-        seed = int(torch.randint(2**62, (), generator=self.generator))
+        seed = int(torch.randint(2**62, (), generator=self.global_seeds))
         devices = [embeddings.device] if embeddings.is_cuda else []
         with torch.random.fork_rng(devices):
             for generator in (torch.default_generator, *(torch.cuda.default_generators[at.index] for at in devices)):
@@ -102,10 +102,11 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
             yield
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        return {"generator": self.generator.get_state()}
+        return {"generator": self.generator.get_state(), "global_seeds": self.global_seeds.get_state()}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         self.generator.set_state(state["generator"].cpu())
+        self.global_seeds.set_state(state["global_seeds"].cpu())
 
 
 def _in_rank_order(rows: Tensor, world_size: int) -> Tensor:

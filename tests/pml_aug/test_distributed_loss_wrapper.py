@@ -117,13 +117,15 @@ def test_two_processes_give_the_gradients_of_one(name):
                 torch.testing.assert_close(torch.from_numpy(mine), one, rtol=1e-6, atol=1e-9)
 
 
-def test_its_generator_is_saved_and_goes_on():
-    wrapped = wrappers.DistributedLossWrapper(make_loss("ps"), seed=5)
+@pytest.mark.parametrize("name", ["ps", "drawn triplets"])
+def test_what_it_draws_goes_on_where_it_was_saved(name):
+    wrapped = wrappers.DistributedLossWrapper(make_loss(name), seed=5)
     rows, labels = torch.randn(16, SIZE, dtype=torch.float64), torch.arange(16) % 4
-    wrapped(rows, labels)
-    other = copy.deepcopy(wrappers.DistributedLossWrapper(make_loss("ps"), seed=9))
+    first = wrapped(rows, labels)
+    other = copy.deepcopy(wrappers.DistributedLossWrapper(make_loss(name), seed=9))
     other.load_state_dict(wrapped.state_dict())
-    assert torch.equal(wrapped(rows, labels), other(rows, labels))
+    second = wrapped(rows, labels)
+    assert torch.equal(second, other(rows, labels)) and not torch.equal(first, second)
 
 
 def test_the_global_generator_goes_on_as_before():
