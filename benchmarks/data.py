@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from .audit import audit_or_refuse
 from .config import RunConfig, compose, options_of
 from .datasets import ImageArrays, RaggedImages, emoji, glyphs, load
 from .datasets.describing import describe_classes, describe_folds, describe_images, describe_parts, line
+from .datasets.listing import Listing
 from .datasets.loading import SHIPPED_GLYPHS, is_decoded, listing, store_of
 from .datasets.npz import read_npz
 from .datasets.ragged import digest
+from .protocol import class_disjoint_split
 from .records import write_whole
 
 
@@ -31,9 +34,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as data.path=FOLDER")
     given = parser.parse_args(argv)
-    config, _ = compose([f"data={given.name}", *given.overrides])
+    config, options = compose([f"data={given.name}", *given.overrides])
     try:
-        for text in check(config) if given.action == "check" else build(config.data):
+        for text in check(config, Path(options.runs)) if given.action == "check" else build(config.data):
             print(text, flush=True)
     except (OSError, ValueError) as error:
         print(line("problem", str(error)))
@@ -41,8 +44,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def check(config: RunConfig) -> Iterator[str]:
+def check(config: RunConfig, runs: Path) -> Iterator[str]:
     """What a data set holds, line by line. Images that are not decoded yet are counted, not read.
+
+    Args:
+        config: of a training on it.
+        runs: where that training would be written; an audit that took long is kept there for it.
 
     Raises:
         OSError, ValueError: for what is wrong.
@@ -52,9 +59,7 @@ def check(config: RunConfig) -> Iterator[str]:
     if is_decoded(group):
         files = listing(group)
         yield line("files", f"{len(files.files):,}, {sum(file.stat().st_size for file in files.files) / 1e9:.3f} GB")
-        yield from describe_classes(files.labels, len(files.class_names))
-        yield from describe_parts(files)
-        yield from describe_folds(files.labels, files.partition, num_folds)
+        yield from _describe_split(files, config)
         store = store_of(group, files)
         if not store.exists():
             yield line(
@@ -64,12 +69,23 @@ def check(config: RunConfig) -> Iterator[str]:
         yield line("decoded", str(store))
     data = load(group)
     if not is_decoded(group):
-        yield from describe_classes(data.labels, len(data.class_names))
-        yield from describe_folds(data.labels, data.partition, num_folds)
+        yield from _describe_split(data, config)
     yield from describe_images(data)
     yield line("hash", data.content_hash)
     require_content(group, data)
+    for fold in range(num_folds):
+        split = class_disjoint_split(data.labels, fold, num_folds, data.partition)
+        audit_or_refuse(data, split, group, runs / "audits")
     yield line("problems", "none")
+
+
+def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[str]:
+    yield from describe_classes(data.labels, len(data.class_names))
+    if isinstance(data, Listing):
+        yield from describe_parts(data)
+    num_folds = config.protocol.num_folds
+    class_disjoint_split(data.labels, config.fold, num_folds, data.partition)  # refuses a fold that there is not
+    yield from describe_folds(data.labels, data.partition, num_folds)
 
 
 def require_content(group: Mapping[str, Any], data: ImageArrays) -> None:

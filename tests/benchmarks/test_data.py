@@ -17,7 +17,8 @@ def folder(tmp_path: Path) -> Path:
     for row in range(36):
         path = tmp_path / "images" / f"class {row // 2:02d}" / f"{row}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (20 + row, 30), (7 * row, 0, 0)).save(path)
+        noise = np.random.default_rng(row).integers(0, 256, (30, 20 + row, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
     return tmp_path
 
 
@@ -67,6 +68,27 @@ def test_missing_data_is_a_problem_that_says_where_to_get_it(
 def test_too_few_classes_for_the_folds_are_a_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *arguments(folder), "protocol.num_folds=5"]) == 1
     assert "problem   5 folds need at least 20 classes" in capsys.readouterr().out
+
+
+def test_a_fold_that_there_is_not_is_a_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", *arguments(folder), "fold=9"]) == 1
+    assert "problem   fold must be between 0 and 3 with num_folds=4, but got 9" in capsys.readouterr().out
+
+
+def test_identical_images_on_both_sides_are_a_problem_as_they_are_for_a_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["check", "glyphs", "data.num_classes=24", "data.image_size=1"]) == 1
+    printed = capsys.readouterr().out
+    assert "test images are identical to images on the training side" in printed and "problems" not in printed
+
+
+def test_every_fold_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (32, 8, 8), dtype=np.uint8)
+    images[2 * 2] = images[4 * 2]  # of classes 2 and 4, which fold 1 and fold 2 validate on
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(32) // 2)
+    assert main(["check", "npz", f"data.path={tmp_path / 'mine.npz'}"]) == 1
+    assert "1 validation images are identical to images on the training side" in capsys.readouterr().out
 
 
 def test_classes_of_a_single_image_are_noted(cub: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
