@@ -63,17 +63,20 @@ class IntrospectiveHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         semantic = self.semantic_layer(features)
         if self.normalize_semantic:
-            semantic = _shortened(semantic, UNIT_EPS)
+            semantic = self._shortened(semantic, UNIT_EPS)
         return torch.cat([semantic, self.uncertainty(features)], dim=1) if self.training else semantic
 
     def uncertainty(self, features: Tensor) -> Tensor:
         """The rows v, (N, in_features) -> (N, D); their length tells how uncertain each embedding is."""
         uncertainty = self.uncertainty_layer(features)
         if self.normalize_uncertainty:
-            return _shortened(uncertainty, UNIT_EPS)
-        return _shortened(uncertainty, self.embedding_size) if self.bound_uncertainty else uncertainty
+            return self._shortened(uncertainty, UNIT_EPS)
+        return self._shortened(uncertainty, self.embedding_size) if self.bound_uncertainty else uncertainty
 
-
-def _shortened(rows: Tensor, below_root: float) -> Tensor:
-    """Rows of length l with length l / sqrt(l^2 + below_root)."""
-    return rows * torch.rsqrt(rows.square().sum(dim=1, keepdim=True) + below_root)
+    def _shortened(self, rows: Tensor, below_root: float) -> Tensor:
+        """Rows of length l with length l / sqrt(l^2 + below_root), in the precision of the weights."""
+        with torch.autocast(rows.device.type, enabled=False):
+            if rows.dtype in (torch.float16, torch.bfloat16):
+                rows = rows.float()  # float16 has no place for the squares
+            rows = rows * torch.rsqrt(rows.square().sum(dim=1, keepdim=True) + below_root)
+        return rows.to(self.semantic_layer.weight.dtype)

@@ -96,6 +96,21 @@ def test_the_bound_keeps_the_loss_from_standing_still(scale):
     assert gradients[0] > 0.01 and gradients[1] < gradients[0] / 10
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_lengths_are_kept_in_half_precision(dtype, scale):
+    head, features = IntrospectiveHead(512, 64), scale * torch.randn(4, 512)
+    expected = head(features)
+    with torch.autocast("cpu", dtype=dtype):
+        by_autocast = head(features)
+    in_half = head.to(dtype)(features.to(dtype))
+    assert by_autocast.dtype == torch.float32 and in_half.dtype == dtype
+    tolerance = 8 * torch.finfo(dtype).eps  # of sums of 512 products
+    for rows in (by_autocast, in_half.float()):
+        torch.testing.assert_close(rows.norm(dim=1), expected.norm(dim=1), rtol=tolerance, atol=0)
+        torch.testing.assert_close(rows, expected, rtol=0, atol=tolerance)
+
+
 def test_zero_features_have_a_finite_gradient():
     head = IntrospectiveHead(F, D, normalize_uncertainty=True)
     nn.init.zeros_(head.uncertainty_layer.bias)
