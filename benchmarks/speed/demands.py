@@ -14,7 +14,7 @@ from ..engine.store import store_of
 from ..protocol import Split
 from .pieces import training
 
-BATCH = 8  # the counts are those of any batch
+BATCH, SIDE = 8, 64  # of crops at most: the counts are those of any batch
 FEW, MORE = 1, 2  # steps of an epoch: their difference leaves out what is done once an epoch
 
 
@@ -30,8 +30,11 @@ def demands(config: RunConfig, data: ImageArrays, split: Split) -> Demands:
 
     Images, batches, trunk, head, miner, loss, backward and optimizers are those of a training.
     """
-    plain = replace(config.protocol, batch_size=BATCH, precision="float32", compile=False, channels_last=False)
-    config = replace(config, protocol=plain)
+    images = dict(config.protocol.train_images)
+    if "size" in images:
+        images["size"] = min(images["size"], SIDE)
+    protocol = replace(config.protocol, batch_size=BATCH, train_images=images)
+    config = replace(config, protocol=replace(protocol, precision="float32", compile=False, channels_last=False))
     few, more = (_of_epoch(config, data, split, steps) for steps in (FEW, MORE))
     return Demands(*((after - before) // (MORE - FEW) for before, after in zip(few, more, strict=True)))
 
