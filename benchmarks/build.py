@@ -2,7 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.trainers import BaseTrainer
 from torch import nn
 from torch.nn.utils import clip_grad_value_
+from tqdm import tqdm
 
 from .config import RunConfig
 from .errors import Refusal
@@ -81,7 +83,19 @@ def check(config: RunConfig) -> None:
     """
     for key in ("train_images", "eval_images"):
         _make(f"protocol.{key}", getattr(config.protocol, key))
-    build(config, num_classes=config.protocol.batch_size, channels=1, device=torch.device("cpu"))
+    cpu = torch.device("cpu")
+    parts = build(config, num_classes=config.protocol.batch_size, channels=1, device=cpu)
+    make_hook(config, then=lambda trainer: True)
+    if config.method.trainer is not None:
+        make_trainer(
+            config,
+            BaseTrainer,
+            **parts._asdict(),
+            batch_size=config.protocol.batch_size,
+            dataset=[],
+            data_device=cpu,
+            progress=tqdm(disable=True),
+        )
 
 
 def make_trainer(config: RunConfig, plain: type[BaseTrainer], **arguments: Any) -> Any:
@@ -99,7 +113,10 @@ def make_trainer(config: RunConfig, plain: type[BaseTrainer], **arguments: Any) 
         clipper = functools.partial(clip_grad_value_, weights, protocol.clip_grad)
         arguments["gradient_clippers"] = {"trunk_grad_clipper": clipper}
     node = config.method.trainer
-    return plain(**arguments) if node is None else _partial(node)(**arguments)
+    if node is None:
+        return plain(**arguments)
+    with _refused(f"method={config.method.name}"):
+        return _partial(node)(**arguments)
 
 
 def make_hook(config: RunConfig, then: Hook) -> Hook:
@@ -180,8 +197,15 @@ def _make(asked: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:
     """The object of a config node, told those of the ``known`` values that its class accepts."""
     partial = _partial(node)
     accepted = _accepted(partial)
-    try:
+    with _refused(asked):
         return partial(*args, **{name: value for name, value in known.items() if name in accepted})
+
+
+@contextmanager
+def _refused(asked: str) -> Iterator[None]:
+    """What a class says of its arguments becomes the answer to what was asked for."""
+    try:
+        yield
     except (OSError, TypeError, ValueError) as error:
         raise Refusal(f"{asked} cannot be built: {error}") from error
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from tiny_training import TINY
 
 from benchmarks.errors import Refusal
@@ -126,19 +127,23 @@ def test_a_study_that_cannot_be_is_refused_in_words(overrides: list[str], senten
     assert sentence in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "key", "distribution"),
+    [
+        ("ee", "method.wrapper.num_points", IntDistribution(-1, 8)),
+        ("mixup", "method.trainer.alpha", FloatDistribution(-1, 4)),
+    ],
+)
 def test_a_range_whose_end_a_method_refuses_is_refused_before_anything_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, key: str, distribution: BaseDistribution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmarks.tuning import space
-
     monkeypatch.setattr(
         "benchmarks.tuning.study.read_space",
-        lambda group, name: space.Space(
-            {"method.wrapper.num_points": space.IntDistribution(-1, 8)} if group == "method" else {}
-        ),
+        lambda group, name: {key: distribution} if group == "method" else {},
     )
-    with pytest.raises(Refusal, match="search space of triplet/ee at its lowest values: .*num_points"):
-        tiny_study(tmp_path)
+    problem = f"search space of triplet/{method} at its lowest values: .*{key.split('.')[-1]} must be"
+    with pytest.raises(Refusal, match=problem):
+        tiny_study(tmp_path, f"comparisons=[{{loss: triplet, methods: [{method}]}}]")
 
 
 def test_a_parameter_reaches_its_place_whatever_its_type(tmp_path: Path) -> None:
