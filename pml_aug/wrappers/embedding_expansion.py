@@ -19,6 +19,7 @@ from pml_aug.swapped import swapped
 from pml_aug.wrappers.base import Batch, LossWrapper, innermost
 from pml_aug.wrappers.proxies import layout_of
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
+from pml_aug.wrappers.read_tuples import check_miner_is_read
 
 _BY_ITSELF = "it works out by itself how embeddings compare with its classes, so the points would not reach it"
 _NO_MATRIX = "it never asks its distance for the matrix of the batch, so the harder negatives would not reach it"
@@ -162,6 +163,7 @@ class EmbeddingExpansion(LossWrapper):
 
     def _check_inside(self) -> None:
         """Raise a ValueError where parts that are good by themselves do not go together."""
+        check_miner_is_read(self)
         if not isinstance(self.loss, LossWrapper):
             return
         name, bare = type(self.loss).__name__, type(innermost(self.loss))

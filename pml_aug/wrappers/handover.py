@@ -11,6 +11,7 @@ from pml_aug.wrappers.base import Batch, LossWrapper, innermost
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.proxies import layout_of
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
+from pml_aug.wrappers.read_tuples import check_miner_is_read
 
 
 class Handover(Enum):
@@ -23,7 +24,6 @@ class Handover(Enum):
 
 READ_TUPLES_WITHOUT_REF = (losses.HistogramLoss, losses.ThresholdConsistentMarginLoss)
 RANK_THE_BATCH = (losses.FastAPLoss, losses.PNPLoss, losses.RankedListLoss, losses.SmoothAPLoss)
-READ_NO_TUPLES = (IntrospectiveSoftmaxLoss, losses.P2SGradLoss, losses.PNPLoss, losses.RankedListLoss)
 
 
 def handover_of(loss: BaseMetricLossFunction) -> Handover:
@@ -66,8 +66,7 @@ def check_handover(wrapper: LossWrapper) -> None:
             reason = f"its positives are all rows of the class, own copies too, and {outer} gives it their distances"
         if reason is not None:
             raise ValueError(f"{name} cannot wrap {type(loss).__name__} in {outer}: {reason}")
-    if wrapper.miner is not None and isinstance(loss, READ_NO_TUPLES):
-        raise ValueError(f"{name} takes no `miner` around {outer}, which reads no index tuples: leave it out")
+    check_miner_is_read(wrapper)
     squares = any(isinstance(module, PerAnchorReducer) for module in loss.modules())
     if squares and handover_of(loss) is not Handover.SAMPLES:
         raise ValueError(

@@ -134,6 +134,12 @@ def test_a_miner_that_never_asks_for_the_matrix_is_refused_by_name():
         EmbeddingExpansion(losses.TripletMarginLoss(), miner=miners.AngularMiner())
 
 
+@pytest.mark.parametrize("name", ["PNPLoss", "RankedListLoss"])
+def test_a_miner_that_the_loss_does_not_read_is_refused(name):
+    with pytest.raises(ValueError, match=f"takes no `miner` around {name}, which reads no index tuples: leave it out"):
+        EmbeddingExpansion(OF_ROWS[name](), miner=miners.BatchHardMiner())
+
+
 def test_another_wrapper_inside_is_refused():
     inner = EmbeddingExpansion(losses.ContrastiveLoss())
     with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap EmbeddingExpansion: it gives its loss more"):
