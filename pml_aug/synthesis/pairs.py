@@ -76,8 +76,8 @@ def different_class_pairs(labels: Tensor, generator: torch.Generator | None = No
 
     .. math:: p \mapsto \begin{cases} m + p \bmod (N - m) & p < m \\ (p + m) \bmod N & \text{else} \end{cases}
 
-    No device waits. So on an accelerator, with labels that lie there, a batch of one class is not noticed, and its
-    rows are paired with each other as :func:`rolled_pairs` would.
+    No device waits. So on an accelerator, with labels that lie there, a batch of one class is not noticed, and each of
+    its rows, itself too, is paired with one and the same of them.
 
     Args:
         labels: class of each row.
