@@ -39,7 +39,8 @@ def pooled_matrix(distance: BaseDistance, query: Expanded, reference: Expanded) 
     for dim, groups in enumerate((query.groups, reference.groups)):
         if groups is not None:
             hardest = hardest.index_select(dim, groups.of_row)
-    return torch.where(query.labels[:, None] == reference.labels, plain, hardest)
+    # rows of NaN stay NaN, which no search finds
+    return torch.where((query.labels[:, None] == reference.labels) | plain.isnan(), plain, hardest)
 
 
 def _hardest_of_all(distance: BaseDistance, query: Expanded, reference: Expanded) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from measuring import relative_error
 from pytorch_metric_learning import distances
 from torch.nn.functional import softplus
 
-from pml_aug.distances import Expanded, Groups, IntrospectiveSimilarity, PrecomputedDistance, pooled_matrix
+from pml_aug.distances import Expanded, Expansion, Groups, IntrospectiveSimilarity, PrecomputedDistance, pooled_matrix
 from pml_aug.distances.from_rows import follows_from_rows
 from pml_aug.distances.hardest import hardest_of_groups
 from pml_aug.synthesis import Pairs, adjacent_pairs, all_positive_pairs, to_unit_length, within_class_pairs
@@ -240,6 +240,16 @@ def test_of_tied_entries_one_takes_the_gradient(distance):
     torch.testing.assert_close(matrix[2, :2], torch.full((2,), 10 ** (distance.power / 2)))
     matrix[2, 0].backward()
     assert (embeddings.grad[:2].norm(dim=1) > 0).sum() == 1
+
+
+@pytest.mark.parametrize("distance", [distances.LpDistance(), distances.LpDistance(p=1), distances.CosineSimilarity()])
+def test_a_row_of_nan_alone_in_its_class_is_nan_and_no_other(distance):
+    rows, labels = torch.randn(6, 4), torch.tensor([0, 0, 1, 1, 2, 3])
+    rows[5] = torch.nan
+    expansion = Expansion(num_points=1)
+    expanded = expansion.expand(rows, labels)
+    unknown = expansion.pool(distance, expanded, expanded).isnan()
+    assert unknown[5].all() and unknown[:, 5].all() and not unknown[:5, :5].any()
 
 
 def test_introspective_rows_are_measured_whole():
