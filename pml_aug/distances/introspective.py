@@ -14,6 +14,7 @@ from pml_aug.distances.introspective_rows import IntrospectiveRows, trust
 _NOT_ASKED = "it computes on whole rows by itself, so the uncertainty would count as meaning"
 _WANTS_SIMILARITY = "it needs a similarity; use IntrospectiveSimilarity"
 _WANTS_DISTANCE = "it needs an LpDistance; use IntrospectiveDistance"
+_KEEPS_GRAPHS = "its histogram holds the graph of earlier calls, so that a second backward pass fails"
 _WANTS_SNR = "it is defined by the SNRDistance"
 
 
@@ -60,7 +61,7 @@ class IntrospectiveSimilarity(IntrospectiveRows, CosineSimilarity):
         losses.AngularLoss: _NOT_ASKED,
         losses.P2SGradLoss: _NOT_ASKED,
         losses.ThresholdConsistentMarginLoss: _NOT_ASKED,
-        losses.DynamicSoftMarginLoss: _WANTS_DISTANCE,
+        losses.DynamicSoftMarginLoss: _KEEPS_GRAPHS,
         losses.FastAPLoss: _WANTS_DISTANCE,
         losses.RankedListLoss: _WANTS_DISTANCE,
         losses.SignalToNoiseRatioContrastiveLoss: _WANTS_SNR,
@@ -151,6 +152,7 @@ class IntrospectiveDistance(IntrospectiveRows, LpDistance):
         losses.AngularLoss: _NOT_ASKED,
         losses.P2SGradLoss: _NOT_ASKED,
         losses.ThresholdConsistentMarginLoss: _NOT_ASKED,
+        losses.DynamicSoftMarginLoss: _KEEPS_GRAPHS,
         losses.SignalToNoiseRatioContrastiveLoss: _WANTS_SNR,
         losses.CircleLoss: _WANTS_SIMILARITY,
         losses.HistogramLoss: _WANTS_SIMILARITY,

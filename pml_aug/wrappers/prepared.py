@@ -9,6 +9,7 @@ from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
+from torch.nn.functional import pad
 
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.distances.stand_in import behind
@@ -27,6 +28,9 @@ def prepared(loss: BaseMetricLossFunction) -> Iterator[None]:
       gets the rows class by class with labels that make it count C, so that any balanced batch serves, in any order.
     - TupletMarginLoss has no derivative and HistogramLoss no bin where a cosine is 1 or, by rounding, beyond. They
       get cosines that stay within.
+    - DynamicSoftMarginLoss weighs by a histogram that holds the graph of earlier calls, so that a second backward pass
+      fails, and lacks a bin for the largest differences. It gets a histogram with that bin, of numbers only, and
+      distances of unit vectors that stay below 2.
 
     Example:
         >>> loss, rows = losses.SmoothAPLoss(), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.2, 0.8]])
@@ -82,7 +86,16 @@ def _within_bounds(loss: BaseMetricLossFunction, compute: Compute, *arguments: A
         return compute(*arguments)
 
 
+def _with_a_bin_more(loss: BaseMetricLossFunction, compute: Compute, *arguments: Any) -> LossDict:
+    loss.hist_ = pad(loss.hist_.detach(), (0, loss.num_bins + 1 - len(loss.hist_)))
+    with swapped(loss, distance=WithinBounds(loss.distance, largest=2.0**loss.distance.power)):
+        found = compute(*arguments)
+    loss.hist_ = loss.hist_.detach()
+    return found
+
+
 PREPARE: Mapping[type[BaseMetricLossFunction], Callable[..., LossDict]] = {
+    losses.DynamicSoftMarginLoss: _with_a_bin_more,
     losses.HistogramLoss: _within_bounds,
     losses.SmoothAPLoss: _class_by_class,
     losses.TupletMarginLoss: _within_bounds,

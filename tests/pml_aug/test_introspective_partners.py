@@ -38,12 +38,12 @@ BY_SIMILARITY = {
     "TupletMarginLoss": losses.TupletMarginLoss,
 }
 BY_DISTANCE = {
-    "DynamicSoftMarginLoss": losses.DynamicSoftMarginLoss,
     "FastAPLoss": losses.FastAPLoss,
     "RankedListLoss": lambda **options: losses.RankedListLoss(margin=0.4, Tn=1, **options),
 }
 BY_NEITHER = {
     "AngularLoss": losses.AngularLoss,
+    "DynamicSoftMarginLoss": losses.DynamicSoftMarginLoss,
     "P2SGradLoss": lambda **options: losses.P2SGradLoss(D, C, **options),
     "SignalToNoiseRatioContrastiveLoss": losses.SignalToNoiseRatioContrastiveLoss,
     "ThresholdConsistentMarginLoss": losses.ThresholdConsistentMarginLoss,

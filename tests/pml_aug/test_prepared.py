@@ -1,7 +1,10 @@
 """Losses of PML that need more than PML gives them: right by hand, in every wrapper, and as they were afterwards."""
 
+import copy
+
 import pytest
 import torch
+from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, reducers
 from torch.nn.functional import normalize
 
@@ -124,6 +127,39 @@ def test_duplicates_leave_value_and_gradient_finite(wrap, across, loss):
     value = wrap(loss())(rows, labels[across])
     (gradient,) = torch.autograd.grad(value, rows)
     assert torch.isfinite(value) and torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("wrap", [EmbeddingExpansion, adapted, lambda loss: CrossBatchMemory(loss, SIZE)])
+def test_dynamic_soft_margin_trains_and_is_copied(wrap):
+    loss = wrap(losses.DynamicSoftMarginLoss())
+    for _ in range(30):
+        rows = torch.randn(16, SIZE, requires_grad=True)
+        (gradient,) = torch.autograd.grad(loss(rows, torch.arange(16) // 4), rows)
+        assert torch.isfinite(gradient).all()
+    copy.deepcopy(loss)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0, 0, 1], 0.5),  # differences 2 and 0: half of them lie at or below 0, and half below 2
+        ([0, 1, 0], -2.0),  # -2 twice
+    ],
+)
+def test_dynamic_soft_margin_has_a_bin_for_the_largest_difference(labels, expected):
+    ends = torch.eye(1, SIZE) * torch.tensor([[1.0], [-1.0], [1.0]])
+    value = EmbeddingExpansion(losses.DynamicSoftMarginLoss(), num_points=0)(ends, torch.tensor(labels))
+    assert abs(value - expected) < 1e-4  # of steps that distances stay away from 2
+
+
+def test_dynamic_soft_margin_gives_first_what_the_host_library_gives():
+    rows, labels = 0.1 * torch.randn(12, SIZE) + torch.eye(4, SIZE).repeat_interleave(3, 0), torch.arange(12) // 3
+    prepared_loss, bare = (
+        EmbeddingExpansion(losses.DynamicSoftMarginLoss(), num_points=0),
+        losses.DynamicSoftMarginLoss(),
+    )
+    for mine, theirs in zip(*(value_and_gradient(loss, rows, labels) for loss in (prepared_loss, bare)), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_a_row_that_the_memory_holds_already_leaves_the_gradient_finite():
