@@ -127,7 +127,7 @@ def list_tasks(study: StudyConfig, final: FinalConfig, cell: Cell, chosen: Mappi
     folds = study.folds if final.folds is None else final.folds
     config = replace(
         config,
-        protocol=replace(config.protocol, test_scoring="once", keep_embeddings=len(folds) > 1),
+        protocol=replace(config.protocol, test_scoring="once", keep_embeddings=True),
         tuned=Tuned(study.name, chosen["trial"]),
     )
     options = replace(options, runs=final.runs)

@@ -154,6 +154,7 @@ def test_final_runs_take_the_best_trials_score_the_test_set_once_and_write_the_r
     assert main([*words, "--dry-run"]) == 0
     capsys.readouterr()
     assert not list(tuned.glob("*/result.json"))
+    assert main([*words, "seeds=[0]", "folds=[0]"]) == 0  # a training of one fold is one of those of several
     assert main(words) == 0
     assert str(tuned / "report" / "report.html") in capsys.readouterr().out
     best = files(tuned)["best"]
