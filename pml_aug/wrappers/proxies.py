@@ -16,6 +16,7 @@ class ProxyLayout(NamedTuple):
     parameter: str  # name of the parameter
     dim: int  # along which the proxies lie: 0 for (C * K, D), 1 for (D, C * K)
     per_class: str | None = None  # attribute that holds K, the proxies of a class; None for one
+    to_unit: bool = False  # whether the loss brings its proxies to unit length, in place
 
     def count(self, loss: nn.Module) -> int:
         """C * K, the proxies of the loss."""
@@ -29,6 +30,12 @@ class ProxyLayout(NamedTuple):
         """All proxies, one below the other: (C * K, D)."""
         stored = getattr(loss, self.parameter)
         return stored.T if self.dim else stored
+
+    def bring_to_unit(self, loss: nn.Module) -> None:
+        """What the loss does to its proxies itself, as it does it; most do nothing."""
+        if self.to_unit:
+            parameter = getattr(loss, self.parameter)
+            parameter.data = parameter.data.renorm(2, self.dim, 1e-5).mul(1e5)
 
     def places(self, loss: nn.Module, classes: Tensor) -> Tensor:
         """Where the proxies of some classes are: (N,) -> (N * K,)."""
@@ -49,7 +56,7 @@ LAYOUTS: Mapping[type[nn.Module], ProxyLayout] = {
     losses.LargeMarginSoftmaxLoss: ProxyLayout("W", dim=1),  # ArcFace, CosFace and SphereFace are of it too
     losses.SubCenterArcFaceLoss: ProxyLayout("W", dim=1, per_class="sub_centers"),
     losses.SoftTripleLoss: ProxyLayout("fc", dim=1, per_class="centers_per_class"),
-    losses.P2SGradLoss: ProxyLayout("weight", dim=1),
+    losses.P2SGradLoss: ProxyLayout("weight", dim=1, to_unit=True),
 }
 
 

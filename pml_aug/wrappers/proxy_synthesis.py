@@ -8,6 +8,7 @@ from pytorch_metric_learning import losses, reducers
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import normalize
 
 from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.cosines import Mixtures, mixed_cosines, taken
@@ -184,11 +185,14 @@ class ProxySynthesis(LossWrapper):
 
     def _with_mixtures(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
         """Batch and proxies with their mixtures."""
+        self.layout.bring_to_unit(self.loss)  # by itself it would reach the enlarged copy only
         rows, proxies = torch.cat(pairs), self.layout.proxies(self.loss).to(embeddings)
         first, second = embeddings.index_select(0, rows).chunk(2)
         synthetic = _mixed_rows(behind(self.distance), first, second, self.mixing)
         first, second = taken(proxies, self.layout.places(self.loss, labels.index_select(0, rows))).chunk(2)
         synthetic_proxies = _mixed_rows(behind(self.distance), first, second, self.mixing)
+        if self.layout.to_unit:
+            synthetic_proxies = normalize(synthetic_proxies)
         return Enlarged(self.distance, torch.cat([embeddings, synthetic]), torch.cat([proxies, synthetic_proxies]))
 
     def _by_cosines(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:

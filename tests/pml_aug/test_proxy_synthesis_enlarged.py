@@ -4,7 +4,7 @@ import pytest
 import torch
 from mixtures import WORK, C, Cosine, D, batch, proxies_of, record_calls, value_and_gradients
 from pytorch_metric_learning import distances, losses, regularizers
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, one_hot
 
 from pml_aug.synthesis import mix, order_without_equal_neighbors
 from pml_aug.wrappers import ProxySynthesis
@@ -28,9 +28,9 @@ def test_it_is_the_wrapped_loss_on_enlarged_batch_and_proxies(name, pairing, mix
     order = order_without_equal_neighbors(labels) if pairing == "reordered_roll" else torch.arange(8)
     start, end = order[:6], order.roll(1)[:6]
     enlarged = WORK[name](C + 6).double()
-    proxies_of(enlarged).data.copy_(
-        torch.cat([proxies, mix(proxies[labels[start]], proxies[labels[end]], mixing)]).flatten(0, 1)
-    )
+    mixtures = mix(proxies[labels[start]], proxies[labels[end]], mixing)
+    mixtures = normalize(mixtures, dim=2) if name == "P2SGradLoss" else mixtures
+    proxies_of(enlarged).data.copy_(torch.cat([proxies, mixtures]).flatten(0, 1))
     all_embeddings = torch.cat([embeddings, mix(embeddings[start], embeddings[end], mixing)])
     expected = enlarged(all_embeddings, torch.cat([labels, torch.arange(C, C + 6)]))
     torch.testing.assert_close(value, expected, rtol=1e-10, atol=0)
@@ -44,6 +44,25 @@ def test_with_mixing_1_each_synthetic_class_is_its_first_end():
     ((all_embeddings, _, all_proxies),) = calls
     torch.testing.assert_close(all_embeddings[8:], embeddings)
     torch.testing.assert_close(all_proxies[C:], loss.proxies[labels].detach())
+
+
+def test_proxies_that_their_loss_keeps_at_unit_length_are_kept_there_and_mixed_there():
+    embeddings, labels = batch(torch.float64)
+    loss = WORK["P2SGradLoss"](C).double()
+    loss.weight.data *= torch.linspace(0.1, 2, C)
+    mine = value_and_gradients(ProxySynthesis(loss, pairing="roll"), embeddings, labels, mixing=0.3)
+    torch.testing.assert_close(loss.weight.norm(dim=0), torch.ones(C).double(), rtol=1e-5, atol=0)
+
+    rows, proxies = embeddings.requires_grad_(), loss.weight.detach().clone().requires_grad_()
+    other = labels.roll(1)
+    unit = normalize(proxies, dim=0)
+    mixed = normalize(0.3 * unit[:, labels] + 0.7 * unit[:, other], dim=0)
+    all_rows = normalize(torch.cat([rows, mix(rows, rows.roll(1, dims=0), 0.3)]))
+    target = one_hot(torch.cat([labels, torch.arange(C, C + 8)]), C + 8).double()
+    expected = (all_rows @ torch.cat([proxies, mixed], dim=1) - target).square().mean()
+    expected_all = [expected.detach(), *torch.autograd.grad(expected, [rows, proxies])]
+    for ours, theirs in zip(mine, expected_all, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)  # `renorm` misses unit length by 1e-7
 
 
 COSINE_LOSSES = sorted(set(WORK) - {"LargeMarginSoftmaxLoss", "P2SGradLoss", "ProxyNCALoss", "SphereFaceLoss"})

@@ -46,10 +46,11 @@ def test_half_precision_leaves_the_proxies_in_float32(name, ratio, dtype):
     embeddings, labels = batch()
     loss = WORK[name](C)
     wrapper = ProxySynthesis(loss, ratio=ratio, pairing="roll")
+    expected = copy.deepcopy(wrapper)(embeddings.to(dtype).float(), labels, mixing=0.4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = wrapper(embeddings.to(dtype), labels, mixing=0.4)
     assert value.dtype == next(loss.parameters()).dtype == torch.float32
-    assert torch.equal(value, wrapper(embeddings.to(dtype).float(), labels, mixing=0.4))
+    assert torch.equal(value, expected)
 
 
 @pytest.mark.parametrize(
