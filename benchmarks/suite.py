@@ -18,7 +18,7 @@ from .nearest import unknown
 from .records import abandoned
 from .run import read_data
 from .schema import check_folder
-from .trainings import Task, train_all
+from .trainings import Task, refuse_other_images, train_all
 
 
 @dataclass
@@ -114,6 +114,7 @@ def carry_out(
             f"{', '.join(map(str, others))}: unfinished and not in this list, so there could be no report; end it by "
             "the command that began it, move it away, or say runs=ANOTHER_FOLDER"
         )
+    refuse_other_images(tasks)
     taken = estimate(tasks, place.workers, place.engine)
     print(taken)
     if dry_run:

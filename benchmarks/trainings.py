@@ -1,5 +1,6 @@
 """Many trainings over workers; what goes wrong with one is noted in its folder, and the others go on."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from .config import RunConfig, RunOptions
 from .errors import Refusal
 from .execution import Resources, run_all
 from .records import Held, RunFolder
-from .run import train
+from .run import read_data, train
 
 
 class Task(NamedTuple):
@@ -77,6 +78,23 @@ def train_all(tasks: Sequence[Task], workers: int | None = None, engine: str = "
     print(f"{len(pending) - failed} trained, {len(tasks) - len(pending)} done before, {failed} failed, ", end="")
     print(f"in {time.perf_counter() - started:.0f} s")
     return failed
+
+
+def refuse_other_images(tasks: Sequence[Task]) -> None:
+    """See that what is done was trained on the images that there are now.
+
+    Raises:
+        Refusal: if a task was not.
+    """
+    for task in tasks:
+        if not task.is_done():
+            continue
+        then, now = json.loads(task.folder.result.read_text())["data"]["hash"], read_data(task.config)[0].content_hash
+        if then != now:
+            raise Refusal(
+                f"{task.folder.path} was trained on other images than data={task.config.data['name']} has now (hash "
+                f"{then[:12]}, now {now[:12]}): delete the folder, or say runs=ANOTHER_FOLDER"
+            )
 
 
 def train_quietly(task: Task, wait: bool = True) -> None:

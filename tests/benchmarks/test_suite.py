@@ -6,6 +6,7 @@ from tiny_training import TINY
 
 from benchmarks.__main__ import main
 from benchmarks.errors import Refusal
+from benchmarks.run import read_data
 from benchmarks.suite import list_tasks, read_suite
 
 SETTINGS = [
@@ -74,10 +75,11 @@ def test_an_unfinished_training_of_another_list_is_refused_before_anything_is_tr
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*SETTINGS, f"runs={tmp_path}", "comparisons=[{loss: triplet, methods: [none]}]"]
-    begun, ended, started = (task.folder for task in list_tasks(*read_suite("smoke", [*words, "seeds=[0,1,2]"])))
+    tasks = list_tasks(*read_suite("smoke", [*words, "seeds=[0,1,2]"]))
+    begun, ended, started = (task.folder for task in tasks)
     for folder in (begun, ended, started):
         folder.prepare()
-    ended.finish({})
+    ended.finish({"data": {"hash": read_data(tasks[1].config)[0].content_hash}})
 
     def said(*seeds: str) -> str:
         assert main(["suite", "smoke", *words, *seeds, "--dry-run"]) in (0, 2)

@@ -9,7 +9,9 @@ import pytest
 from tiny_training import TINY
 
 from benchmarks.config import compose
-from benchmarks.trainings import Task, train_all
+from benchmarks.errors import Refusal
+from benchmarks.run import train
+from benchmarks.trainings import Task, refuse_other_images, train_all
 
 SETTINGS = [*TINY, "protocol.iterations_per_epoch=2", "protocol.epochs=1", "protocol.test_scoring=never"]
 
@@ -70,6 +72,18 @@ def test_trainings_that_another_command_is_at_come_last_and_are_waited_for(tmp_p
     assert train_all([first, second], workers=1) == 0
     other.join()
     assert order == [False] and first.is_done()
+
+
+def test_what_was_trained_on_other_images_is_refused(tmp_path: Path) -> None:
+    task = task_with(tmp_path)
+    refuse_other_images([task])
+    train(*task)
+    refuse_other_images([task])
+    result = json.loads(task.folder.result.read_text())
+    result["data"]["hash"] = "0" * 64
+    task.folder.finish(result)
+    with pytest.raises(Refusal, match="was trained on other images than data=glyphs has now"):
+        refuse_other_images([task])
 
 
 def test_trainings_side_by_side_end_as_each_does_alone(tmp_path: Path) -> None:
