@@ -109,10 +109,11 @@ class _Counter(TorchDispatchMode):
     def _count(self, function: Any, args: Any, kwargs: Any, comes_back: bool) -> None:
         name = function._schema.name.removeprefix("aten::")
         self.kernels += not function.is_view and name not in NO_KERNELS
+        one_number = name != "index" and name in BY_INDEX and args[2].numel() == 1  # CUDA fills by the mask at once
         by_mask = name in BY_INDEX and any(
             isinstance(tensor, _OnDevice) and tensor.dtype in (torch.bool, torch.uint8) for tensor in _tensors(args[1])
         )
-        self.waits += name in HOST_WAITS or by_mask or comes_back or _is_sent(name, args, kwargs)
+        self.waits += name in HOST_WAITS or (by_mask and not one_number) or comes_back or _is_sent(name, args, kwargs)
 
     def _hold(self, storage: torch.UntypedStorage, given: set[int]) -> None:
         key, size = storage._cdata, storage.nbytes()

@@ -44,6 +44,11 @@ def test_what_the_host_must_read_is_a_wait(call):
     assert on_device(call, VALUES, MASK).waits == 1
 
 
+def test_one_number_for_all_of_a_mask_is_no_wait():
+    assert on_device(lambda values, mask: values.__setitem__(mask, 0.5), VALUES, MASK).waits == 0
+    assert on_device(lambda values, mask: values.__setitem__(mask, values[:2] + 0), VALUES, MASK).waits == 1
+
+
 def test_what_stays_on_the_device_is_no_wait():
     assert on_device(lambda values, places: values[places] * 2, VALUES, PLACES).waits == 0
     assert on_device(lambda values, mask: torch.where(mask, values, 0).sum(), VALUES, MASK).waits == 0
