@@ -157,6 +157,17 @@ def test_both_ways_give_one_matrix_and_one_gradient(power, make_pairs, over_clas
             torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-11)
 
 
+def cdist_has_a_second_derivative() -> bool:
+    """Newer versions of PyTorch have it."""
+    rows = torch.randn(2, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(torch.cdist(rows, torch.randn(2, 3)).sum(), rows, create_graph=True)
+    try:
+        gradient.sum().backward()
+    except NotImplementedError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("name", [*FROM_ROWS, "of another power"])
 def test_gradients_of_both_orders_are_derivatives(name):
     distance = {**FROM_ROWS, **FROM_ALL}[name]
@@ -173,7 +184,8 @@ def test_gradients_of_both_orders_are_derivatives(name):
     rows = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     references = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(pooled, (rows, references))
-    assert torch.autograd.gradgradcheck(pooled, (rows, references))
+    if not isinstance(distance, distances.LpDistance) or cdist_has_a_second_derivative():
+        assert torch.autograd.gradgradcheck(pooled, (rows, references))
 
 
 @pytest.mark.parametrize("power", [1, 2])

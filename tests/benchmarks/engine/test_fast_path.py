@@ -41,7 +41,9 @@ def test_a_training_without_a_compiler_says_so_and_goes_on(tmp_path, monkeypatch
 def test_only_training_batches_are_compiled_and_each_training_anew(tmp_path):
     counters = torch._dynamo.utils.counters
     counters.clear()
+    graphs = []
     for seed in (0, 1):  # one after the other in one process, as a worker has them
         overrides = ["protocol.compile=true", "protocol.test_scoring=once", f"seed={seed}", f"runs={tmp_path}"]
         train(*compose([*SMALL, *overrides]))
-        assert counters["stats"]["unique_graphs"] == 2 * (seed + 1)  # trunk and embedder
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs in ([2, 4], [1, 2])  # trunk and embedder, or the trunk alone: some versions leave a single layer out
