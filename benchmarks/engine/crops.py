@@ -29,7 +29,7 @@ class RandomResizedCrop:
     size: int = 227  # pixels a side
     scale: tuple[float, float] = (0.16, 1.0)  # share of the area, from and to
     ratio: tuple[float, float] = (0.75, 1.3333)  # width to height, from and to
-    flip: float = 0.5  # how likely left and right are swapped
+    flip: float = 0.5  # how likely left and right are patched
     random = True
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from pml_aug.distances.expanded import Expanded, Groups
 from pml_aug.distances.introspective_rows import IntrospectiveRows
 from pml_aug.distances.pooled import pooled_matrix
-from pml_aug.swapped import swapped
+from pml_aug.patching import patched
 from pml_aug.synthesis.interpolate import to_unit_length
 from pml_aug.synthesis.pairs import Pairs, adjacent_pairs, all_positive_pairs, within_class_pairs
 from pml_aug.to_device import to_device
@@ -105,5 +105,5 @@ class Expansion:
     def pool(self, distance: BaseDistance, query: Expanded, reference: Expanded) -> Tensor:
         """The matrix of :func:`pooled_matrix` by any PML distance: N rows, R columns -> (N, R)."""
         already_unit = self.normalize and distance.p == 2
-        with swapped(distance, normalize_embeddings=distance.normalize_embeddings and not already_unit):
+        with patched(distance, normalize_embeddings=distance.normalize_embeddings and not already_unit):
             return pooled_matrix(distance, query, reference)

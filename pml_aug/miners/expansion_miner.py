@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pml_aug.distances.expansion import Expansion
 from pml_aug.distances.precomputed import PrecomputedDistance
-from pml_aug.swapped import swapped
+from pml_aug.patching import patched
 
 _NO_MATRIX = "it never asks its distance for the matrix of the batch, so the points would not reach it"
 
@@ -93,7 +93,7 @@ class ExpansionMiner(BaseMiner):
             self.num_synthetic = query.num_synthetic
             matrix = self.expansion.pool(self.distance, query, reference)
             precomputed = PrecomputedDistance(self.distance, matrix)
-            with swapped(self.miner, distance=precomputed):
+            with patched(self.miner, distance=precomputed):
                 found = self.miner(embeddings, labels, ref_emb, ref_labels)
         if not precomputed.was_asked and any(len(rows) > 0 for rows in found):
             raise ValueError(f"ExpansionMiner cannot wrap {type(self.miner).__name__}: {_NO_MATRIX}")

@@ -142,13 +142,13 @@ def order_without_equal_neighbors(labels: Tensor, max_passes: int = 50) -> Tenso
     sequence = labels.tolist()
     order = list(range(len(sequence)))
     for _ in range(max_passes):
-        swapped = False
+        patched = False
         for now in range(len(sequence)):
             following, after = (now + 1) % len(sequence), (now + 2) % len(sequence)
             if sequence[now] == sequence[following]:
                 sequence[following], sequence[after] = sequence[after], sequence[following]
                 order[following], order[after] = order[after], order[following]
-                swapped = True
-        if not swapped:
+                patched = True
+        if not patched:
             break
     return torch.tensor(order, dtype=torch.long, device=labels.device)

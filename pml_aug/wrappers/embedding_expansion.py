@@ -15,7 +15,7 @@ from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.distances.to_proxies import DistanceToProxies
 from pml_aug.losses.introspective_softmax_loss import IntrospectiveSoftmaxLoss
 from pml_aug.miners.expansion_miner import ExpansionMiner
-from pml_aug.swapped import swapped
+from pml_aug.patching import patched
 from pml_aug.wrappers.base import Batch, LossWrapper, innermost
 from pml_aug.wrappers.proxies import layout_of
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
@@ -127,7 +127,7 @@ class EmbeddingExpansion(LossWrapper):
         if batch.indices_tuple is None and self.miner is not None:
             batch = batch._replace(indices_tuple=self._mined(batch, query, reference, matrix))
         precomputed = PrecomputedDistance(self.loss.distance, matrix)
-        with swapped(self.loss, distance=precomputed):
+        with patched(self.loss, distance=precomputed):
             value = self.loss(*batch)
         if not precomputed.was_asked and _has_tuples(query.labels, reference.labels, batch.indices_tuple):
             raise ValueError(f"EmbeddingExpansion cannot wrap {type(self.loss).__name__}: {_NO_MATRIX}")
@@ -143,7 +143,7 @@ class EmbeddingExpansion(LossWrapper):
             query, reference = self.expansion.expand_both(*batch[:2], *batch[3:], self.miner.distance)
             batch = batch._replace(indices_tuple=self._mined(batch, query, reference))
         distance = DistanceToProxies(loss.distance, self.expansion, batch.labels, per_class)
-        with swapped(loss, distance=distance):
+        with patched(loss, distance=distance):
             value = self.loss(*batch, **draws)
         if not distance.was_asked:
             raise ValueError(f"EmbeddingExpansion cannot wrap {type(loss).__name__}: {_BY_ITSELF}")
@@ -158,7 +158,7 @@ class EmbeddingExpansion(LossWrapper):
         with torch.no_grad():
             if matrix is None or not measure_alike(self.miner.distance, self.loss.distance):
                 matrix = self.expansion.pool(self.miner.distance, query, reference)
-            with swapped(self.miner, distance=PrecomputedDistance(self.miner.distance, matrix.detach())):
+            with patched(self.miner, distance=PrecomputedDistance(self.miner.distance, matrix.detach())):
                 return self.miner(*batch[:2], *batch[3:])
 
     def _check_inside(self) -> None:

@@ -12,8 +12,8 @@ from pml_aug.distances.alike import measure_alike
 from pml_aug.distances.cosines import copied_cosines, is_plain_cosine
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.miners.expansion_miner import ExpansionMiner
+from pml_aug.patching import patched
 from pml_aug.statistics import ClassStatistics, NeighborCorrection
-from pml_aug.swapped import swapped
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
@@ -225,7 +225,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         labels = batch.labels.repeat(self.num_copies + 1)
         indices_tuple = None if self.miner is None else self.miner(embeddings, labels)
         loss = innermost(self.loss)
-        with swapped(loss, embedding_regularizer=_on_first_rows(loss, len(batch.labels))):
+        with patched(loss, embedding_regularizer=_on_first_rows(loss, len(batch.labels))):
             return self.loss(embeddings, labels, indices_tuple, **draws)
 
     def _with_candidates(
@@ -258,7 +258,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             inner["distance"] = with_own_farthest(distance, candidates)
         if anchored:
             inner["embedding_regularizer"] = _on_first_rows(innermost(self.loss), len(candidates.labels))
-        with swapped(innermost(self.loss), **inner), swapped(self.loss, **outer):
+        with patched(innermost(self.loss), **inner), patched(self.loss, **outer):
             if anchored:
                 return self.loss(candidates.ref_emb, candidates.ref_labels, indices_tuple, **draws)
             return self.loss(*candidates[:2], indices_tuple, *candidates[2:4], **draws)

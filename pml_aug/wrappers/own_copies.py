@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.miners.expansion_miner import ExpansionMiner
-from pml_aug.swapped import swapped
+from pml_aug.patching import patched
 from pml_aug.wrappers.base import IndicesTuple
 from pml_aug.wrappers.candidates import Candidates, all_pairs, with_own_easiest
 
@@ -58,7 +58,7 @@ class WithoutOwnCopies(BaseMiner):
 
 
 def _call(miner: BaseMiner, candidates: Candidates, **attributes: Any) -> IndicesTuple:
-    with swapped(miner, **attributes):
+    with patched(miner, **attributes):
         return miner(candidates.embeddings, candidates.labels, candidates.ref_emb, candidates.ref_labels)
 
 

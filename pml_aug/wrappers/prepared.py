@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.distances.stand_in import behind
 from pml_aug.distances.within_bounds import WithinBounds
-from pml_aug.swapped import swapped
+from pml_aug.patching import patched
 
 LossDict = dict[str, dict[str, Any]]
 Compute = Callable[..., LossDict]
@@ -73,7 +73,7 @@ def _class_by_class(
     rows = embeddings[order]
     positions = torch.arange(len(order), device=order.device) % size  # PML divides the rows by how many these are
     tuples = None if indices_tuple is None else tuple(place[each] for each in indices_tuple)
-    with swapped(loss, distance=PrecomputedDistance(loss.distance, matrix)):
+    with patched(loss, distance=PrecomputedDistance(loss.distance, matrix)):
         found = compute(rows, positions, tuples, rows, positions)
     found["ap_loss"]["losses"] = found["ap_loss"]["losses"][place]
     return found
@@ -82,13 +82,13 @@ def _class_by_class(
 def _within_bounds(loss: BaseMetricLossFunction, compute: Compute, *arguments: Any) -> LossDict:
     if not isinstance(behind(loss.distance), CosineSimilarity):
         return compute(*arguments)
-    with swapped(loss, distance=WithinBounds(loss.distance)):
+    with patched(loss, distance=WithinBounds(loss.distance)):
         return compute(*arguments)
 
 
 def _with_a_bin_more(loss: BaseMetricLossFunction, compute: Compute, *arguments: Any) -> LossDict:
     loss.hist_ = pad(loss.hist_.detach(), (0, loss.num_bins + 1 - len(loss.hist_)))
-    with swapped(loss, distance=WithinBounds(loss.distance, largest=2.0**loss.distance.power)):
+    with patched(loss, distance=WithinBounds(loss.distance, largest=2.0**loss.distance.power)):
         found = compute(*arguments)
     loss.hist_ = loss.hist_.detach()
     return found

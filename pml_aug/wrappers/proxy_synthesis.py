@@ -15,7 +15,7 @@ from pml_aug.distances.cosines import Mixtures, mixed_cosines, taken
 from pml_aug.distances.introspective_rows import IntrospectiveRows
 from pml_aug.distances.precomputed import PrecomputedDistance
 from pml_aug.distances.stand_in import behind
-from pml_aug.swapped import swapped
+from pml_aug.patching import patched
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
 from pml_aug.to_device import to_device
@@ -157,7 +157,7 @@ class ProxySynthesis(LossWrapper):
         pairs = Pairs(*(to_device(rows, embeddings.device) for rows in pairs))
         enlarge = self._by_cosines if reads_cosines_only(self.loss) else self._with_mixtures
         enlarged = enlarge(embeddings, labels, pairs)
-        with swapped(
+        with patched(
             self.loss,
             distance=enlarged.distance,
             num_classes=len(every_class),

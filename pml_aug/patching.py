@@ -1,4 +1,4 @@
-"""Attributes of a module exchanged for the length of a call."""
+"""Temporary overrides of attributes of a module."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,16 @@ from torch import nn
 
 
 @contextmanager
-def swapped(module: nn.Module, **attributes: Any) -> Iterator[None]:
-    """Give `module` other values for some attributes inside the block, and its own back afterwards, whatever happens.
+def patched(module: nn.Module, **attributes: Any) -> Iterator[None]:
+    """Override attributes of `module` inside the block and restore them on exit, even after an exception.
 
     Args:
         module: anything with attributes.
-        attributes: name and the value it has inside the block; names that `module` lacks are passed over.
+        attributes: name and value inside the block; names that `module` lacks are ignored.
 
     Example:
         >>> layer = nn.Linear(1, 1)
-        >>> with swapped(layer, in_features=7, unknown=0):
+        >>> with patched(layer, in_features=7, unknown=0):
         ...     layer.in_features
         7
         >>> layer.in_features

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytorch_metric_learning import losses
 
-PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
 _spec = importlib.util.spec_from_file_location("compatibility", Path(__file__).with_name("compatibility.py"))
 compatibility = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(compatibility)
@@ -14,7 +14,7 @@ _spec.loader.exec_module(compatibility)
 
 def test_the_page_is_up_to_date():
     assert PAGE.read_text() == compatibility.page(), (
-        "run: python tests/pml_aug/compatibility.py > docs/compatibility.md"
+        "run: python tests/pml_aug/wrappers/compatibility.py > docs/compatibility.md"
     )
 
 

@@ -1,6 +1,6 @@
 """Every loss of PML beside every wrapper and distance: what works, and why the rest is refused.
 
-`python tests/pml_aug/compatibility.py > docs/compatibility.md` writes the page that the tests hold to.
+`python tests/pml_aug/wrappers/compatibility.py > docs/compatibility.md` writes the page that the tests hold to.
 """
 
 from collections import Counter
@@ -179,7 +179,7 @@ def page() -> str:
     lines = [
         "# What goes with what",
         "",
-        "Written by `python tests/pml_aug/compatibility.py`; a test holds it to what the code does. Where it says yes,",
+        "Written by `python tests/pml_aug/wrappers/compatibility.py`; a test holds it to what the code does. Where it says yes,",
         "both of two calls give finite numbers; where it says no, construction is refused with the sentence below.",
         "",
         "## Every loss of PML 2.9 with every wrapper and distance",
