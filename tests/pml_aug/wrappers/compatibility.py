@@ -179,7 +179,7 @@ def page() -> str:
     lines = [
         "# What goes with what",
         "",
-        "Written by `python tests/pml_aug/wrappers/compatibility.py`; a test holds it to what the code does. Where it says yes,",
+        "Written by `python tests/pml_aug/wrappers/compatibility.py`; a test keeps it current. Where it says yes,",
         "both of two calls give finite numbers; where it says no, construction is refused with the sentence below.",
         "",
         "## Every loss of PML 2.9 with every wrapper and distance",
