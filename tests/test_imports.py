@@ -60,7 +60,7 @@ REPORTING = [
     for module in MODULES
     if in_packages(module, ("benchmarks.report",)) or module.startswith("benchmarks.statistics")
 ]
-PARTS = ("synthesis", "statistics", "distances", "heads", "losses", "regularizers", "miners")
+PARTS = ("synthesis", "statistics", "distances", "heads", "losses", "regularizers", "miners", "host", "expansion")
 LAYERS = {part: 0 for part in PARTS} | {"wrappers": 1, "trainers": 2, "hooks": 2}
 
 

@@ -8,9 +8,9 @@ from pytorch_metric_learning.reducers import ClassWeightedReducer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
-from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.introspective_rows import trust
 from pml_aug.to_device import to_device
+from pml_aug.validation import check_class_labels
 
 
 class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pml_aug.class_labels import check_class_labels
+from pml_aug.validation import check_class_labels
 
 
 class Moments(NamedTuple):

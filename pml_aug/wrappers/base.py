@@ -1,6 +1,5 @@
 """What all wrappers of a loss share: the checks at the border, full precision, and the face of a PML loss."""
 
-import math
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple
@@ -12,6 +11,7 @@ from pytorch_metric_learning.miners import BaseMiner
 from pytorch_metric_learning.reducers import BaseReducer
 from torch import Tensor, nn
 
+from pml_aug.validation import checked_rows
 from pml_aug.wrappers.prepared import prepared
 
 IndicesTuple = tuple[Tensor, ...]
@@ -154,28 +154,3 @@ def innermost(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
     while isinstance(loss, LossWrapper):
         loss = loss.loss
     return loss
-
-
-def checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str) -> tuple[Tensor, Tensor]:
-    """Finite rows in float32 or wider and one label for each, long; an error by their names for anything else."""
-    if embeddings.ndim != 2 or not embeddings.is_floating_point():
-        raise ValueError(
-            f"`{name}` must be a floating-point tensor of shape (rows, embedding_size), but got "
-            f"{embeddings.dtype} of shape {tuple(embeddings.shape)}"
-        )
-    if labels.shape != embeddings.shape[:1] or labels.is_floating_point():
-        raise ValueError(
-            f"`{labels_name}` must be integers of shape ({len(embeddings)},), one for each row of `{name}`, but got "
-            f"{labels.dtype} of shape {tuple(labels.shape)}"
-        )
-    if embeddings.dtype in (torch.float16, torch.bfloat16):
-        embeddings = embeddings.float()
-    # a host wait on an accelerator, where NaN reaches the loss by itself; on the CPU it costs next to nothing
-    if embeddings.device.type == "cpu" and not _is_finite(embeddings.detach()):
-        raise ValueError(f"`{name}` must be finite, but holds NaN or infinity: the training has diverged")
-    return embeddings, labels.long()
-
-
-def _is_finite(rows: Tensor) -> bool:
-    # one reduction, unless what it adds up to is too large
-    return math.isfinite(rows.sum()) or bool(rows.isfinite().all())

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.to_device import to_device
-from pml_aug.wrappers.base import IndicesTuple, LossWrapper, checked_rows
+from pml_aug.validation import checked_rows
+from pml_aug.wrappers.base import IndicesTuple, LossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.memory_losses import wrappers_of
 from pml_aug.wrappers.prepared import prepared

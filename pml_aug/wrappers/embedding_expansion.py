@@ -7,7 +7,6 @@ import torch
 from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
-from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.alike import measure_alike
 from pml_aug.distances.expanded import Expanded
 from pml_aug.distances.expansion import Expansion
@@ -16,6 +15,7 @@ from pml_aug.distances.to_proxies import DistanceToProxies
 from pml_aug.losses.introspective_softmax_loss import IntrospectiveSoftmaxLoss
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import patched
+from pml_aug.validation import check_class_labels
 from pml_aug.wrappers.base import Batch, LossWrapper, innermost
 from pml_aug.wrappers.proxies import layout_of
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis

@@ -7,7 +7,6 @@ import torch
 from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
-from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.alike import measure_alike
 from pml_aug.distances.cosines import copied_cosines, is_plain_cosine
 from pml_aug.distances.precomputed import PrecomputedDistance
@@ -17,6 +16,7 @@ from pml_aug.statistics import ClassStatistics, NeighborCorrection
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
+from pml_aug.validation import check_class_labels
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
 from pml_aug.wrappers.candidates import candidates_of, every_tuple, with_own_farthest, with_pairs_of_copies
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion

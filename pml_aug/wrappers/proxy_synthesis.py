@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from pml_aug.class_labels import check_class_labels
 from pml_aug.distances.cosines import Mixtures, mixed_cosines, taken
 from pml_aug.distances.introspective_rows import IntrospectiveRows
 from pml_aug.distances.precomputed import PrecomputedDistance
@@ -19,6 +18,7 @@ from pml_aug.patching import patched
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
 from pml_aug.to_device import to_device
+from pml_aug.validation import check_class_labels
 from pml_aug.wrappers.base import Batch, LossWrapper
 from pml_aug.wrappers.proxies import OnFirstRows, layout_of, reads_cosines_only
 
