@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DRIVER = Path(__file__).parents[1] / "helpers" / "killed.py"
+DRIVER = Path(__file__).parents[1] / "helpers" / "killed_trainings.py"
 FAILPOINTS = [
     ("iaa_ps", [("half a file", 2), ("before replace", 1), ("after replace", 4)]),  # config, environment, checkpoint
     ("iaa_ps", [("before replace", 3), ("half a file", 3)]),  # between a checkpoint and the one before

@@ -15,7 +15,7 @@ from benchmarks.config import compose
 from benchmarks.engine.ranks import Ranks
 from benchmarks.errors import Refusal
 
-DRIVER = Path(__file__).parents[1] / "helpers" / "together.py"
+DRIVER = Path(__file__).parents[1] / "helpers" / "distributed_trainings.py"
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from batches import random_batch
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
@@ -101,4 +102,4 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture
 def batch() -> tuple[Tensor, Tensor]:
     """Twelve rows, four classes of three."""
-    return torch.randn(12, SIZE), torch.arange(12) % 4
+    return random_batch(size=12, num_classes=4, width=SIZE)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from adaptive import as_set, batch, noise_for, wrap
+from iaa_cases import as_set, batch, noise_for, wrap
 from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners, reducers
 from torch.nn.functional import normalize

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from introspective import BOTH, FORMS, D, N, name_of, rows
+from introspective_cases import BOTH, FORMS, D, N, name_of, rows
 from measuring import relative_error
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import CosineSimilarity, LpDistance

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from introspective import BOTH, C, D, N, labels, rows
+from introspective_cases import BOTH, C, D, N, labels, rows
 from pytorch_metric_learning import losses, miners
 
 from pml_aug.distances import IntrospectiveDistance, IntrospectiveSimilarity

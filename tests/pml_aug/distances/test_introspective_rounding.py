@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from introspective import BOTH, FORMS, D, N, labels, name_of, rows
+from introspective_cases import BOTH, FORMS, D, N, labels, name_of, rows
 from pytorch_metric_learning import losses
 
 from pml_aug.distances import IntrospectiveDistance, IntrospectiveSimilarity

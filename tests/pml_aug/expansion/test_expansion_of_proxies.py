@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from expansion import OF_PROXIES, C, D, batch
+from expansion_cases import OF_PROXIES, C, D, batch
 from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners
 from torch.func import functional_call
@@ -80,7 +80,7 @@ def test_rows_without_partners_give_the_bare_proxy_loss(name):
 @pytest.mark.parametrize("name", ["ProxyAnchorLoss", "ProxyNCALoss", "SoftTripleLoss", "NormalizedSoftmaxLoss"])
 @pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["bare", "in proxy synthesis"])
 def test_gradient_of_embeddings_and_proxies_is_the_derivative(name, wrap):
-    embeddings, labels = batch(torch.float64, size=8, num_classes=3)
+    embeddings, labels = batch(dtype=torch.float64, size=8, num_classes=3)
     loss = OF_PROXIES[name]().double()
     wrapper = EmbeddingExpansion(wrap(loss), 2)
     ((held, parameter),) = wrapper.named_parameters()
@@ -96,7 +96,7 @@ def test_gradient_of_embeddings_and_proxies_is_the_derivative(name, wrap):
 @pytest.mark.parametrize("anchor_points", ["class", "own"])
 @pytest.mark.parametrize("name", OF_PROXIES)
 def test_the_order_of_the_batch_does_not_matter_to_proxies_with_all_pairs(name, anchor_points):
-    embeddings, labels = batch(torch.float64, size=11, num_classes=C)
+    embeddings, labels = batch(dtype=torch.float64, size=11, num_classes=C)
     wrapper = EmbeddingExpansion(OF_PROXIES[name]().double(), pairing="all_pairs", anchor_points=anchor_points)
     order = torch.randperm(11)
     value, gradient = value_and_gradient(wrapper, embeddings, labels)
@@ -106,7 +106,7 @@ def test_the_order_of_the_batch_does_not_matter_to_proxies_with_all_pairs(name, 
 
 
 def test_mixtures_of_proxy_synthesis_stand_for_themselves_and_their_proxies_are_pooled():
-    embeddings, labels = batch(torch.float64, num_classes=C)
+    embeddings, labels = batch(dtype=torch.float64, num_classes=C)
     loss = losses.ProxyNCALoss(C, D).double()
     seen = []
 
@@ -151,7 +151,7 @@ def test_a_miner_weighs_the_rows_of_a_proxy_loss():
 
 @pytest.mark.parametrize("synthesised", [False, True])
 def test_introspective_rows_are_expanded_towards_proxies(synthesised):
-    semantic, labels = batch(torch.float64, num_classes=C)
+    semantic, labels = batch(dtype=torch.float64, num_classes=C)
     rows = torch.cat([semantic, torch.randn_like(semantic)], dim=1)
 
     def expanded(distance, embeddings):

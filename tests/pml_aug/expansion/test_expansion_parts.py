@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from expansion import batch, matrix_of
+from expansion_cases import batch, matrix_of
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 
 from pml_aug.distances import IntrospectiveDistance, PrecomputedDistance, pooled_matrix
@@ -86,8 +86,8 @@ def test_few_tuples_are_no_reason_to_refuse_the_loss(make_loss, size):
 
 @pytest.mark.parametrize("make_miner", [None, miners.MultiSimilarityMiner])
 def test_references_are_expanded_too(make_miner):
-    embeddings, labels = batch(torch.float64)
-    references, reference_labels = batch(torch.float64, size=7)
+    embeddings, labels = batch(dtype=torch.float64)
+    references, reference_labels = batch(dtype=torch.float64, size=7)
     loss = losses.MultiSimilarityLoss()
     wrapper = EmbeddingExpansion(loss, miner=make_miner and make_miner())
     value = wrapper(embeddings, labels, None, references, reference_labels)
@@ -106,7 +106,7 @@ def test_references_are_expanded_too(make_miner):
     "distance", [distances.LpDistance(p=1), distances.LpDistance(p=2), distances.CosineSimilarity()]
 )
 def test_a_distance_that_normalises_still_does_by_its_own_norm(distance):
-    embeddings, labels = batch(torch.float64)
+    embeddings, labels = batch(dtype=torch.float64)
     loss = losses.ContrastiveLoss(distance=distance)
     wrapper = EmbeddingExpansion(loss)
     value = wrapper(embeddings, labels)
@@ -119,7 +119,7 @@ def test_a_distance_that_normalises_still_does_by_its_own_norm(distance):
 @pytest.mark.parametrize("normalize_rows", [True, False])
 @pytest.mark.parametrize("make_miner", [None, miners.BatchHardMiner])
 def test_an_introspective_distance_expands_the_semantic_part_and_the_uncertainty_beside_it(make_miner, normalize_rows):
-    semantic, labels = batch(torch.float64)
+    semantic, labels = batch(dtype=torch.float64)
     rows = torch.cat([semantic, 3 * torch.randn_like(semantic)], dim=1)
 
     def expanded(distance):
@@ -145,7 +145,7 @@ REDUCERS = {
 
 @pytest.mark.parametrize("reducer", REDUCERS.values(), ids=REDUCERS.keys())
 def test_the_loss_s_reducer_reduces(reducer):
-    embeddings, labels = batch(torch.float64)
+    embeddings, labels = batch(dtype=torch.float64)
     loss = losses.ContrastiveLoss(reducer=reducer)
     wrapper = EmbeddingExpansion(loss)
     value = wrapper(embeddings, labels)
@@ -155,7 +155,7 @@ def test_the_loss_s_reducer_reduces(reducer):
 
 
 def test_the_regularizer_sees_the_embeddings_as_the_network_gives_them():
-    embeddings, labels = batch(torch.float64)
+    embeddings, labels = batch(dtype=torch.float64)
     plain = EmbeddingExpansion(losses.TripletMarginLoss())(embeddings, labels)
     regularized = EmbeddingExpansion(
         losses.TripletMarginLoss(embedding_regularizer=regularizers.LpRegularizer(), embedding_reg_weight=0.5)

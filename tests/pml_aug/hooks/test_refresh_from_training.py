@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from refreshing import IMAGES, NUM_CLASSES, SIZE, evaluations, trainer_of, wrap
+from refresh_cases import IMAGES, NUM_CLASSES, SIZE, evaluations, trainer_of, wrap
 
 from pml_aug.hooks import refresh_statistics
 from pml_aug.statistics import ClassStatistics

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from pytorch_metric_learning import losses
-from refreshing import IMAGES, NUM_CLASSES, SIZE, evaluations, trainer_of, wrap
+from refresh_cases import IMAGES, NUM_CLASSES, SIZE, evaluations, trainer_of, wrap
 
 from pml_aug.hooks import refresh_statistics
 from pml_aug.statistics import ClassStatistics

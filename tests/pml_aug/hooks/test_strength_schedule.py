@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from refreshing import trainer_of, wrap
+from refresh_cases import trainer_of, wrap
 
 from pml_aug.hooks import refresh_statistics, strength_at
 

@@ -3,9 +3,11 @@
 import copy
 import math
 import pickle
+from functools import partial
 
 import pytest
 import torch
+from batches import random_batch
 from measuring import relative_error
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.reducers import ClassWeightedReducer, SumReducer
@@ -17,8 +19,7 @@ from pml_aug.losses import IntrospectiveSoftmaxLoss
 C, F, U = 4, 6, 3
 
 
-def batch(size=8, dtype=torch.float32):
-    return torch.randn(size, F, dtype=dtype), torch.arange(size) % C
+batch = partial(random_batch, size=8, num_classes=C, width=F)
 
 
 # ---- recorded numbers

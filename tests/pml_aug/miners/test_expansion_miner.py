@@ -1,7 +1,10 @@
 """A miner that sees the expansion: the same choice as the wrapper's, for every PML miner, in a PML trainer."""
 
+from functools import partial
+
 import pytest
 import torch
+from batches import random_batch
 from pytorch_metric_learning import distances, losses, miners, reducers, trainers
 from torch import nn
 
@@ -26,8 +29,7 @@ REFUSED = {
 }
 
 
-def batch(size=12):
-    return torch.randn(size, 4), torch.arange(size) % 3
+batch = partial(random_batch, num_classes=3, width=4)
 
 
 def test_every_miner_of_the_host_library_has_its_verdict():

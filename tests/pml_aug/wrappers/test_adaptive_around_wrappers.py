@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from adaptive import NUM_CLASSES, SIZE, batch, copies_by_hand, noise_for, wrap
+from iaa_cases import NUM_CLASSES, SIZE, batch, copies_by_hand, noise_for, wrap
 from measuring import value_and_gradient
 from pytorch_metric_learning import losses, miners, reducers
 

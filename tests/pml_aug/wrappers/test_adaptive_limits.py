@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from adaptive import COPIES, NUM_CLASSES, SIZE, batch, wrap
+from iaa_cases import COPIES, NUM_CLASSES, SIZE, batch, wrap
 from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners, reducers
 

@@ -1,7 +1,7 @@
 """What a refresh makes of the embeddings of a training set."""
 
 import torch
-from adaptive import NUM_CLASSES, SIZE, wrap
+from iaa_cases import NUM_CLASSES, SIZE, wrap
 from pytorch_metric_learning import losses
 
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from adaptive import SIZE, batch, wrap
+from iaa_cases import SIZE, batch, wrap
 from pytorch_metric_learning import losses
 
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from adaptive import NUM_CLASSES, SIZE, batch, seeded, wrap
+from iaa_cases import NUM_CLASSES, SIZE, batch, seeded, wrap
 from pytorch_metric_learning import losses, miners
 
 

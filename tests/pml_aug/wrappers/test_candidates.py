@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from adaptive import COPIES, NUM_CLASSES, SIZE, as_set, batch, copies_by_hand, noise_for, wrap
+from iaa_cases import COPIES, NUM_CLASSES, SIZE, as_set, batch, copies_by_hand, noise_for, wrap
 from pytorch_metric_learning import losses, miners, reducers
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from measuring import value_and_gradient
-from memory import AS_PML, D, batches
+from memory_cases import AS_PML, D, batches
 from pytorch_metric_learning import distances, losses, miners, reducers
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper

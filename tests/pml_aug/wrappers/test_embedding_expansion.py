@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from expansion import batch
+from expansion_cases import batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measuring import relative_error, value_and_gradient
@@ -167,7 +167,7 @@ def test_no_triplet_becomes_easier(seed, num_points):
 
 @pytest.mark.parametrize("anchor_points", ["class", "own"])
 def test_the_order_of_the_batch_does_not_matter_with_all_pairs(anchor_points):
-    embeddings, labels = batch(torch.float64, size=11)
+    embeddings, labels = batch(dtype=torch.float64, size=11)
     wrapper = EmbeddingExpansion(
         losses.MultiSimilarityLoss(),
         miner=miners.MultiSimilarityMiner(),
@@ -185,7 +185,7 @@ def test_the_order_of_the_batch_does_not_matter_with_all_pairs(anchor_points):
 @pytest.mark.parametrize("anchor_points", ["class", "own"])
 @pytest.mark.parametrize("make_loss", [losses.NTXentLoss, losses.GeneralizedLiftedStructureLoss])
 def test_gradient_is_the_derivative_of_the_value(pairing, anchor_points, make_loss):
-    embeddings, labels = batch(torch.float64, size=8, num_classes=2, width=3)
+    embeddings, labels = batch(dtype=torch.float64, size=8, num_classes=2, width=3)
     wrapper = EmbeddingExpansion(make_loss(), 2, pairing=pairing, anchor_points=anchor_points)
     assert torch.autograd.gradcheck(lambda x: wrapper(x, labels), embeddings.requires_grad_())
 

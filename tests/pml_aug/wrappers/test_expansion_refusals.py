@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from expansion import OF_PROXIES, C, D, batch
+from expansion_cases import OF_PROXIES, C, D, batch
 from host_losses import ABSTRACT, EXPORTED, NO_LOSSES
 from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners

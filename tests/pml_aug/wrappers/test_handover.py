@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from adaptive import (
+from iaa_cases import (
     CANDIDATES,
     COPIES,
     NUM_CLASSES,

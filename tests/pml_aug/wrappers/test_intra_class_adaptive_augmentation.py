@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from adaptive import COPIES, NUM_CLASSES, SIZE, batch, noise_for, wrap
+from iaa_cases import COPIES, NUM_CLASSES, SIZE, batch, noise_for, wrap
 from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners, reducers
 

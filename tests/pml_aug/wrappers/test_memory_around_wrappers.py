@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from memory import D, adaptive, batches
+from memory_cases import D, adaptive, batches
 from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 

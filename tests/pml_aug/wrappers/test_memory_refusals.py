@@ -3,7 +3,7 @@
 import pytest
 import torch
 from host_losses import ABSTRACT, EXPORTED, NO_LOSSES
-from memory import AS_PML, C, D, adaptive
+from memory_cases import AS_PML, C, D, adaptive
 from pytorch_metric_learning import losses, miners, reducers
 
 from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion, ProxySynthesis

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 from measuring import value_and_gradient
-from memory import C, D, batches
+from memory_cases import C, D, batches
 from pytorch_metric_learning import losses, miners
 
 from pml_aug.regularizers import MultiLevelDistanceRegularizer

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from adaptive import (
+from iaa_cases import (
     CANDIDATES,
     COPIES,
     NUM_CLASSES,

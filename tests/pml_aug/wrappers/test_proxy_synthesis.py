@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from measuring import relative_error
-from mixtures import WORK, C, Cosine, D, batch, proxies_of, record_calls, value_and_gradients
+from proxy_synthesis_cases import WORK, C, Cosine, D, batch, proxies_of, record_calls, value_and_gradients
 from pytorch_metric_learning import distances, losses
 from torch.nn.functional import normalize
 
@@ -105,7 +105,7 @@ def test_without_a_partner_of_another_class_it_is_the_bare_loss(labels):
 
 @pytest.mark.parametrize("name", sorted(set(WORK) - {"LargeMarginSoftmaxLoss", "SphereFaceLoss", "P2SGradLoss"}))
 def test_gradient_is_the_derivative_of_the_value(name):
-    embeddings, labels = batch(torch.float64, size=5)
+    embeddings, labels = batch(dtype=torch.float64, size=5)
     loss = WORK[name](C).double()
     wrapper = ProxySynthesis(loss, pairing="roll")
     parameter_name, parameter = next(loss.named_parameters())

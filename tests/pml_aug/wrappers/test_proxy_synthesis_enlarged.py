@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mixtures import WORK, C, Cosine, D, batch, proxies_of, record_calls, value_and_gradients
+from proxy_synthesis_cases import WORK, C, Cosine, D, batch, proxies_of, record_calls, value_and_gradients
 from pytorch_metric_learning import distances, losses, regularizers
 from torch.nn.functional import normalize, one_hot
 
@@ -17,7 +17,7 @@ CENTERS = {"SoftTripleLoss": 3, "SubCenterArcFaceLoss": 2}
 @pytest.mark.parametrize("pairing", ["roll", "reordered_roll"])
 @pytest.mark.parametrize("name", WORK)
 def test_it_is_the_wrapped_loss_on_enlarged_batch_and_proxies(name, pairing, mixing):
-    embeddings, labels = batch(torch.float64)
+    embeddings, labels = batch(dtype=torch.float64)
     labels[1] = labels[0]
     loss = WORK[name](C).double()
     if name == "P2SGradLoss":  # brings its proxies to unit length in place, so start there
@@ -47,7 +47,7 @@ def test_with_mixing_1_each_synthetic_class_is_its_first_end():
 
 
 def test_proxies_that_their_loss_keeps_at_unit_length_are_kept_there_and_mixed_there():
-    embeddings, labels = batch(torch.float64)
+    embeddings, labels = batch(dtype=torch.float64)
     loss = WORK["P2SGradLoss"](C).double()
     loss.weight.data *= torch.linspace(0.1, 2, C)
     mine = value_and_gradients(ProxySynthesis(loss, pairing="roll"), embeddings, labels, mixing=0.3)
@@ -71,7 +71,7 @@ COSINE_LOSSES = sorted(set(WORK) - {"LargeMarginSoftmaxLoss", "P2SGradLoss", "Pr
 @pytest.mark.parametrize("mixing", [0.0, 0.3, 0.999])
 @pytest.mark.parametrize("name", COSINE_LOSSES)
 def test_from_cosines_it_is_what_it_is_from_the_mixtures(name, mixing):
-    embeddings, labels = batch(torch.float64)
+    embeddings, labels = batch(dtype=torch.float64)
     of_cosines, of_mixtures = (WORK[name](C, distance=kind()).double() for kind in (distances.CosineSimilarity, Cosine))
     of_mixtures.load_state_dict(of_cosines.state_dict())
     assert [reads_cosines_only(loss) for loss in (of_cosines, of_mixtures)] == [True, False]

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from mixtures import WORK, C, batch, proxies_of, value_and_gradients
+from proxy_synthesis_cases import WORK, C, batch, proxies_of, value_and_gradients
 from pytorch_metric_learning import reducers, regularizers
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -64,7 +64,7 @@ def test_half_precision_leaves_the_proxies_in_float32(name, ratio, dtype):
 )
 @pytest.mark.parametrize("name", sorted(set(WORK) - {"P2SGradLoss"}))  # half precision misses its unit length
 def test_proxies_are_read_in_the_precision_of_the_rows_and_keep_their_own(name, of_rows, of_proxies):
-    embeddings, labels = batch(of_rows)
+    embeddings, labels = batch(dtype=of_rows)
     loss = WORK[name](C).to(of_proxies)
     value = ProxySynthesis(loss, pairing="roll")(embeddings, labels, mixing=0.4)
     assert next(loss.parameters()).dtype == of_proxies

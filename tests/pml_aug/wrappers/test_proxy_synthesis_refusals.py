@@ -3,7 +3,7 @@
 import pytest
 import torch
 from host_losses import ABSTRACT, EXPORTED, NO_LOSSES
-from mixtures import WORK, C, D, batch
+from proxy_synthesis_cases import WORK, C, D, batch
 from pytorch_metric_learning import distances, losses, reducers, regularizers
 
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis

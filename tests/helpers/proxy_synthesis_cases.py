@@ -1,6 +1,8 @@
 """Proxy Synthesis as its tests look at it, and the losses of proxies that it goes around."""
 
-import torch
+from functools import partial
+
+from batches import random_batch
 from pytorch_metric_learning import distances, losses
 
 C, D = 6, 4
@@ -26,8 +28,7 @@ class Cosine(distances.CosineSimilarity):
     """A cosine by another name: what it does with rows is not known, so it is shown the mixtures themselves."""
 
 
-def batch(dtype=torch.float32, size=8):
-    return torch.randn(size, D, dtype=dtype), torch.arange(size) % 4
+batch = partial(random_batch, size=8, num_classes=4, width=D)
 
 
 def value_and_gradients(loss, embeddings, labels, **draws):

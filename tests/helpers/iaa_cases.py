@@ -1,8 +1,10 @@
 """Intra-class Adaptive Augmentation as its tests make it, what it gives by hand, and the losses that it goes around."""
 
 from collections import Counter
+from functools import partial
 
 import torch
+from batches import random_batch
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 
@@ -12,8 +14,7 @@ from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 NUM_CLASSES, SIZE, COPIES = 6, 8, 2
 
 
-def batch(size=12, num_classes=4, dtype=torch.float32):
-    return torch.randn(size, SIZE, dtype=dtype), torch.arange(size) % num_classes
+batch = partial(random_batch, num_classes=4, width=SIZE)
 
 
 def wrap(loss, miner=None, refreshed=True, **options):
