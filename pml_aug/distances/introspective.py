@@ -8,8 +8,8 @@ from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import CosineSimilarity, LpDistance
 from torch import Tensor, nn
 
-from pml_aug.distances.inner_products import inner_products
-from pml_aug.distances.introspective_rows import IntrospectiveRows, trust
+from pml_aug.distances.delegating import defined_by_settings
+from pml_aug.distances.introspective_base import IntrospectiveBase, trust
 
 _NOT_ASKED = "it computes on whole rows by itself, so the uncertainty would count as meaning"
 _WANTS_SIMILARITY = "it needs a similarity; use IntrospectiveSimilarity"
@@ -18,7 +18,8 @@ _KEEPS_GRAPHS = "its histogram holds the graph of earlier calls, so that a secon
 _WANTS_SNR = "it is defined by the SNRDistance"
 
 
-class IntrospectiveSimilarity(IntrospectiveRows, CosineSimilarity):
+@defined_by_settings
+class IntrospectiveSimilarity(IntrospectiveBase, CosineSimilarity):
     r"""Cosine similarity whose dissimilarity shrinks where the pair is uncertain or near (the official code's form).
 
     .. math::
@@ -94,7 +95,7 @@ class IntrospectiveSimilarity(IntrospectiveRows, CosineSimilarity):
         ref_semantic, ref_uncertainty = own if ref_emb is query_emb else self.split(ref_emb)
         squares, ref_squares = _squares(semantic).unsqueeze(-1), _squares(ref_semantic).unsqueeze(-2)
         levels = _all_squared_levels(uncertainty, ref_uncertainty)
-        return self._similarity(inner_products(semantic, ref_semantic), squares, ref_squares, levels)
+        return self._similarity(semantic @ ref_semantic.mT, squares, ref_squares, levels)
 
     def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
         (semantic, uncertainty), (ref_semantic, ref_uncertainty) = self.split(query_emb), self.split(ref_emb)
@@ -111,7 +112,8 @@ class IntrospectiveSimilarity(IntrospectiveRows, CosineSimilarity):
         return 1 + (cosine - 1) * trust(distance, levels, self.tau, self.offset)
 
 
-class IntrospectiveDistance(IntrospectiveRows, LpDistance):
+@defined_by_settings
+class IntrospectiveDistance(IntrospectiveBase, LpDistance):
     r"""Euclidean distance that shrinks where the pair is uncertain or near (the paper's form).
 
     .. math::
@@ -197,7 +199,7 @@ def _all_squared_levels(uncertainty: Tensor | None, ref_uncertainty: Tensor | No
     if ref_uncertainty is None:
         return own
     both = own + _squares(ref_uncertainty).unsqueeze(-2)
-    levels = torch.add(both, inner_products(uncertainty, ref_uncertainty), alpha=2)
+    levels = torch.add(both, uncertainty @ ref_uncertainty.mT, alpha=2)
     return levels.clamp_min(0)  # where the two cancel, rounding can fall below 0
 
 

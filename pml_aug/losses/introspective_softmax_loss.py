@@ -8,7 +8,7 @@ from pytorch_metric_learning.reducers import ClassWeightedReducer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
-from pml_aug.distances.introspective_rows import trust
+from pml_aug.distances.introspective_base import trust
 from pml_aug.to_device import to_device
 from pml_aug.validation import check_class_labels
 

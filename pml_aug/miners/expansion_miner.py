@@ -1,4 +1,4 @@
-"""Any PML miner, mining by the distances of Embedding Expansion."""
+"""Any PML miner on the pooled distances of Embedding Expansion."""
 
 from collections.abc import Mapping
 
@@ -7,41 +7,44 @@ from pytorch_metric_learning import miners
 from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor, nn
 
-from pml_aug.distances.expansion import Expansion
-from pml_aug.distances.precomputed import PrecomputedDistance
-from pml_aug.patching import patched
+from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance
+from pml_aug.expansion.points import Expansion, num_points_compared
+from pml_aug.expansion.pooling import pooled_distances
 
-_NO_MATRIX = "it never asks its distance for the matrix of the batch, so the points would not reach it"
+_NO_MATRIX = "it never uses the distance matrix of the batch, so the points would not reach it"
 
 REFUSALS: Mapping[type[nn.Module], str] = {
-    miners.AngularMiner: "it measures angles in triplets of embeddings and never asks for the matrix",
+    miners.AngularMiner: "it measures angles in triplets of embeddings and never uses the matrix",
     miners.EmbeddingsAlreadyPackagedAsTriplets: "its triplets are rows of the batch in a fixed order",
 }
 
 
 class ExpansionMiner(BaseMiner):
-    r"""Pairs or triplets of rows, chosen by how near the points between same-class rows come.
+    r"""Pairs or triplets of rows, mined by the distances between the points of same-class rows.
 
-    The wrapped miner sees the pooled matrix of :func:`pooled_matrix` instead of the distances of the rows: a negative
-    counts as being as near as the points around both rows are. What it finds are rows of the batch (or of `ref_emb`)
-    all the same, so that a bare loss takes it, and a PML trainer takes this as its `tuple_miner`. The loss then
-    measures the rows themselves; around a loss that should see the points too, use EmbeddingExpansion.
+    The wrapped miner sees the matrix of :func:`pooled_distances` instead of the distances of the rows: a negative
+    counts as being as near as the points around both rows are. Its pairs and triplets are rows of the batch (or of
+    `ref_emb`), so any PML loss takes them, and a PML trainer takes this miner as its `tuple_miner`. The loss then
+    measures the rows themselves; EmbeddingExpansion is for a loss that sees the points, too.
 
     Args:
-        miner: a PML miner that asks its distance for the matrix of the batch.
-        num_points: interior points a pair; 0 gives the bare miner.
-        normalize: bring embeddings and points to unit length before they are measured.
+        miner: a PML miner that uses the distance matrix of the batch.
+        num_points: interior points per pair, an integer of at least 0; 0 is the baseline miner.
+        normalize: normalise embeddings and points before they are compared.
         pairing: "within_class", "adjacent" or "all_pairs", see EmbeddingExpansion.
         anchor_points: "class" or "own", see EmbeddingExpansion.
 
+    Attributes:
+        num_synthetic: number of points that took part in the last call.
+
     Shapes:
-        (N, D), (N,) -> what the wrapped miner gives
+        (N, D), (N,) -> what the wrapped miner returns
 
     Raises:
         ValueError: an argument out of range; a miner that the points do not reach.
-        TypeError: `miner` is none of PML's.
+        TypeError: `miner` is not from PML; an argument of another type.
 
-    Source: Ko and Gu, "Embedding Expansion", CVPR 2020; there the loss always measures what was mined by.
+    Source: Ko and Gu, "Embedding Expansion", CVPR 2020; there the loss always uses the distances that were mined by.
 
     Example:
         >>> from pytorch_metric_learning.distances import LpDistance
@@ -74,28 +77,29 @@ class ExpansionMiner(BaseMiner):
         super().__init__(distance=miner.distance)
         self.miner = miner
         self.expansion = Expansion(num_points, normalize, pairing, anchor_points)
+        self.num_synthetic = 0
         self.add_to_recordable_attributes(name="num_points", is_stat=False)
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
 
     @property
     def num_points(self) -> int:
-        """Interior points a pair."""
+        """Interior points per pair."""
         return self.expansion.num_points
 
     def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> tuple[Tensor, ...]:
-        compares_itself = ref_emb is embeddings
+        self.num_synthetic = 0
+        with_itself = ref_emb is embeddings
         embeddings = _at_least_single(embeddings)
-        ref_emb = embeddings if compares_itself else _at_least_single(ref_emb)
+        ref_emb = embeddings if with_itself else _at_least_single(ref_emb)
         with torch.autocast(embeddings.device.type, enabled=False):
             if self.num_points == 0:
                 return self.miner(embeddings, labels, ref_emb, ref_labels)
-            query, reference = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels, self.distance)
-            self.num_synthetic = query.num_synthetic
-            matrix = self.expansion.pool(self.distance, query, reference)
-            precomputed = PrecomputedDistance(self.distance, matrix)
-            with patched(self.miner, distance=precomputed):
+            points = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels, self.distance)
+            self.num_synthetic = num_points_compared(*points)
+            precomputed = PrecomputedDistance(self.distance, pooled_distances(self.distance, *points))
+            with replaced_distance(self.miner, precomputed):
                 found = self.miner(embeddings, labels, ref_emb, ref_labels)
-        if not precomputed.was_asked and any(len(rows) > 0 for rows in found):
+        if not precomputed.was_called and any(len(rows) > 0 for rows in found):
             raise ValueError(f"ExpansionMiner cannot wrap {type(self.miner).__name__}: {_NO_MATRIX}")
         return found
 

@@ -10,7 +10,7 @@ from pytorch_metric_learning.utils import common_functions as c_f
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from torch import Tensor
 
-from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.distances.delegating import PrecomputedDistance
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
 from pml_aug.wrappers.base import Batch, IndicesTuple

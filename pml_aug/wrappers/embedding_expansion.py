@@ -5,28 +5,26 @@ from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning import losses, miners
+from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor, nn
 
-from pml_aug.distances.alike import measure_alike
-from pml_aug.distances.expanded import Expanded
-from pml_aug.distances.expansion import Expansion
-from pml_aug.distances.precomputed import PrecomputedDistance
-from pml_aug.distances.to_proxies import DistanceToProxies
+from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance, same_distance
+from pml_aug.expansion.points import ExpandedBatch, Expansion, num_points_compared
+from pml_aug.expansion.pooling import PooledProxyDistance, pooled_distances
 from pml_aug.losses.introspective_softmax_loss import IntrospectiveSoftmaxLoss
 from pml_aug.miners.expansion_miner import ExpansionMiner
-from pml_aug.patching import patched
 from pml_aug.validation import check_class_labels
 from pml_aug.wrappers.base import Batch, LossWrapper, innermost
 from pml_aug.wrappers.proxies import layout_of
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 from pml_aug.wrappers.read_tuples import check_miner_is_read
 
-_BY_ITSELF = "it works out by itself how embeddings compare with its classes, so the points would not reach it"
-_NO_MATRIX = "it never asks its distance for the matrix of the batch, so the harder negatives would not reach it"
+_OWN_LOGITS = "it compares embeddings with its classes by itself, so the points would not reach it"
+_NO_MATRIX = "it never uses the distance matrix of the batch, so the harder negatives would not reach it"
 
 
 class EmbeddingExpansion(LossWrapper):
-    r"""A PML loss whose negatives are as near as the points between same-class embeddings can bring them.
+    r"""A PML loss whose negatives are as near as the points between same-class embeddings can be.
 
     Between the two embeddings of every pair, `num_points` interior points divide the segment into equal parts. The
     loss and its miner then see, instead of their distances,
@@ -34,39 +32,43 @@ class EmbeddingExpansion(LossWrapper):
     .. math::
         M_{ij} = d(x_i, x_j) \text{ if } y_i = y_j, \text{ else } \min_{p \in S(i),\, q \in S(j)} d(p, q)
 
-    where S(i) holds the points around row i (max for similarities). Positives stay the original pairs. Where the loss
-    compares embeddings with proxies, the columns are proxies and S(j) is the proxy alone; the same goes for the
+    where S(i) holds the points around row i (max for similarities). Positives remain the original pairs. Where the
+    loss compares embeddings with proxies, the columns are proxies and S(j) is the proxy alone; this includes the
     synthetic proxies of a ProxySynthesis inside. There is no randomness and no state; the gradient of each distance
     reaches both ends of the segments that its points lie on.
 
     Args:
-        loss: a PML loss that asks its distance for the matrix of the batch, or of batch and proxies; or
-            ProxySynthesis around one of these.
-        num_points: interior points a pair; 0 gives the bare loss.
-        miner: mines on the same matrix of the batch; used where the call brings no `indices_tuple`. PML's proxy losses
-            weigh rows by what it finds.
-        normalize: bring embeddings and points to unit length, as the official network head and code do; with an
-            introspective distance, the semantic part of each.
+        loss: a PML loss that uses the distance matrix of the batch, or of batch and proxies; or ProxySynthesis around
+            such a loss.
+        num_points: interior points per pair, an integer of at least 0; 0 is the baseline loss.
+        miner: mines on the same matrix of the batch. PML's proxy losses weight rows by what it finds. Give it to this
+            wrapper instead of the trainer.
+        normalize: normalise embeddings and points, as the official network head and code do; with an introspective
+            distance, the semantic part of each.
         pairing: "within_class" (disjoint pairs of equal labels in the order of the batch), "adjacent" (rows 0 and 1,
-            2 and 3, ..., whatever their labels: the official code) or "all_pairs" (every positive pair: the paper's
-            formula, and the dearest).
-        anchor_points: "class" (S(i) joins the points of the whole class: the paper) or "own" (the points of row i's
-            own pairs: the official code).
+            2 and 3, ..., regardless of their labels: the official code) or "all_pairs" (every positive pair: the
+            paper's formula, and the slowest).
+        anchor_points: "class" (S(i) has the points of the whole class: the paper) or "own" (the points of row i's own
+            pairs: the official code).
+
+    Attributes:
+        num_synthetic: number of points that took part in the last call; 0 where no class has two rows, or where the
+            batch has a single class.
 
     Shapes:
-        (N, D), (N,) -> what the wrapped loss's reducer gives
+        (N, D), (N,) -> what the wrapped loss's reducer returns
 
     Raises:
-        ValueError: an argument out of range; a loss or miner that EE makes no sense around; in a call, a label that
-            no proxy has.
-        TypeError: `loss` or `miner` is none of PML's.
+        ValueError: an argument out of range; a loss or miner that EE cannot act on; in a call, a label without a
+            proxy, or `indices_tuple` beside a miner of the wrapper.
+        TypeError: `loss` or `miner` is not from PML; an argument of another type.
 
     Source: Ko and Gu, "Embedding Expansion: Augmentation in Embedding Space for Deep Metric Learning", CVPR 2020;
     github.com/clovaai/embedding-expansion (embedding_aug.py, hphn_triplet.py). That code is this wrapper around
     TripletMarginLoss with BatchHardMiner, `pairing="adjacent"`, `anchor_points="own"`. Deviations by default: pairs
-    are found by label and pooled over the class, as in the paper; anchors without a positive or a negative are
-    skipped by PML's miner instead of contributing a constant; of tied distances one takes the gradient. The paper has
-    no proxies.
+    are found by label and pooled over the class, as in the paper; PML's miner skips anchors without a positive or a
+    negative, which contribute a constant there; of tied distances a single one gets the gradient. The paper has no
+    proxies.
 
     Example:
         >>> from pytorch_metric_learning.losses import TripletMarginLoss
@@ -78,15 +80,15 @@ class EmbeddingExpansion(LossWrapper):
 
     refusals: ClassVar[Mapping[type[nn.Module], str]] = {
         losses.AngularLoss: _NO_MATRIX,
-        losses.NPairsLoss: "it takes one pair of each class out of the batch before it asks for distances",
+        losses.NPairsLoss: "it takes one pair per class out of the batch before it computes distances",
         losses.ThresholdConsistentMarginLoss: _NO_MATRIX,
         losses.VICRegLoss: "it has no distance and no negatives",
         losses.InstanceLoss: "it makes every sample a class of its own, so no two embeddings share one",
-        losses.ManifoldLoss: "it takes no labels, by which to tell whose embeddings to expand",
-        losses.P2SGradLoss: _BY_ITSELF,
-        IntrospectiveSoftmaxLoss: _BY_ITSELF,
-        miners.AngularMiner: "it measures angles in triplets of embeddings and never asks for the matrix",
-        ExpansionMiner: "it expands the batch by itself; hand over the miner inside it",
+        losses.ManifoldLoss: "it takes no labels, so there are no same-class embeddings to expand",
+        losses.P2SGradLoss: _OWN_LOGITS,
+        IntrospectiveSoftmaxLoss: _OWN_LOGITS,
+        miners.AngularMiner: "it measures angles in triplets of embeddings and never uses the distance matrix",
+        ExpansionMiner: "it expands the batch by itself; pass the miner inside it",
     }
 
     def __init__(
@@ -101,17 +103,24 @@ class EmbeddingExpansion(LossWrapper):
         super().__init__(loss, miner)
         self._check_inside()
         self.expansion = Expansion(num_points, normalize, pairing, anchor_points)
+        self.num_synthetic = 0
         self.add_to_recordable_attributes(name="num_points", is_stat=False)
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
 
     @property
     def num_points(self) -> int:
-        """Interior points a pair."""
+        """Interior points per pair."""
         return self.expansion.num_points
 
     def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
+        self.num_synthetic = 0
         if not isinstance(self.loss, LossWrapper):
             draws = {}
+        if batch.indices_tuple is not None and batch.ref_emb is None and self.miner is not None:
+            raise ValueError(
+                "EmbeddingExpansion takes no `indices_tuple` beside its own miner, which it would leave unused: remove "
+                "the miner from the trainer, or from the wrapper"
+            )
         if self.num_points == 0:
             if batch.indices_tuple is None and self.miner is not None:
                 batch = batch._replace(indices_tuple=self.miner(*batch[:2], *batch[3:]))
@@ -121,15 +130,15 @@ class EmbeddingExpansion(LossWrapper):
         return self._among_rows(batch)
 
     def _among_rows(self, batch: Batch) -> Tensor:
-        query, reference = self.expansion.expand_both(*batch[:2], *batch[3:], self.loss.distance)
-        self.num_synthetic = query.num_synthetic
-        matrix = self.expansion.pool(self.loss.distance, query, reference)
+        points = self._expanded(batch, self.loss.distance)
+        self.num_synthetic = num_points_compared(*points)
+        matrix = pooled_distances(self.loss.distance, *points)
         if batch.indices_tuple is None and self.miner is not None:
-            batch = batch._replace(indices_tuple=self._mined(batch, query, reference, matrix))
-        precomputed = PrecomputedDistance(self.loss.distance, matrix)
-        with patched(self.loss, distance=precomputed):
+            shared = matrix if same_distance(self.miner.distance, self.loss.distance) else None
+            batch = batch._replace(indices_tuple=self._mined(batch, points, shared))
+        with replaced_distance(self.loss, PrecomputedDistance(self.loss.distance, matrix)) as distance:
             value = self.loss(*batch)
-        if not precomputed.was_asked and _has_tuples(query.labels, reference.labels, batch.indices_tuple):
+        if not distance.was_called and _has_tuples(points[0].labels, points[1].labels, batch.indices_tuple):
             raise ValueError(f"EmbeddingExpansion cannot wrap {type(self.loss).__name__}: {_NO_MATRIX}")
         return value
 
@@ -140,41 +149,44 @@ class EmbeddingExpansion(LossWrapper):
         per_class = layout.count_per_class(loss)
         check_class_labels(batch.labels, layout.count(loss) // per_class, of=type(loss).__name__)
         if batch.indices_tuple is None and self.miner is not None:
-            query, reference = self.expansion.expand_both(*batch[:2], *batch[3:], self.miner.distance)
-            batch = batch._replace(indices_tuple=self._mined(batch, query, reference))
-        distance = DistanceToProxies(loss.distance, self.expansion, batch.labels, per_class)
-        with patched(loss, distance=distance):
+            points = self._expanded(batch, self.miner.distance)
+            batch = batch._replace(indices_tuple=self._mined(batch, points))
+        pooled = PooledProxyDistance(loss.distance, self.expansion, batch.labels, per_class)
+        with replaced_distance(loss, pooled) as distance:
             value = self.loss(*batch, **draws)
-        if not distance.was_asked:
-            raise ValueError(f"EmbeddingExpansion cannot wrap {type(loss).__name__}: {_BY_ITSELF}")
+        if not distance.was_called:
+            raise ValueError(f"EmbeddingExpansion cannot wrap {type(loss).__name__}: {_OWN_LOGITS}")
         self.num_synthetic = distance.num_synthetic
         return value
 
+    def _expanded(self, batch: Batch, distance: BaseDistance) -> tuple[ExpandedBatch, ExpandedBatch]:
+        return self.expansion.expand_both(*batch[:2], *batch[3:], distance)
+
+    @torch.no_grad()
     def _mined(
-        self, batch: Batch, query: Expanded, reference: Expanded, matrix: Tensor | None = None
+        self, batch: Batch, points: tuple[ExpandedBatch, ExpandedBatch], shared: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """What the miner finds; by the loss's `matrix`, where they measure alike."""
+        """The miner's tuples, by the matrix `shared` with the loss or else by its own distance."""
         assert self.miner is not None
-        with torch.no_grad():
-            if matrix is None or not measure_alike(self.miner.distance, self.loss.distance):
-                matrix = self.expansion.pool(self.miner.distance, query, reference)
-            with patched(self.miner, distance=PrecomputedDistance(self.miner.distance, matrix.detach())):
-                return self.miner(*batch[:2], *batch[3:])
+        distance = self.miner.distance
+        matrix = pooled_distances(distance, *points) if shared is None else shared.detach()
+        with replaced_distance(self.miner, PrecomputedDistance(distance, matrix)):
+            return self.miner(*batch[:2], *batch[3:])
 
     def _check_inside(self) -> None:
-        """Raise a ValueError where parts that are good by themselves do not go together."""
+        """Raise a ValueError for parts that do not go together."""
         check_miner_is_read(self)
         if not isinstance(self.loss, LossWrapper):
             return
-        name, bare = type(self.loss).__name__, type(innermost(self.loss))
+        name, baseline = type(self.loss).__name__, type(innermost(self.loss))
         if not isinstance(self.loss, ProxySynthesis):
             raise ValueError(
                 f"EmbeddingExpansion cannot wrap {name}: it gives its loss more to compare than this batch; of the "
                 "wrappers, EmbeddingExpansion goes around ProxySynthesis only, and the others around it"
             )
-        reason = next((self.refusals[kind] for kind in bare.__mro__ if kind in self.refusals), None)
+        reason = next((self.refusals[kind] for kind in baseline.__mro__ if kind in self.refusals), None)
         if reason is not None:
-            raise ValueError(f"EmbeddingExpansion cannot wrap {bare.__name__} in {name}: {reason}")
+            raise ValueError(f"EmbeddingExpansion cannot wrap {baseline.__name__} in {name}: {reason}")
         if self.miner is not None:
             raise ValueError(
                 "EmbeddingExpansion takes no `miner` around ProxySynthesis, which reads no index tuples: leave it out"
@@ -183,6 +195,6 @@ class EmbeddingExpansion(LossWrapper):
 
 def _has_tuples(labels: Tensor, ref_labels: Tensor, indices_tuple: tuple[Tensor, ...] | None) -> bool:
     if indices_tuple is not None:
-        return all(len(rows) > 1 for rows in indices_tuple)  # PML's pair losses take a single pair for none
+        return all(len(rows) > 1 for rows in indices_tuple)  # PML's pair losses treat a single pair as none
     same_class = labels[:, None] == ref_labels
     return bool((same_class.sum(dim=1) > 1).any() and not same_class.all())

@@ -7,9 +7,8 @@ import torch
 from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
-from pml_aug.distances.alike import measure_alike
 from pml_aug.distances.cosines import copied_cosines, is_plain_cosine
-from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.distances.delegating import PrecomputedDistance, same_distance
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import patched
 from pml_aug.statistics import ClassStatistics, NeighborCorrection
@@ -268,7 +267,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         """Whether one matrix serves miner and loss."""
         if self.miner is None or isinstance(self.miner, ExpansionMiner):
             return False
-        return measure_alike(self.miner.distance, self.loss.distance)
+        return same_distance(self.miner.distance, self.loss.distance)
 
     def _check_batch(self, batch: Batch) -> None:
         size = self.statistics.embedding_size

@@ -9,7 +9,8 @@ from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.miners import BaseMiner
 from torch import Tensor
 
-from pml_aug.distances.precomputed import PrecomputedDistance
+from pml_aug.distances.delegating import PrecomputedDistance
+from pml_aug.expansion.pooling import pooled_distances
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import patched
 from pml_aug.wrappers.base import IndicesTuple
@@ -116,7 +117,7 @@ def _expansion(miner: BaseMiner, distance: BaseDistance, candidates: Candidates)
     if miner.num_points == 0:
         return mined(miner.miner, candidates, distance)
     rows = (candidates.embeddings, candidates.labels, candidates.ref_emb, candidates.ref_labels)
-    matrix = miner.expansion.pool(distance, *miner.expansion.expand_both(*rows, distance))
+    matrix = pooled_distances(distance, *miner.expansion.expand_both(*rows, distance))
     return mined(miner.miner, candidates, PrecomputedDistance(distance, matrix))
 
 

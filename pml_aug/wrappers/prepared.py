@@ -11,9 +11,7 @@ from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pml_aug.distances.precomputed import PrecomputedDistance
-from pml_aug.distances.stand_in import behind
-from pml_aug.distances.within_bounds import WithinBounds
+from pml_aug.distances.delegating import ClampedDistance, PrecomputedDistance, unwrap
 from pml_aug.patching import patched
 
 LossDict = dict[str, dict[str, Any]]
@@ -80,15 +78,15 @@ def _class_by_class(
 
 
 def _within_bounds(loss: BaseMetricLossFunction, compute: Compute, *arguments: Any) -> LossDict:
-    if not isinstance(behind(loss.distance), CosineSimilarity):
+    if not isinstance(unwrap(loss.distance), CosineSimilarity):
         return compute(*arguments)
-    with patched(loss, distance=WithinBounds(loss.distance)):
+    with patched(loss, distance=ClampedDistance(loss.distance)):
         return compute(*arguments)
 
 
 def _with_a_bin_more(loss: BaseMetricLossFunction, compute: Compute, *arguments: Any) -> LossDict:
     loss.hist_ = pad(loss.hist_.detach(), (0, loss.num_bins + 1 - len(loss.hist_)))
-    with patched(loss, distance=WithinBounds(loss.distance, largest=2.0**loss.distance.power)):
+    with patched(loss, distance=ClampedDistance(loss.distance, largest=2.0**loss.distance.power)):
         found = compute(*arguments)
     loss.hist_ = loss.hist_.detach()
     return found

@@ -11,9 +11,8 @@ from torch.func import functional_call
 from torch.nn.functional import normalize
 
 from pml_aug.distances.cosines import Mixtures, mixed_cosines, taken
-from pml_aug.distances.introspective_rows import IntrospectiveRows
-from pml_aug.distances.precomputed import PrecomputedDistance
-from pml_aug.distances.stand_in import behind
+from pml_aug.distances.delegating import PrecomputedDistance, unwrap
+from pml_aug.distances.introspective_base import IntrospectiveBase
 from pml_aug.patching import patched
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
@@ -188,9 +187,9 @@ class ProxySynthesis(LossWrapper):
         self.layout.bring_to_unit(self.loss)  # by itself it would reach the enlarged copy only
         rows, proxies = torch.cat(pairs), self.layout.proxies(self.loss).to(embeddings)
         first, second = embeddings.index_select(0, rows).chunk(2)
-        synthetic = _mixed_rows(behind(self.distance), first, second, self.mixing)
+        synthetic = _mixed_rows(unwrap(self.distance), first, second, self.mixing)
         first, second = taken(proxies, self.layout.places(self.loss, labels.index_select(0, rows))).chunk(2)
-        synthetic_proxies = _mixed_rows(behind(self.distance), first, second, self.mixing)
+        synthetic_proxies = _mixed_rows(unwrap(self.distance), first, second, self.mixing)
         if self.layout.to_unit:
             synthetic_proxies = normalize(synthetic_proxies)
         return Enlarged(self.distance, torch.cat([embeddings, synthetic]), torch.cat([proxies, synthetic_proxies]))
@@ -211,7 +210,7 @@ class ProxySynthesis(LossWrapper):
 
 def _mixed_rows(distance: BaseDistance, first: Tensor, second: Tensor, mixing: float) -> Tensor:
     """Mixed directions; of rows [semantic | uncertainty] the uncertainty is mixed as it is."""
-    if not isinstance(distance, IntrospectiveRows):
+    if not isinstance(distance, IntrospectiveBase):
         return mix(first, second, mixing)
     (first, first_doubt), (second, second_doubt) = distance.split(first), distance.split(second)
     semantic = mix(first, second, mixing)

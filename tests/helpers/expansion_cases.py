@@ -5,6 +5,8 @@ from functools import partial
 from batches import random_batch
 from pytorch_metric_learning import losses
 
+from pml_aug.expansion import pooled_distances
+
 C, D = 4, 5
 
 
@@ -13,7 +15,7 @@ batch = partial(random_batch, num_classes=3, width=D)
 
 def matrix_of(wrapper, embeddings, labels, distance):
     query = wrapper.expansion.expand(embeddings, labels, distance)
-    return wrapper.expansion.pool(distance, query, query)
+    return pooled_distances(distance, query, query)
 
 
 OF_PROXIES = {

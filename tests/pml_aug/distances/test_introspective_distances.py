@@ -12,7 +12,6 @@ from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import CosineSimilarity, LpDistance
 
 from pml_aug.distances import IntrospectiveDistance, IntrospectiveSimilarity
-from pml_aug.distances.inner_products import inner_products
 
 # ---- recorded numbers
 
@@ -142,12 +141,6 @@ def test_gradients_are_the_derivatives(form):
     proxies = torch.randn(3, D, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(form, (query, reference))
     assert torch.autograd.gradcheck(form, (query, proxies))
-
-
-def test_inner_products_with_oneself_have_the_derivatives_of_both_orders():
-    points = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: inner_products(x, x), points)
-    assert torch.autograd.gradgradcheck(lambda x: inner_products(x, x), points)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=name_of)

@@ -10,7 +10,8 @@ from pytorch_metric_learning import distances, losses, miners
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from pml_aug.distances import DistanceToProxies, Expansion, IntrospectiveSimilarity
+from pml_aug.distances import IntrospectiveSimilarity
+from pml_aug.expansion import Expansion, PooledProxyDistance
 from pml_aug.miners import ExpansionMiner
 from pml_aug.synthesis import interpolate, within_class_pairs
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
@@ -41,7 +42,7 @@ def test_every_entry_to_a_proxy_is_its_definition(per_class, distance, anchor_po
     rows, labels = torch.randn(11, 5, dtype=torch.float64), torch.arange(11) % 4
     proxies = torch.randn(5 * per_class, 5, dtype=torch.float64)  # of class 4 the batch has none
     of_proxies = torch.arange(5).repeat_interleave(per_class)
-    to_proxies = DistanceToProxies(distance, Expansion(2, anchor_points=anchor_points), labels, per_class)
+    to_proxies = PooledProxyDistance(distance, Expansion(2, anchor_points=anchor_points), labels, per_class)
     expected = by_definition(distance, rows, labels, proxies, of_proxies, 2, anchor_points == "class")
     torch.testing.assert_close(to_proxies(rows, proxies), expected, rtol=1e-9, atol=1e-9)
     assert to_proxies.num_synthetic == 2 * 4  # of three classes with three rows, one each stays alone
@@ -110,14 +111,14 @@ def test_mixtures_of_proxy_synthesis_stand_for_themselves_and_their_proxies_are_
     loss = losses.ProxyNCALoss(C, D).double()
     seen = []
 
-    class Watched(DistanceToProxies):
+    class Watched(PooledProxyDistance):
         def forward(self, query_emb, ref_emb=None):
             matrix = super().forward(query_emb, ref_emb)
             seen.append((self.distance(query_emb, ref_emb), matrix))
             return matrix
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pml_aug.wrappers.embedding_expansion.DistanceToProxies", Watched)
+        patch.setattr("pml_aug.wrappers.embedding_expansion.PooledProxyDistance", Watched)
         wrapper = EmbeddingExpansion(ProxySynthesis(loss))
         wrapper(embeddings, labels)
     ((plain, pooled),) = seen
@@ -189,8 +190,8 @@ class MeasuresByItself(losses.ProxyAnchorLoss):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (ComparesRows, "distances of rows to each other"),
-        (MeasuresByItself, "cannot wrap MeasuresByItself: it works out"),
+        (ComparesRows, "compares rows with each other"),
+        (MeasuresByItself, "cannot wrap MeasuresByItself: it compares"),
     ],
 )
 def test_a_proxy_loss_that_asks_otherwise_is_refused_and_left_as_it_was(kind, message):

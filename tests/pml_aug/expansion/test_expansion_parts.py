@@ -7,7 +7,8 @@ import torch
 from expansion_cases import batch, matrix_of
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 
-from pml_aug.distances import IntrospectiveDistance, PrecomputedDistance, pooled_matrix
+from pml_aug.distances import IntrospectiveDistance, PrecomputedDistance
+from pml_aug.expansion import pooled_distances
 from pml_aug.wrappers import EmbeddingExpansion
 
 # ---- miners and tuples
@@ -65,12 +66,13 @@ def test_the_miner_s_choice_is_not_that_on_the_rows():
     assert nearest_negative_of_row_1(matrix_of(wrapper, embeddings, labels, distance)) == 2
 
 
-def test_given_tuples_come_before_the_miner():
+def test_tuples_beside_a_miner_of_the_wrapper_are_refused():
     embeddings, labels = batch()
-    given_tuple = tuple(torch.tensor([row]) for row in (0, 3, 1))
-    with_miner = EmbeddingExpansion(losses.TripletMarginLoss(margin=3.0), miner=miners.BatchHardMiner())
-    without = EmbeddingExpansion(losses.TripletMarginLoss(margin=3.0))
-    assert torch.equal(with_miner(embeddings, labels, given_tuple), without(embeddings, labels, given_tuple))
+    miner = miners.BatchHardMiner()
+    for num_points in (0, 2):
+        wrapper = EmbeddingExpansion(losses.TripletMarginLoss(margin=3.0), num_points, miner=miner)
+        with pytest.raises(ValueError, match="takes no `indices_tuple` beside its own miner"):
+            wrapper(embeddings, labels, miner(embeddings, labels))
 
 
 @pytest.mark.parametrize("make_loss", [losses.ContrastiveLoss, losses.TripletMarginLoss, losses.MultiSimilarityLoss])
@@ -93,7 +95,7 @@ def test_references_are_expanded_too(make_miner):
     value = wrapper(embeddings, labels, None, references, reference_labels)
 
     query, reference = wrapper.expansion.expand_both(embeddings, labels, references, reference_labels)
-    matrix = wrapper.expansion.pool(loss.distance, query, reference)
+    matrix = pooled_distances(loss.distance, query, reference)
     indices_tuple = None
     if make_miner:
         miner = make_miner(distance=PrecomputedDistance(distances.CosineSimilarity(), matrix))
@@ -111,7 +113,7 @@ def test_a_distance_that_normalises_still_does_by_its_own_norm(distance):
     wrapper = EmbeddingExpansion(loss)
     value = wrapper(embeddings, labels)
     batch_with_points = wrapper.expansion.expand(embeddings, labels)
-    matrix = pooled_matrix(distance, batch_with_points, batch_with_points)
+    matrix = pooled_distances(distance, batch_with_points, batch_with_points)
     loss.distance = PrecomputedDistance(distance, matrix)
     torch.testing.assert_close(value, loss(embeddings, labels), rtol=1e-9, atol=0)  # points are 1 - 5e-11 long
 

@@ -165,7 +165,7 @@ class FirstTriplet(miners.BaseMiner):
 
 
 def test_a_miner_that_never_asks_for_the_matrix_is_refused_in_the_call():
-    with pytest.raises(ValueError, match="ExpansionMiner cannot wrap FirstTriplet: it never asks its distance"):
+    with pytest.raises(ValueError, match="ExpansionMiner cannot wrap FirstTriplet: it never uses the distance"):
         ExpansionMiner(FirstTriplet())(*batch())
 
 
@@ -188,8 +188,8 @@ def test_what_is_no_miner_is_refused():
     ("arguments", "message"),
     [
         ({"num_points": -1}, "num_points must be at least 0, but got -1"),
-        ({"pairing": "roll"}, r"`pairing` to be one of \['within_class', 'adjacent', 'all_pairs'\] but got 'roll'"),
-        ({"anchor_points": "all"}, r"`anchor_points` to be one of \('class', 'own'\) but got 'all'"),
+        ({"pairing": "roll"}, r"pairing must be one of 'within_class', 'adjacent', 'all_pairs', but got 'roll'"),
+        ({"anchor_points": "all"}, r"anchor_points must be one of 'class', 'own', but got 'all'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):

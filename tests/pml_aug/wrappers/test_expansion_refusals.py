@@ -17,8 +17,8 @@ from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
     ("arguments", "message"),
     [
         ({"num_points": -1}, "num_points must be at least 0, but got -1"),
-        ({"pairing": "roll"}, r"`pairing` to be one of \['within_class', 'adjacent', 'all_pairs'\] but got 'roll'"),
-        ({"anchor_points": "all"}, r"`anchor_points` to be one of \('class', 'own'\) but got 'all'"),
+        ({"pairing": "roll"}, r"pairing must be one of 'within_class', 'adjacent', 'all_pairs', but got 'roll'"),
+        ({"anchor_points": "all"}, r"anchor_points must be one of 'class', 'own', but got 'all'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
@@ -47,7 +47,7 @@ class NeverAsks(losses.BaseMetricLossFunction):
 def test_a_loss_that_never_asks_for_the_matrix_is_refused_and_left_as_it_was():
     loss = NeverAsks()
     own = loss.distance
-    with pytest.raises(ValueError, match="cannot wrap NeverAsks: it never asks its distance for the matrix"):
+    with pytest.raises(ValueError, match="cannot wrap NeverAsks: it never uses the distance matrix"):
         EmbeddingExpansion(loss)(*batch())
     assert loss.distance is own
 
@@ -68,13 +68,13 @@ def test_an_error_from_inside_leaves_loss_and_miner_as_they_were():
 # ---- losses and miners
 
 REFUSED = {
-    "AngularLoss": (lambda: losses.AngularLoss(), "never asks its distance for the matrix"),
+    "AngularLoss": (lambda: losses.AngularLoss(), "never uses the distance matrix"),
     "InstanceLoss": (lambda: losses.InstanceLoss(), "every sample a class of its own"),
-    "IntrospectiveSoftmaxLoss": (lambda: IntrospectiveSoftmaxLoss(C, D, 2), "compare with its classes"),
+    "IntrospectiveSoftmaxLoss": (lambda: IntrospectiveSoftmaxLoss(C, D, 2), "compares embeddings with its classes"),
     "ManifoldLoss": (lambda: losses.ManifoldLoss(l=D), "takes no labels"),
-    "NPairsLoss": (lambda: losses.NPairsLoss(), "one pair of each class"),
-    "P2SGradLoss": (lambda: losses.P2SGradLoss(D, C), "compare with its classes"),
-    "ThresholdConsistentMarginLoss": (lambda: losses.ThresholdConsistentMarginLoss(), "never asks its distance"),
+    "NPairsLoss": (lambda: losses.NPairsLoss(), "one pair per class"),
+    "P2SGradLoss": (lambda: losses.P2SGradLoss(D, C), "compares embeddings with its classes"),
+    "ThresholdConsistentMarginLoss": (lambda: losses.ThresholdConsistentMarginLoss(), "never uses the distance"),
     "VICRegLoss": (lambda: losses.VICRegLoss(), "no distance and no negatives"),
 }
 OF_ROWS = {
@@ -147,7 +147,7 @@ def test_another_wrapper_inside_is_refused():
 
 
 def test_around_proxy_synthesis_the_loss_inside_is_looked_at():
-    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap P2SGradLoss in ProxySynthesis: it works out"):
+    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap P2SGradLoss in ProxySynthesis: it compares"):
         EmbeddingExpansion(ProxySynthesis(losses.P2SGradLoss(D, C)))
 
 

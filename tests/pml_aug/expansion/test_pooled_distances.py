@@ -6,9 +6,10 @@ from measuring import relative_error
 from pytorch_metric_learning import distances
 from torch.nn.functional import softplus
 
-from pml_aug.distances import Expanded, Expansion, Groups, IntrospectiveSimilarity, PrecomputedDistance, pooled_matrix
-from pml_aug.distances.from_rows import follows_from_rows
-from pml_aug.distances.hardest import hardest_of_groups
+from pml_aug.distances import IntrospectiveSimilarity, PrecomputedDistance
+from pml_aug.expansion import ExpandedBatch, Expansion, Groups, pooled_distances
+from pml_aug.expansion.pooling import hardest_of_groups
+from pml_aug.expansion.pooling_from_products import distances_from_products
 from pml_aug.synthesis import Pairs, adjacent_pairs, all_positive_pairs, to_unit_length, within_class_pairs
 
 FLOOR = 1e-6  # of every recorded distance; ours reach 0
@@ -19,7 +20,11 @@ def expand(embeddings, labels, pairs, num_points, normalize=True, over_class=Fal
     classes, of_row = torch.unique(labels, return_inverse=True)
     hold_pairs = torch.equal(labels[pairs.start], labels[pairs.end])
     groups = Groups(of_row, len(classes), hold_pairs) if over_class else None
-    return Expanded(embeddings, labels, pairs, num_points, to_unit_length if normalize else None, groups)
+    return ExpandedBatch(embeddings, labels, pairs, num_points, to_unit_length if normalize else None, groups)
+
+
+def is_fast(distance, query, reference):
+    return distances_from_products(distance, query, reference) is not None
 
 
 def recorded_batch(file, embeddings):
@@ -47,7 +52,7 @@ def recorded_form(file, matrix):
 def test_hardest_distances_and_losses_of_all_anchors_are_the_recorded_ones(golden, name):
     file = golden(name)
     batch = recorded_batch(file, file.embeddings)
-    matrix = pooled_matrix(distances.LpDistance(normalize_embeddings=False), batch, batch)
+    matrix = pooled_distances(distances.LpDistance(normalize_embeddings=False), batch, batch)
     positive, negative = hardest(matrix, file.labels)
     assert relative_error(positive, file.dist_ap) < 1e-12
     assert relative_error(negative, file.dist_an) < 1e-12
@@ -59,7 +64,7 @@ def test_gradient_is_the_recorded_one_without_multiplied_ties(golden, name):
     file = golden(name)
     embeddings = file.embeddings.requires_grad_()
     batch = recorded_batch(file, embeddings)
-    matrix = pooled_matrix(distances.LpDistance(normalize_embeddings=False), batch, batch)
+    matrix = pooled_distances(distances.LpDistance(normalize_embeddings=False), batch, batch)
     recorded_form(file, matrix).sum().backward()
     assert relative_error(embeddings.grad, file.grad_embeddings_split) < 1e-12
 
@@ -123,13 +128,14 @@ def test_every_entry_is_its_definition(name, normalize, over_class):
 
     def expanded(labels):
         rows = torch.randn(len(labels), 4, dtype=torch.float64)
+        rows = torch.nn.functional.normalize(rows) if normalize else rows
         return expand(rows, labels, within_class_pairs(labels), 3, normalize, over_class)
 
     query, reference = expanded(labels), expanded(reference_labels)
     for columns in (query, reference):
-        assert follows_from_rows(distance, query, columns) == (name in FROM_ROWS)
+        assert is_fast(distance, query, columns) == (name in FROM_ROWS)
         expected = naive_matrix(distance, query, columns, over_class)
-        torch.testing.assert_close(pooled_matrix(distance, query, columns), expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(pooled_distances(distance, query, columns), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("over_class", [False, True])
@@ -142,9 +148,9 @@ def test_both_ways_give_one_matrix_and_one_gradient(power, make_pairs, over_clas
     query = expand(rows, labels, make_pairs(labels), 3, over_class=over_class)
     other = expand(references, reference_labels, make_pairs(reference_labels), 2, over_class=over_class)
     ways = [kind(power=power, normalize_embeddings=False) for kind in (distances.LpDistance, OneOfOurOwn)]
-    assert [follows_from_rows(way, query, other) for way in ways] == [True, False]
+    assert [is_fast(way, query, other) for way in ways] == [True, False]
     for reference in (query, other):
-        first, second = (pooled_matrix(way, query, reference) for way in ways)
+        first, second = (pooled_distances(way, query, reference) for way in ways)
         torch.testing.assert_close(first, second, rtol=0, atol=1e-7)  # where points coincide, the root of the rounding
         apart = (first > 1e-5) & (labels[:, None] != reference.labels)
         torch.testing.assert_close(first[apart], second[apart], rtol=1e-12, atol=1e-14)
@@ -179,7 +185,7 @@ def test_gradients_of_both_orders_are_derivatives(name):
             for each in (rows, references)
         )
         apart = labels[:, None] != labels  # cdist has no second derivative at distance 0
-        return pooled_matrix(distance, query, query)[apart], pooled_matrix(distance, query, reference)
+        return pooled_distances(distance, query, query)[apart], pooled_distances(distance, query, reference)
 
     rows = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     references = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
@@ -196,7 +202,7 @@ def test_points_that_coincide_across_classes_are_at_distance_zero_with_a_finite_
     rows = (rows / 7).requires_grad_()
     labels = torch.tensor([0, 0, 1, 1, 2, 3])
     side = expand(rows, labels, within_class_pairs(labels), 1, over_class=True)
-    matrix = pooled_matrix(distances.LpDistance(power=power, normalize_embeddings=False), side, side)
+    matrix = pooled_distances(distances.LpDistance(power=power, normalize_embeddings=False), side, side)
     torch.testing.assert_close(matrix[:2, 2:4], torch.zeros(2, 2, dtype=dtype), rtol=0, atol=1e-18)
     torch.testing.assert_close(matrix[4, 5], torch.zeros((), dtype=dtype), rtol=0, atol=1e-18)
     matrix.sum().backward()
@@ -209,7 +215,7 @@ def test_points_between_opposite_rows_have_no_length_and_a_finite_gradient(name)
     rows = torch.stack([half, -half], dim=1).flatten(0, 1).requires_grad_()
     labels = torch.arange(80) // 2
     side = expand(rows, labels, within_class_pairs(labels), 1, over_class=True)
-    matrix = pooled_matrix(FROM_ROWS[name], side, side)
+    matrix = pooled_distances(FROM_ROWS[name], side, side)
     matrix.sum().backward()
     assert torch.isfinite(matrix).all()
     assert torch.isfinite(rows.grad).all()
@@ -221,7 +227,7 @@ def test_over_class_reaches_points_that_a_row_does_not_own():
     pairs = Pairs(torch.tensor([0]), torch.tensor([1]))
     distance = distances.LpDistance(normalize_embeddings=False)
     own, joined = (
-        pooled_matrix(distance, side, side)
+        pooled_distances(distance, side, side)
         for side in (expand(embeddings, labels, pairs, 1, False, over_class) for over_class in (False, True))
     )
     # the point between rows 0 and 1 is (1/2, 1/2): sqrt(5/2) from row 2; row 1 itself is sqrt(2) from it
@@ -234,11 +240,13 @@ def test_over_class_reaches_points_that_a_row_does_not_own():
 @pytest.mark.parametrize("distance", [*FROM_ROWS.values(), *FROM_ALL.values()], ids=[*FROM_ROWS, *FROM_ALL])
 def test_entries_of_one_class_are_the_distance_s_own_to_the_last_bit(distance):
     labels = torch.arange(30) % 3
-    side = expand(torch.nn.functional.normalize(torch.randn(30, 3)), labels, within_class_pairs(labels), 2)
+    side = expand(
+        torch.nn.functional.normalize(torch.randn(30, 3)), labels, within_class_pairs(labels), 2, normalize=False
+    )
     of_one_class = labels[:, None] == labels
     every = torch.cat([side.embeddings, side.points])
-    asked = side.embeddings if follows_from_rows(distance, side, side) else every
-    assert torch.equal(pooled_matrix(distance, side, side)[of_one_class], distance(asked)[:30, :30][of_one_class])
+    asked = side.embeddings if is_fast(distance, side, side) else every
+    assert torch.equal(pooled_distances(distance, side, side)[of_one_class], distance(asked)[:30, :30][of_one_class])
 
 
 @pytest.mark.parametrize("distance", [FROM_ROWS["Euclidean"], FROM_ALL["of another power"]])
@@ -248,7 +256,7 @@ def test_of_tied_entries_one_takes_the_gradient(distance):
     labels = torch.tensor([0, 0, 1])
     nothing = torch.tensor([], dtype=torch.long)
     side = expand(embeddings, labels, Pairs(nothing, nothing), 0, over_class=True)
-    matrix = pooled_matrix(distance, side, side)
+    matrix = pooled_distances(distance, side, side)
     torch.testing.assert_close(matrix[2, :2], torch.full((2,), 10 ** (distance.power / 2)))
     matrix[2, 0].backward()
     assert (embeddings.grad[:2].norm(dim=1) > 0).sum() == 1
@@ -260,14 +268,14 @@ def test_a_row_of_nan_alone_in_its_class_is_nan_and_no_other(distance):
     rows[5] = torch.nan
     expansion = Expansion(num_points=1)
     expanded = expansion.expand(rows, labels)
-    unknown = expansion.pool(distance, expanded, expanded).isnan()
+    unknown = pooled_distances(distance, expanded, expanded).isnan()
     assert unknown[5].all() and unknown[:, 5].all() and not unknown[:5, :5].any()
 
 
 def test_introspective_rows_are_measured_whole():
     labels = torch.tensor([0, 0, 1])
     side = expand(torch.randn(3, 4), labels, within_class_pairs(labels), 1, normalize=False)
-    assert not follows_from_rows(IntrospectiveSimilarity(2), side, side)
+    assert not is_fast(IntrospectiveSimilarity(2), side, side)
 
 
 def test_half_precision_is_searched_in_float32():
@@ -277,9 +285,9 @@ def test_half_precision_is_searched_in_float32():
         expand(each, labels, within_class_pairs(labels), 3, normalize=False) for each in (rows, rows.bfloat16())
     )
     distance = distances.DotProductSimilarity(normalize_embeddings=False)
-    assert not follows_from_rows(distance, halved, halved)
-    expected = pooled_matrix(distance, side, side)
-    torch.testing.assert_close(pooled_matrix(distance, halved, halved).float(), expected, rtol=0.05, atol=0.2)
+    assert not is_fast(distance, halved, halved)
+    expected = pooled_distances(distance, side, side)
+    torch.testing.assert_close(pooled_distances(distance, halved, halved).float(), expected, rtol=0.05, atol=0.2)
 
 
 def test_the_hardest_of_a_group_is_found_among_its_rows_and_points():
@@ -295,15 +303,15 @@ def test_the_hardest_of_a_group_is_found_among_its_rows_and_points():
 def test_a_precomputed_matrix_is_handed_out_as_copies():
     matrix = torch.arange(4.0).reshape(2, 2)
     distance = PrecomputedDistance(distances.LpDistance(), matrix)
-    assert not distance.was_asked
+    assert not distance.was_called
     distance(torch.eye(2)).fill_(7)
-    assert distance.was_asked
+    assert distance.was_called
     assert distance(torch.eye(2)).tolist() == [[0.0, 1.0], [2.0, 3.0]]
 
 
 def test_a_precomputed_matrix_of_another_shape_is_refused():
     distance = PrecomputedDistance(distances.LpDistance(), torch.zeros(2, 3))
-    with pytest.raises(ValueError, match=r"distances of 2 to 2 rows, but the matrix made for this batch is \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"compares 2 with 2 rows, but the matrix of this batch is \(2, 3\)"):
         distance(torch.eye(2))
 
 

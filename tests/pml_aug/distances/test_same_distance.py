@@ -1,4 +1,4 @@
-"""One matrix serves two distances only where both are known to measure alike."""
+"""One matrix serves two distances only where both are known to be equal."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import BatchedDistance, CosineSimilarity, LpDistance, SNRDistance
 
 from pml_aug.distances import IntrospectiveDistance, IntrospectiveSimilarity
-from pml_aug.distances.alike import measure_alike
+from pml_aug.distances.delegating import same_distance
 from pml_aug.wrappers import EmbeddingExpansion
 
 
@@ -29,8 +29,8 @@ class Weighted(LpDistance):
     ],
 )
 def test_known_distances_are_told_by_their_settings(make, others):
-    assert measure_alike(make(), make())
-    assert not any(measure_alike(make(), other) for other in others)
+    assert same_distance(make(), make())
+    assert not any(same_distance(make(), other) for other in others)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_known_distances_are_told_by_their_settings(make, others):
     ],
 )
 def test_of_other_classes_only_one_object_measures_as_itself(first, second):
-    assert measure_alike(first, first) and not measure_alike(first, second)
+    assert same_distance(first, first) and not same_distance(first, second)
 
 
 def test_an_expansion_mines_by_the_miner_s_distance():

@@ -31,7 +31,7 @@ def trust(distance: Tensor, uncertainty: Tensor | float, tau: float, offset: flo
     return torch.exp((uncertainty + offset) / -tau / distance.clamp_min(torch.finfo(distance.dtype).eps))
 
 
-class IntrospectiveRows(BaseDistance):
+class IntrospectiveBase(BaseDistance):
     """What both introspective distances share: rows of two parts, of which only the semantic one has a direction.
 
     Norms, normalisation and recorded statistics are the semantic part's.
@@ -112,7 +112,7 @@ def _refuse(owner: nn.Module, name: str, part: nn.Module | None) -> None:
     Two of PML's losses would silently give a wrong number, and a distance is never told who asks it; so this looks
     whenever a module is put into another one.
     """
-    if isinstance(part, IntrospectiveRows):
+    if isinstance(part, IntrospectiveBase):
         reason = next((part.refusals[kind] for kind in type(owner).__mro__ if kind in part.refusals), None)
         if reason is not None:
             raise ValueError(f"{type(owner).__name__} cannot use {type(part).__name__}: {reason}")
