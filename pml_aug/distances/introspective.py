@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from pml_aug.distances.delegating import defined_by_settings
 from pml_aug.distances.introspective_base import IntrospectiveBase, trust
+from pml_aug.validation import check_flag
 
-_NOT_ASKED = "it computes on whole rows by itself, so the uncertainty would count as meaning"
+_WHOLE_ROWS = "it computes on whole rows itself, so the uncertainty would be treated as semantic content"
 _WANTS_SIMILARITY = "it needs a similarity; use IntrospectiveSimilarity"
 _WANTS_DISTANCE = "it needs an LpDistance; use IntrospectiveDistance"
-_KEEPS_GRAPHS = "its histogram holds the graph of earlier calls, so that a second backward pass fails"
+_KEEPS_GRAPHS = "its histogram keeps the graph of earlier calls, so that a second backward pass fails"
 _WANTS_SNR = "it is defined by the SNRDistance"
 
 
@@ -59,9 +60,10 @@ class IntrospectiveSimilarity(IntrospectiveBase, CosineSimilarity):
     """
 
     refusals: ClassVar[Mapping[type[nn.Module], str]] = {
-        losses.AngularLoss: _NOT_ASKED,
-        losses.P2SGradLoss: _NOT_ASKED,
-        losses.ThresholdConsistentMarginLoss: _NOT_ASKED,
+        losses.AngularLoss: _WHOLE_ROWS,
+        losses.P2SGradLoss: _WHOLE_ROWS,
+        losses.SphereFaceLoss: _WHOLE_ROWS,
+        losses.ThresholdConsistentMarginLoss: _WHOLE_ROWS,
         losses.DynamicSoftMarginLoss: _KEEPS_GRAPHS,
         losses.FastAPLoss: _WANTS_DISTANCE,
         losses.RankedListLoss: _WANTS_DISTANCE,
@@ -79,6 +81,7 @@ class IntrospectiveSimilarity(IntrospectiveBase, CosineSimilarity):
         normalize_in_distance: bool = False,
         **kwargs: Any,
     ) -> None:
+        check_flag("normalize_in_distance", normalize_in_distance)
         super().__init__(embedding_size, tau, offset, squared, **kwargs)
         self.normalize_in_distance = normalize_in_distance
 
@@ -151,9 +154,10 @@ class IntrospectiveDistance(IntrospectiveBase, LpDistance):
     """
 
     refusals: ClassVar[Mapping[type[nn.Module], str]] = {
-        losses.AngularLoss: _NOT_ASKED,
-        losses.P2SGradLoss: _NOT_ASKED,
-        losses.ThresholdConsistentMarginLoss: _NOT_ASKED,
+        losses.AngularLoss: _WHOLE_ROWS,
+        losses.P2SGradLoss: _WHOLE_ROWS,
+        losses.SphereFaceLoss: _WHOLE_ROWS,
+        losses.ThresholdConsistentMarginLoss: _WHOLE_ROWS,
         losses.DynamicSoftMarginLoss: _KEEPS_GRAPHS,
         losses.SignalToNoiseRatioContrastiveLoss: _WANTS_SNR,
         losses.CircleLoss: _WANTS_SIMILARITY,

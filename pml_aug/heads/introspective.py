@@ -1,9 +1,19 @@
 """The embedding head with a second output for how uncertain the first one is (IDML)."""
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
 UNIT_EPS = 1e-12  # below the root, as the official network has it
+
+_num_splits = 0  # how often an introspective distance has split rows that need a gradient
+
+
+def count_split() -> None:
+    """Record that an introspective distance split rows [semantic | uncertainty] that need a gradient."""
+    global _num_splits
+    _num_splits += 1
 
 
 class IntrospectiveHead(nn.Module):
@@ -51,6 +61,7 @@ class IntrospectiveHead(nn.Module):
         for name, size in (("in_features", in_features), ("embedding_size", embedding_size)):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, but got {size}")
+        self._is_checked = False  # whether the rows were seen to reach an introspective distance
         self.embedding_size = embedding_size
         self.normalize_uncertainty = normalize_uncertainty
         self.normalize_semantic = normalize_semantic
@@ -64,7 +75,30 @@ class IntrospectiveHead(nn.Module):
         semantic = self.semantic_layer(features)
         if self.normalize_semantic:
             semantic = self._shortened(semantic, UNIT_EPS)
-        return torch.cat([semantic, self.uncertainty(features)], dim=1) if self.training else semantic
+        if not self.training:
+            return semantic
+        rows = torch.cat([semantic, self.uncertainty(features)], dim=1)
+        if rows.requires_grad and not self._is_checked and not torch.compiler.is_compiling():
+            self._check_in_backward(rows)
+        return rows
+
+    def _check_in_backward(self, rows: Tensor) -> None:
+        """Warn once if these rows get a gradient before any introspective distance has split them."""
+        before = _num_splits
+
+        def check(gradient: Tensor) -> None:
+            if self._is_checked or not gradient.any():  # a loss without pairs may not call its distance
+                return
+            self._is_checked = True
+            if _num_splits == before:
+                warnings.warn(
+                    "IntrospectiveHead gave rows [semantic | uncertainty] to a loss without an introspective distance, "
+                    "which treats the uncertainty as semantic content: pass distance=IntrospectiveSimilarity("
+                    f"embedding_size={self.embedding_size}) or IntrospectiveDistance to the loss and its miner",
+                    stacklevel=2,
+                )
+
+        rows.register_hook(check)
 
     def uncertainty(self, features: Tensor) -> Tensor:
         """The rows v, (N, in_features) -> (N, D); their length tells how uncertain each embedding is."""

@@ -8,6 +8,7 @@ from pytorch_metric_learning.trainers import MetricLossOnly
 from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor
 
+from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.synthesis.mix_classes import draw_mixing
 from pml_aug.to_device import to_device
 
@@ -87,7 +88,8 @@ class IntrospectiveTrainer(MetricLossOnly):
         kwargs: of MetricLossOnly.
 
     Raises:
-        ValueError: `alpha` or `mixup_combine` out of range.
+        ValueError: `alpha` or `mixup_combine` out of range; an IntrospectiveHead or miner that does not go together
+            with the loss, see :func:`pml_aug.distances.check_introspective`.
 
     Source: Wang et al., "Introspective Deep Metric Learning", TPAMI 2023; github.com/wangck20/IDML (train.py). There
     all gradients are clipped to [-10, 10] (`gradient_clippers`), and in the first epochs the semantic layer and the
@@ -126,6 +128,8 @@ class IntrospectiveTrainer(MetricLossOnly):
         if mixup_combine not in COMBINE:
             raise ValueError(f"Expected argument `mixup_combine` to be one of {COMBINE} but got {mixup_combine!r}")
         super().__init__(*args, **kwargs)
+        for loss in self.loss_funcs.values():
+            check_introspective(loss, self.mining_funcs.get("tuple_miner"), self.models.get("embedder"))
         self.alpha = alpha
         self.mixup_combine = mixup_combine
         self.generator = generator

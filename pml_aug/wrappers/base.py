@@ -11,6 +11,7 @@ from pytorch_metric_learning.miners import BaseMiner
 from pytorch_metric_learning.reducers import BaseReducer
 from torch import Tensor, nn
 
+from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.validation import checked_rows
 from pml_aug.wrappers.prepared import prepared
 
@@ -66,6 +67,7 @@ class LossWrapper(BaseMetricLossFunction):
         del self.distance, self.reducer  # those of the wrapped loss are shown instead
         self.loss = loss
         self.miner = miner
+        check_introspective(self)
 
     @property
     def distance(self) -> BaseDistance:

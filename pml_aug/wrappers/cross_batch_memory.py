@@ -12,6 +12,7 @@ from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from pytorch_metric_learning.utils.common_functions import concatenate_indices_tuples
 from torch import Tensor
 
+from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.to_device import to_device
 from pml_aug.validation import checked_rows
@@ -80,6 +81,7 @@ class CrossBatchMemory(losses.CrossBatchMemory):
                 f"got {type(miner).__name__}"
             )
         super().__init__(loss, embedding_size, memory_size, _the_miner(wrappers, miner), **kwargs)
+        check_introspective(self)
 
     @classmethod
     def check_loss_support(cls, loss_name: str) -> None:

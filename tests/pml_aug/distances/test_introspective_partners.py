@@ -2,49 +2,16 @@
 
 import pytest
 import torch
-from introspective_cases import BOTH, C, D, N, labels, rows
+from introspective_cases import BOTH, BY_DISTANCE, BY_ROWS, BY_SIMILARITY, C, D, N, labels, rows
 from pytorch_metric_learning import losses, miners
 
 from pml_aug.distances import IntrospectiveDistance, IntrospectiveSimilarity
 
-BY_ROWS = {
-    "ContrastiveLoss": losses.ContrastiveLoss,
-    "GeneralizedLiftedStructureLoss": losses.GeneralizedLiftedStructureLoss,
-    "IntraPairVarianceLoss": losses.IntraPairVarianceLoss,
-    "LiftedStructureLoss": losses.LiftedStructureLoss,
-    "MarginLoss": losses.MarginLoss,
-    "MultiSimilarityLoss": losses.MultiSimilarityLoss,
-    "NCALoss": losses.NCALoss,
-    "NPairsLoss": losses.NPairsLoss,
-    "NTXentLoss": losses.NTXentLoss,
-    "NormalizedSoftmaxLoss": lambda **options: losses.NormalizedSoftmaxLoss(C, D, **options),
-    "ProxyAnchorLoss": lambda **options: losses.ProxyAnchorLoss(C, D, **options),
-    "ProxyNCALoss": lambda **options: losses.ProxyNCALoss(C, D, **options),
-    "SupConLoss": losses.SupConLoss,
-    "TripletMarginLoss": losses.TripletMarginLoss,
-}
-BY_SIMILARITY = {
-    "ArcFaceLoss": lambda **options: losses.ArcFaceLoss(C, D, **options),
-    "CircleLoss": losses.CircleLoss,
-    "CosFaceLoss": lambda **options: losses.CosFaceLoss(C, D, **options),
-    "HistogramLoss": lambda **options: losses.HistogramLoss(10, **options),
-    "InstanceLoss": lambda **options: losses.InstanceLoss(gamma=4, **options),
-    "LargeMarginSoftmaxLoss": lambda **options: losses.LargeMarginSoftmaxLoss(C, D, **options),
-    "PNPLoss": losses.PNPLoss,
-    "SmoothAPLoss": losses.SmoothAPLoss,
-    "SoftTripleLoss": lambda **options: losses.SoftTripleLoss(C, D, **options),
-    "SphereFaceLoss": lambda **options: losses.SphereFaceLoss(C, D, **options),
-    "SubCenterArcFaceLoss": lambda **options: losses.SubCenterArcFaceLoss(num_classes=C, embedding_size=D, **options),
-    "TupletMarginLoss": losses.TupletMarginLoss,
-}
-BY_DISTANCE = {
-    "FastAPLoss": losses.FastAPLoss,
-    "RankedListLoss": lambda **options: losses.RankedListLoss(margin=0.4, Tn=1, **options),
-}
 BY_NEITHER = {
     "AngularLoss": losses.AngularLoss,
     "DynamicSoftMarginLoss": losses.DynamicSoftMarginLoss,
     "P2SGradLoss": lambda **options: losses.P2SGradLoss(D, C, **options),
+    "SphereFaceLoss": lambda **options: losses.SphereFaceLoss(C, D, **options),
     "SignalToNoiseRatioContrastiveLoss": losses.SignalToNoiseRatioContrastiveLoss,
     "ThresholdConsistentMarginLoss": losses.ThresholdConsistentMarginLoss,
 }
