@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance
 from pml_aug.expansion.points import Expansion, num_points_compared
 from pml_aug.expansion.pooling import pooled_distances
+from pml_aug.patching import exclusive
 
 _NO_MATRIX = "it never uses the distance matrix of the batch, so the points would not reach it"
 
@@ -43,6 +44,7 @@ class ExpansionMiner(BaseMiner):
     Raises:
         ValueError: an argument out of range; a miner that the points do not reach.
         TypeError: `miner` is not from PML; an argument of another type.
+        RuntimeError: in a call, another thread is using the wrapped miner.
 
     Source: Ko and Gu, "Embedding Expansion", CVPR 2020; there the loss always uses the distances that were mined by.
 
@@ -91,7 +93,7 @@ class ExpansionMiner(BaseMiner):
         with_itself = ref_emb is embeddings
         embeddings = _at_least_single(embeddings)
         ref_emb = embeddings if with_itself else _at_least_single(ref_emb)
-        with torch.autocast(embeddings.device.type, enabled=False):
+        with exclusive(self.miner), torch.autocast(embeddings.device.type, enabled=False):
             if self.num_points == 0:
                 return self.miner(embeddings, labels, ref_emb, ref_labels)
             points = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels, self.distance)

@@ -13,6 +13,7 @@ from pml_aug.expansion.points import ExpandedBatch, Expansion, num_points_compar
 from pml_aug.expansion.pooling import PooledProxyDistance, pooled_distances
 from pml_aug.losses.introspective_softmax_loss import IntrospectiveSoftmaxLoss
 from pml_aug.miners.expansion_miner import ExpansionMiner
+from pml_aug.patching import exclusive
 from pml_aug.validation import check_class_labels
 from pml_aug.wrappers.base import Batch, LossWrapper, innermost
 from pml_aug.wrappers.proxies import layout_of
@@ -62,6 +63,7 @@ class EmbeddingExpansion(LossWrapper):
         ValueError: an argument out of range; a loss or miner that EE cannot act on; in a call, a label without a
             proxy, or `indices_tuple` beside a miner of the wrapper.
         TypeError: `loss` or `miner` is not from PML; an argument of another type.
+        RuntimeError: in a call, another thread is using the wrapped loss or miner.
 
     Source: Ko and Gu, "Embedding Expansion: Augmentation in Embedding Space for Deep Metric Learning", CVPR 2020;
     github.com/clovaai/embedding-expansion (embedding_aug.py, hphn_triplet.py). That code is this wrapper around
@@ -121,13 +123,15 @@ class EmbeddingExpansion(LossWrapper):
                 "EmbeddingExpansion takes no `indices_tuple` beside its own miner, which it would leave unused: remove "
                 "the miner from the trainer, or from the wrapper"
             )
-        if self.num_points == 0:
-            if batch.indices_tuple is None and self.miner is not None:
-                batch = batch._replace(indices_tuple=self.miner(*batch[:2], *batch[3:]))
-            return self.loss(*batch, **draws)
-        if layout_of(innermost(self.loss)) is not None:
-            return self._to_proxies(batch, draws)
-        return self._among_rows(batch)
+        # until the distances of loss and miner are their own again, no other thread may read or replace them
+        with exclusive(innermost(self.loss)), exclusive(self if self.miner is None else self.miner):
+            if self.num_points == 0:
+                if batch.indices_tuple is None and self.miner is not None:
+                    batch = batch._replace(indices_tuple=self.miner(*batch[:2], *batch[3:]))
+                return self.loss(*batch, **draws)
+            if layout_of(innermost(self.loss)) is not None:
+                return self._to_proxies(batch, draws)
+            return self._among_rows(batch)
 
     def _among_rows(self, batch: Batch) -> Tensor:
         points = self._expanded(batch, self.loss.distance)
