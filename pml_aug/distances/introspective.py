@@ -1,4 +1,4 @@
-"""Distances between rows [semantic | uncertainty] that trust an uncertain dissimilarity less (IDML)."""
+"""Distances between rows [semantic | uncertainty] in which uncertain pairs are less dissimilar (IDML)."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -28,14 +28,14 @@ class IntrospectiveSimilarity(IntrospectiveBase, CosineSimilarity):
 
     Row i is [:math:`m_i` | :math:`v_i`], semantic part and uncertainty. A row of D numbers, such as a proxy, has
     uncertainty zero; proxies of 2 D numbers learn theirs. It is a CosineSimilarity, so PML's losses and miners that
-    insist on one take it. Miners need it too: PML's own distances would measure the uncertainty as if it had meaning.
+    require one accept it. Give miners the same distance: PML's own would treat the uncertainty as semantic content.
     Without uncertainty and offset, or with infinite tau, it is the cosine; without uncertainty alone it is the cosine
     with dissimilarities shrunk by :math:`\exp(-\text{offset} / (\tau |m_i - m_j|^2))`.
 
     Args:
         embedding_size: D.
-        tau: above 0; larger doubts less.
-        offset: uncertainty that every pair has, at least 0; 4 is the code's, 0 the paper's.
+        tau: above 0, infinity included; larger values shrink dissimilarities less.
+        offset: uncertainty of every pair, at least 0; 4 is the code's, 0 the paper's.
         squared: squared lengths in the exponent, as in the code; False takes the lengths, as in the paper.
         normalize_in_distance: take :math:`|m_i - m_j|` between unit vectors; False takes rows and proxies with the
             lengths that they come with, as the code does.
@@ -125,13 +125,13 @@ class IntrospectiveDistance(IntrospectiveBase, LpDistance):
 
     Row i is [:math:`m_i` | :math:`v_i`], semantic part and uncertainty. A row of D numbers, such as a proxy, has
     uncertainty zero; proxies of 2 D numbers learn theirs. It is an LpDistance with p = 2, so PML's losses and miners
-    that insist on one take it. Miners need it too: PML's own distances would measure the uncertainty as if it had
-    meaning. Without uncertainty and offset, or with infinite tau, it is PML's LpDistance.
+    that require one accept it. Give miners the same distance: PML's own would treat the uncertainty as semantic
+    content. Without uncertainty and offset, or with infinite tau, it is PML's LpDistance.
 
     Args:
         embedding_size: D.
-        tau: above 0; larger doubts less.
-        offset: uncertainty that every pair has, at least 0; 0 is the paper's, 4 the code's (with `squared`).
+        tau: above 0, infinity included; larger values shrink dissimilarities less.
+        offset: uncertainty of every pair, at least 0; 0 is the paper's, 4 the code's (with `squared`).
         squared: squared lengths in the exponent, as in the code; False takes the lengths, as in the paper.
         kwargs: `normalize_embeddings` (of the semantic part alone), `power` and `collect_stats`, as of PML's
             LpDistance.
@@ -182,14 +182,14 @@ class IntrospectiveDistance(IntrospectiveBase, LpDistance):
         semantic, uncertainty = own = self.split(query_emb)
         ref_semantic, ref_uncertainty = own if ref_emb is query_emb else self.split(ref_emb)
         distance = super().compute_mat(semantic, ref_semantic)
-        return self._doubted(distance, _all_squared_levels(uncertainty, ref_uncertainty))
+        return self._shrunk(distance, _all_squared_levels(uncertainty, ref_uncertainty))
 
     def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
         (semantic, uncertainty), (ref_semantic, ref_uncertainty) = self.split(query_emb), self.split(ref_emb)
         distance = super().pairwise_distance(semantic, ref_semantic)
-        return self._doubted(distance, _pair_squared_levels(uncertainty, ref_uncertainty))
+        return self._shrunk(distance, _pair_squared_levels(uncertainty, ref_uncertainty))
 
-    def _doubted(self, distance: Tensor, levels: Tensor) -> Tensor:
+    def _shrunk(self, distance: Tensor, levels: Tensor) -> Tensor:
         if self.squared:
             return distance * trust(distance.square(), levels, self.tau, self.offset)
         return distance * trust(distance, _root(levels), self.tau, self.offset)
