@@ -105,6 +105,9 @@ class EmbeddingExpansion(LossWrapper):
         super().__init__(loss, miner)
         self._check_inside()
         self.expansion = Expansion(num_points, normalize, pairing, anchor_points)
+        layout = layout_of(innermost(loss))
+        self._proxies_per_class = 0 if layout is None else layout.count_per_class(innermost(loss))
+        self._num_proxies = 0 if layout is None else layout.count(innermost(loss))
         self.num_synthetic = 0
         self.add_to_recordable_attributes(name="num_points", is_stat=False)
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
@@ -129,9 +132,7 @@ class EmbeddingExpansion(LossWrapper):
                 if batch.indices_tuple is None and self.miner is not None:
                     batch = batch._replace(indices_tuple=self.miner(*batch[:2], *batch[3:]))
                 return self.loss(*batch, **draws)
-            if layout_of(innermost(self.loss)) is not None:
-                return self._to_proxies(batch, draws)
-            return self._among_rows(batch)
+            return self._to_proxies(batch, draws) if self._num_proxies else self._among_rows(batch)
 
     def _among_rows(self, batch: Batch) -> Tensor:
         points = self._expanded(batch, self.loss.distance)
@@ -148,10 +149,8 @@ class EmbeddingExpansion(LossWrapper):
 
     def _to_proxies(self, batch: Batch, draws: dict[str, Any]) -> Tensor:
         loss = innermost(self.loss)
-        layout = layout_of(loss)
-        assert layout is not None
-        per_class = layout.count_per_class(loss)
-        check_class_labels(batch.labels, layout.count(loss) // per_class, of=type(loss).__name__)
+        per_class = self._proxies_per_class
+        check_class_labels(batch.labels, self._num_proxies // per_class, of=type(loss).__name__)
         if batch.indices_tuple is None and self.miner is not None:
             points = self._expanded(batch, self.miner.distance)
             batch = batch._replace(indices_tuple=self._mined(batch, points))
