@@ -1,13 +1,14 @@
-"""Tensors brought to where the work is."""
+"""Transfers of tensors between devices without needless synchronisation."""
 
 import torch
 from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on `device`. What the host sends to an accelerator it does not wait for, what comes back it does.
+    """The tensor on `device`. The host waits for a copy from an accelerator, but not for a copy to one.
 
-    PyTorch's own default waits both ways, until all that the accelerator was given before is done.
+    With PyTorch's default, `non_blocking=False`, the host waits in both directions until the accelerator has finished
+    all earlier work.
 
     Example:
         >>> to_device(torch.tensor([1, 2]), torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -197,10 +198,13 @@ def test_an_update_makes_nothing_of_the_size_of_the_state_and_waits_for_nothing(
         ({"num_classes": 0}, "num_classes must be at least 1, but got 0"),
         ({"embedding_size": 0}, "embedding_size must be at least 1, but got 0"),
         ({"momentum": 1.5}, "momentum must be between 0 and 1, but got 1.5"),
+        ({"momentum": float("nan")}, "momentum must be between 0 and 1, but got nan"),
+        ({"num_classes": 2.0}, "num_classes must be an integer, but got 2.0"),
+        ({"embedding_size": True}, "embedding_size must be an integer, but got True"),
     ],
 )
 def test_bad_settings_are_refused_by_name(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         ClassStatistics(**{"num_classes": 2, "embedding_size": 2} | arguments)
 
 
@@ -213,13 +217,49 @@ def test_bad_settings_are_refused_by_name(arguments, message):
         (torch.zeros(2, 2), torch.tensor([0, 3]), r"labels must be in 0 .. 2, but got 0 .. 3"),
         (torch.zeros(2, 2), torch.tensor([-1, 1]), r"labels must be in 0 .. 2, but got -1 .. 1"),
         (torch.full((2, 2), float("nan")), torch.tensor([0, 1]), "must be finite"),
+        (torch.tensor([[0.0, 1.0], [float("inf"), 0.0]]), torch.tensor([0, 1]), "must be finite"),
+        (torch.tensor([[1e20, 0.0], [0.0, 0.0]]), torch.tensor([0, 0]), r"too large: with values up to 1e\+20"),
+        (torch.full((2, 2), 1e300, dtype=torch.float64), torch.tensor([0, 1]), "variance exceeds torch.float32"),
     ],
 )
-def test_bad_rows_are_refused_by_name(embeddings, labels, message):
+def test_bad_rows_are_refused_by_name_and_change_nothing(embeddings, labels, message):
     statistics = ClassStatistics(3, 2)
+    statistics.update(torch.randn(6, 2), torch.arange(6) % 3)
+    before = copy.deepcopy(statistics.state_dict())
     with pytest.raises(ValueError, match=message):
         statistics.update(embeddings, labels)
-    assert statistics.is_empty and not statistics.count.any()
+    assert all(torch.equal(value, before[name]) for name, value in statistics.state_dict().items())
+
+
+def test_the_largest_rows_accepted_give_finite_moments():
+    statistics = ClassStatistics(2, 3)
+    limit = 0.999 * (torch.finfo(torch.float32).max / (16 * 64)) ** 0.5
+    for sign in (1.0, -1.0, 1.0):
+        statistics.update(sign * limit * (1 - 2 * torch.randint(2, (64, 3))), torch.arange(64) % 2)
+        assert torch.isfinite(statistics.mean).all() and torch.isfinite(statistics.variance).all()
+    with pytest.raises(ValueError, match="too large"):
+        statistics.update(torch.full((64, 3), 1.01 * limit), torch.arange(64) % 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mean", float("nan")),
+        ("mean", float("inf")),
+        ("mean", 1e30),
+        ("variance", float("nan")),
+        ("variance", float("inf")),
+    ],
+)
+def test_moments_that_are_not_finite_are_not_merged(name, value):
+    statistics, other = ClassStatistics(2, 2), ClassStatistics(2, 2)
+    for each in (statistics, other):
+        each.update(torch.randn(4, 2), torch.tensor([0, 0, 1, 1]))
+    getattr(other, name)[1, 1] = value
+    before = copy.deepcopy(statistics.state_dict())
+    with pytest.raises(ValueError, match="the mean or the variance of a class is not finite"):
+        statistics.merge(other)
+    assert all(torch.equal(value, before[name]) for name, value in statistics.state_dict().items())
 
 
 def test_statistics_of_other_classes_are_not_merged():
@@ -237,11 +277,39 @@ def test_copies_go_on_alike(duplicate):
     assert torch.equal(statistics.variance, other.variance) and not other.is_empty
 
 
-def test_saved_and_loaded_it_knows_whether_it_has_seen_anything():
-    statistics = ClassStatistics(2, 2)
-    statistics.update(torch.randn(4, 2), torch.tensor([0, 0, 1, 1]))
-    other = ClassStatistics(2, 2)
-    other.load_state_dict(ClassStatistics(2, 2).state_dict())
-    assert other.is_empty
-    other.load_state_dict(statistics.state_dict())
-    assert not other.is_empty and torch.equal(other.mean, statistics.mean)
+def test_it_is_empty_while_every_count_is_zero_however_the_counts_came():
+    statistics, seen = ClassStatistics(2, 2), ClassStatistics(2, 2)
+    seen.update(torch.randn(4, 2), torch.tensor([0, 0, 1, 1]))
+    assert statistics.is_empty and not seen.is_empty
+    statistics.load_state_dict(ClassStatistics(2, 2).state_dict())
+    assert statistics.is_empty
+    statistics.load_state_dict(seen.state_dict())
+    assert not statistics.is_empty
+    statistics.count.zero_()  # as a broadcast of buffers between processes writes
+    assert statistics.is_empty
+    statistics.merge(seen)
+    assert not statistics.is_empty
+    statistics.load_state_dict(ClassStatistics(2, 2).state_dict(), assign=True)
+    assert statistics.is_empty
+    assert not copy.deepcopy(seen).double().is_empty and not pickle.loads(pickle.dumps(seen)).is_empty
+
+
+def test_threads_lose_no_row_that_was_not_refused():
+    rows, labels = torch.randn(60, 8, 3, dtype=torch.float64), torch.arange(8) % 2
+    shared, expected = ClassStatistics(2, 3, momentum=1.0).double(), ClassStatistics(2, 3, momentum=1.0).double()
+
+    def update(batch):
+        try:
+            shared.update(batch, labels)
+        except RuntimeError as error:
+            assert "in use by another thread" in str(error)
+            return None
+        return batch
+
+    with ThreadPoolExecutor(4) as threads:
+        counted = [batch for batch in threads.map(update, rows) if batch is not None]
+    for batch in counted:
+        expected.update(batch, labels)
+    assert torch.equal(shared.count, expected.count)
+    torch.testing.assert_close(shared.mean, expected.mean)
+    torch.testing.assert_close(shared.variance, expected.variance)

@@ -187,11 +187,52 @@ def test_float32_is_close_to_float64():
         ({"chunk_size": 0}, "chunk_size must be at least 1, but got 0"),
         ({"beta": -1}, "beta must be at least 0, but got -1"),
         ({"gamma": 1.1}, "gamma must be between 0 and 1, but got 1.1"),
+        ({"num_neighbors": 2.5}, "num_neighbors must be an integer, but got 2.5"),
+        ({"beta": math.inf}, "beta must be at least 0 and finite, but got inf"),
+        ({"tau": math.nan}, "tau must be at least 0, but got nan"),
+        ({"mean_power": 0}, "mean_power must be above 0, but got 0"),
+        ({"tau_inclusive": "no"}, "tau_inclusive must be True or False, but got 'no'"),
+        ({"mask_before_minmax": 1}, "mask_before_minmax must be True or False, but got 1"),
     ],
 )
 def test_bad_settings_are_refused_by_name(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         NeighborCorrection(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (few_sample_weight, {"beta": -1}, "beta must be at least 0"),
+        (few_sample_weight, {"tau": math.nan}, "tau must be at least 0"),
+        (neighbor_variance, {"num_neighbors": 0}, "num_neighbors must be at least 1"),
+        (neighbor_variance, {"chunk_size": 1.5}, "chunk_size must be an integer"),
+    ],
+)
+def test_the_parts_refuse_bad_settings_too(function, arguments, message):
+    mean, variance, count = classes()
+    tensors = (count,) if function is few_sample_weight else (mean, variance, count)
+    with pytest.raises((TypeError, ValueError), match=message):
+        function(*tensors, **arguments)
+
+
+def test_every_class_is_corrected_with_an_infinite_tau():
+    assert (few_sample_weight(torch.tensor([1, 40, 10**6]), tau=math.inf) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("mean", "variance", "options"),
+    [
+        (torch.full((3, 2), 1e20), torch.ones(3, 2), {}),  # the square of a mean overflows
+        (torch.tensor([[1e12], [2e12], [4e12]]), torch.ones(3, 1), {}),  # the square of a distance overflows
+        (torch.ones(3, 2), torch.tensor([[1e30], [1.0], [2.0]]).expand(3, 2), {}),
+        (-torch.ones(3, 2), torch.ones(3, 2), {"mean_power": 1.5}),
+        (torch.ones(3, 2), torch.full((3, 2), 1e38), {}),  # the sum of variances overflows
+    ],
+)
+def test_moments_without_a_finite_correction_are_refused(mean, variance, options):
+    with pytest.raises(ValueError, match="not finite"):
+        NeighborCorrection(**options)(mean, variance, torch.tensor([2, 3, 4]))
 
 
 def test_a_single_class_is_refused():
@@ -200,5 +241,5 @@ def test_a_single_class_is_refused():
 
 
 def test_nothing_but_single_samples_is_refused():
-    with pytest.raises(ValueError, match="none has a second one"):
+    with pytest.raises(ValueError, match="class with at least 2 samples"):
         NeighborCorrection()(torch.zeros(3, 2), torch.zeros(3, 2), torch.tensor([1, 1, 0]))

@@ -47,7 +47,7 @@ def test_around_the_losses_of_the_official_code_it_is_the_recorded_loss(golden, 
     ).double()
     if kind == "origanchor":
         wrapper.statistics.variance.copy_(file.covariance)
-        wrapper.statistics.is_empty = False
+        wrapper.statistics.count.fill_(1)
     value, gradient = value_and_gradient(wrapper, file.features, file.labels, noise=file.noise)
     scale = len(file.labels) if loss_name == "Contrastive" else 1  # the official sum of pairs is divided by the rows
     recorded = getattr(file, f"loss_{loss_name}_{kind}"), getattr(file, f"grad_features_{loss_name}_{kind}")
