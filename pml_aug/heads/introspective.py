@@ -1,11 +1,13 @@
-"""The embedding head with a second output for how uncertain the first one is (IDML)."""
+"""Embedding head with a second output, the uncertainty of the embedding (IDML)."""
 
 import warnings
 
 import torch
 from torch import Tensor, nn
 
-UNIT_EPS = 1e-12  # below the root, as the official network has it
+from pml_aug.validation import check_flag, check_integer
+
+UNIT_EPS = 1e-12  # added to the squared length, as in the official network
 
 _num_splits = 0  # how often an introspective distance has split rows that need a gradient
 
@@ -17,31 +19,35 @@ def count_split() -> None:
 
 
 class IntrospectiveHead(nn.Module):
-    r"""[semantic | uncertainty] in training, the semantic embedding alone in evaluation.
+    r"""Rows [semantic | uncertainty] in training mode, the semantic embedding alone in evaluation mode.
 
     .. math:: m = \frac{W_e h + b_e}{|W_e h + b_e|}, \quad v = \frac{u}{\sqrt{D + |u|^2}}, \quad u = W_u h + b_u
 
-    It stands where the `embedder` of PML's trainers stands. PML's testers put it into evaluation and see embeddings of
-    the usual width; the uncertainty takes part in training only, through an introspective distance.
+    Use it as the `embedder` of PML's trainers. PML's testers switch it to evaluation mode and get embeddings of the
+    usual width; only training uses the uncertainty, through an introspective distance.
 
     Args:
-        in_features: of the trunk.
-        embedding_size: D, of either part.
-        normalize_uncertainty: bring v to unit length: the official default, under which every row is equally uncertain
-            and the uncertainty learns nothing.
-        normalize_semantic: bring m to unit length.
-        bound_uncertainty: keep v shorter than 1, as above. False takes v = u; where the features' scale or D make that
-            long, every pair is so uncertain that the loss has no gradient left. Without effect on a normalised v.
+        in_features: width of the trunk's features, at least 1.
+        embedding_size: D, width of each part, at least 1.
+        normalize_uncertainty: normalise v to unit length: the official default, with which every row is equally
+            uncertain and the uncertainty layer gets no gradient.
+        normalize_semantic: normalise m to unit length.
+        bound_uncertainty: keep v shorter than 1, as above. False uses v = u; if the scale of the features or D makes u
+            long, every pair is so uncertain that the loss has no gradient. No effect with `normalize_uncertainty`.
 
     Shapes:
         (N, in_features) -> (N, 2 * D) in training, (N, D) in evaluation
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: a size below 1.
 
+    Warns:
+        UserWarning: once, if the rows get a gradient without having been split by an introspective distance.
+
     Source: Wang et al., "Introspective Deep Metric Learning", TPAMI 2023; github.com/wangck20/IDML (net/resnet.py),
-    where both parts are normalised or neither is (--l2-norm). The bound is ours; its D makes lengths start alike at
-    every width.
+    where both parts are normalised or neither is (--l2-norm). Deviation: the bound; with D in it, initial lengths do
+    not depend on the width.
 
     Example:
         >>> head = IntrospectiveHead(in_features=8, embedding_size=4)
@@ -58,9 +64,11 @@ class IntrospectiveHead(nn.Module):
         bound_uncertainty: bool = True,
     ) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("embedding_size", embedding_size)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, but got {size}")
+        check_integer("in_features", in_features, minimum=1)
+        check_integer("embedding_size", embedding_size, minimum=1)
+        check_flag("normalize_uncertainty", normalize_uncertainty)
+        check_flag("normalize_semantic", normalize_semantic)
+        check_flag("bound_uncertainty", bound_uncertainty)
         self._is_checked = False  # whether the rows were seen to reach an introspective distance
         self.embedding_size = embedding_size
         self.normalize_uncertainty = normalize_uncertainty
@@ -101,16 +109,16 @@ class IntrospectiveHead(nn.Module):
         rows.register_hook(check)
 
     def uncertainty(self, features: Tensor) -> Tensor:
-        """The rows v, (N, in_features) -> (N, D); their length tells how uncertain each embedding is."""
+        """The rows v, (N, in_features) -> (N, D); longer rows mean more uncertain embeddings."""
         uncertainty = self.uncertainty_layer(features)
         if self.normalize_uncertainty:
             return self._shortened(uncertainty, UNIT_EPS)
         return self._shortened(uncertainty, self.embedding_size) if self.bound_uncertainty else uncertainty
 
     def _shortened(self, rows: Tensor, below_root: float) -> Tensor:
-        """Rows of length l with length l / sqrt(l^2 + below_root), in the precision of the weights."""
+        """Rows rescaled from length l to l / sqrt(l^2 + below_root), in the dtype of the weights."""
         with torch.autocast(rows.device.type, enabled=False):
             if rows.dtype in (torch.float16, torch.bfloat16):
-                rows = rows.float()  # float16 has no place for the squares
+                rows = rows.float()  # the squares overflow float16
             rows = rows * torch.rsqrt(rows.square().sum(dim=1, keepdim=True) + below_root)
         return rows.to(self.semantic_layer.weight.dtype)

@@ -1,4 +1,4 @@
-"""A hook for PML's trainers that keeps the class statistics of Intra-class Adaptive Augmentation up to date."""
+"""Hook for PML's trainers that refreshes the class statistics of Intra-class Adaptive Augmentation."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pml_aug.hooks.strength_schedule import strength_at
 from pml_aug.statistics import ClassStatistics
+from pml_aug.validation import check_flag, check_integer
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 
 Hook = Callable[[BaseTrainer], Any]
@@ -28,64 +29,70 @@ def refresh_statistics(
     from_training: bool = False,
     then: Hook | None = None,
 ) -> Hook:
-    """An end-of-epoch hook that refreshes each IntraClassAdaptiveAugmentation of the trainer's losses.
+    """An end-of-epoch hook that refreshes every IntraClassAdaptiveAugmentation among the trainer's losses.
 
-    The statistics are taken at the end of an epoch for the next one: from the whole training set, in order, through
-    its own transform, by the models as they train, without gradient, except that BatchNorm uses its running
-    statistics and leaves them alone. Until the first time the wrapped loss is the bare one. Wrappers are found inside
-    other losses too. That is one more forward pass over the training set each time.
+    At the end of an epoch it estimates the statistics for the next one: from the whole training set, in order, with
+    the training transform, without gradient, and with the models in training mode except for BatchNorm, which uses its
+    running statistics and does not update them. Before the first refresh the wrapper returns the loss that it wraps.
+    Wrappers inside other losses are found too. Each refresh costs one forward pass over the training set.
 
     Args:
         first_epoch: the first epoch with copies, at least 2; epochs count from 1. For copies from epoch 1 on, call
-            the wrapper's own `refresh` before the training.
-        every: epochs from one time to the next, at least 1.
-        num_epochs: of the whole training, after which the strength falls as :func:`strength_at` has it; None leaves
-            the strength alone, as in the paper.
-        dataset: None takes the trainer's.
-        batch_size: images at a time; None takes the trainer's.
-        num_workers: of the data loader; None takes the trainer's.
-        from_training: take what the wrapper was given during the epoch that ends, in place of a pass over the data
-            set. It costs no pass, but the embeddings are of changing weights, in the sampler's proportions and with
-            BatchNorm in training: a deviation from the method. An epoch not seen from its beginning, as the one after
-            a resumption may be, refreshes nothing.
-        then: another hook, called afterwards with the trainer; its answer is returned, so that it may stop the
+            the wrapper's `refresh` before the training.
+        every: number of epochs between two refreshes, at least 1.
+        num_epochs: length of the whole training, for the schedule of the strength, see :func:`strength_at`; None keeps
+            the strength constant, as in the paper.
+        dataset: data set to embed; None uses the trainer's.
+        batch_size: images per batch, at least 1; None uses the trainer's.
+        num_workers: worker processes of the data loader, at least 0; None uses the trainer's.
+        from_training: use the embeddings that the wrapper got during the epoch instead of a pass over the data set.
+            This costs no pass, but the embeddings come from changing weights, in the proportions of the sampler, and
+            with BatchNorm in training mode: a deviation from the method. An epoch that the hook has not seen from its
+            start, such as the first after a resumption, refreshes nothing.
+        then: another hook, called afterwards with the trainer; its return value is returned, so it can end the
             training.
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: an argument out of range; in a call, a trainer without such a wrapper among its losses.
 
     Source: Fu et al., "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric Learning", TMM 2022.
-    By default the official code's epochs (31, 33, ...; pass `num_epochs` for its schedule of the strength). The paper
-    starts at once and refreshes every 4 epochs.
+    The default epochs are the official code's (31, 33, ...; pass `num_epochs` for its schedule of the strength). The
+    paper starts at once and refreshes every 4 epochs.
 
     Example:
         >>> hook = refresh_statistics(first_epoch=3, every=1)  # for MetricLossOnly(..., end_of_epoch_hook=hook)
     """
+    check_flag("from_training", from_training)
     earliest = 3 if from_training else 2
-    if first_epoch < earliest:
-        raise ValueError(
-            f"first_epoch must be at least {earliest} with from_training={from_training}, as the hook is first called "
-            f"at the end of epoch 1, but got {first_epoch}"
-        )
-    if every < 1:
-        raise ValueError(f"every must be at least 1, but got {every}")
+    check_integer(
+        "first_epoch",
+        first_epoch,
+        minimum=earliest,
+        hint=f"with from_training={from_training}, no earlier epoch has statistics of the one before",
+    )
+    check_integer("every", every, minimum=1)
+    optional = {"num_epochs": (num_epochs, 1), "batch_size": (batch_size, 1), "num_workers": (num_workers, 0)}
+    for name, (number, minimum) in optional.items():
+        if number is not None:
+            check_integer(name, number, minimum=minimum)
     if from_training and not all(given is None for given in (dataset, batch_size, num_workers)):
         raise ValueError("with from_training=True no data set is read: leave out dataset, batch_size and num_workers")
 
-    def renews(epoch: int) -> bool:
+    def is_due(epoch: int) -> bool:
         return epoch >= first_epoch and (epoch - first_epoch) % every == 0
 
-    watched: list[_Watched] = []
+    recorders: list[_Recorder] = []
 
     def hook(trainer: BaseTrainer) -> Any:
         coming = trainer.epoch + 1
         wrappers = _wrappers_of(trainer)
-        if renews(coming) and not from_training:
+        if is_due(coming) and not from_training:
             _refresh_from_dataset(trainer, wrappers, dataset, batch_size, num_workers)
-        while watched:
-            watched.pop().finish()
-        if from_training and renews(coming + 1):
-            watched.extend(_Watched(wrapper) for wrapper in wrappers)
+        while recorders:
+            recorders.pop().finish()
+        if from_training and is_due(coming + 1):
+            recorders.extend(_Recorder(wrapper) for wrapper in wrappers)
         if num_epochs is not None:
             for wrapper in wrappers:
                 wrapper.strength = strength_at(coming, num_epochs, wrapper.initial_strength)
@@ -94,15 +101,18 @@ def refresh_statistics(
     return hook
 
 
-class _Watched:
-    """A wrapper whose embeddings are gathered as it is called, until `finish` refreshes it from them."""
+class _Recorder:
+    """Collects the statistics of the embeddings of a wrapper's calls; `finish` refreshes the wrapper from them."""
 
     def __init__(self, wrapper: IntraClassAdaptiveAugmentation) -> None:
+        for hook in list(wrapper._forward_hooks.values()):  # of a training that failed during an epoch
+            if isinstance(getattr(hook, "__self__", None), _Recorder):
+                hook.__self__.handle.remove()
         self.wrapper = wrapper
         self.seen = wrapper.fresh_statistics()
-        self.handle: RemovableHandle = wrapper.register_forward_pre_hook(self._gather, with_kwargs=True)
+        self.handle: RemovableHandle = wrapper.register_forward_hook(self._record, with_kwargs=True)
 
-    def _gather(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _record(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], __: Tensor) -> None:
         given = dict(zip(("embeddings", "labels"), args, strict=False)) | kwargs
         self.seen.to(given["embeddings"].device)
         self.seen.update(given["embeddings"], given["labels"])
@@ -152,12 +162,12 @@ def _refresh_from_dataset(
 
 @contextmanager
 def _training_with_fixed_batchnorm(trainer: BaseTrainer) -> Iterator[None]:
-    """The models in the mode they train in, but for BatchNorm in evaluation; their own modes afterwards."""
+    """Put the models in training mode, BatchNorm in evaluation mode, and restore all modes on exit."""
     modes = {module: module.training for model in trainer.models.values() for module in model.modules()}
-    for name, model in trainer.models.items():
-        model.train(name not in trainer.freeze_these)
-        model.apply(c_f.set_layers_to_eval("BatchNorm"))
     try:
+        for name, model in trainer.models.items():
+            model.train(name not in trainer.freeze_these)
+            model.apply(c_f.set_layers_to_eval("BatchNorm"))
         yield
     finally:
         for module, training in modes.items():

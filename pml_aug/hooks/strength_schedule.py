@@ -1,10 +1,12 @@
-"""How strong copies are as a training goes on (Intra-class Adaptive Augmentation)."""
+"""Schedule of the strength of copies over a training (Intra-class Adaptive Augmentation)."""
 
-STEPS = ((0.4, 1.0), (0.6, 0.9), (0.8, 0.75), (1.0, 0.6))  # up to this share of the epochs, this share of the strength
+from pml_aug.validation import check_integer, check_number
+
+STEPS = ((0.4, 1.0), (0.6, 0.9), (0.8, 0.75), (1.0, 0.6))  # (share of the epochs up to which, factor)
 
 
 def strength_at(epoch: int, num_epochs: int | None, strength: float) -> float:
-    r"""The strength for one epoch: whole at first, then 0.9, 0.75 and 0.6 of it.
+    r"""The strength in an epoch: the initial strength, later 0.9, 0.75 and 0.6 times that.
 
     .. math::
         \lambda_e = \lambda \cdot \begin{cases}
@@ -12,21 +14,24 @@ def strength_at(epoch: int, num_epochs: int | None, strength: float) -> float:
         \end{cases}
 
     Args:
-        epoch: e, from 1.
-        num_epochs: E, of the whole training; None keeps the strength, as the paper does.
-        strength: :math:`\lambda` at the start.
+        epoch: e, at least 1.
+        num_epochs: E, length of the whole training, at least 1; None keeps the strength constant, as in the paper.
+        strength: :math:`\lambda`, the initial strength, at least 0.
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: an argument out of range.
 
     Source: the official code of Fu et al., "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric
-    Learning", TMM 2022; the paper does not mention it.
+    Learning", TMM 2022; the paper has no schedule.
 
     Example:
         >>> [strength_at(epoch, 10, 1.0) for epoch in (4, 5, 7, 9)]
         [1.0, 0.9, 0.75, 0.6]
     """
-    if epoch < 1:
-        raise ValueError(f"epoch must be at least 1, the first, but got {epoch}")
+    check_integer("epoch", epoch, minimum=1, hint="epochs count from 1")
+    check_number("strength", strength, minimum=0)
     if num_epochs is None:
         return strength
-    if num_epochs < 1:
-        raise ValueError(f"num_epochs must be at least 1 or None, but got {num_epochs}")
+    check_integer("num_epochs", num_epochs, minimum=1, hint="None keeps the strength constant")
     return strength * next((share for until, share in STEPS if epoch / num_epochs <= until), STEPS[-1][1])

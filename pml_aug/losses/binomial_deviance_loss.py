@@ -1,4 +1,4 @@
-"""The binomial deviance of similarities, averaged over each anchor's pairs."""
+"""Binomial deviance of pair similarities, averaged over the pairs of each anchor."""
 
 from typing import Any
 
@@ -8,36 +8,39 @@ from pytorch_metric_learning.losses import GenericPairLoss
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from pml_aug.validation import check_number
+
 
 class BinomialDevianceLoss(GenericPairLoss):
-    r"""How improbable a logistic model with a fixed margin finds the labels of each anchor's pairs.
+    r"""Logistic loss of pair similarities around a margin, averaged over the positives and the negatives of an anchor.
 
     .. math::
         \ell_i = \frac{w_p}{|P_i|} \sum_{j \in P_i} \ln\bigl(1 + e^{-a (s_{ij} - m)}\bigr)
                + \frac{w_n}{|N_i|} \sum_{j \in N_i} \ln\bigl(1 + e^{b (s_{ij} - m)}\bigr)
 
-    A side without pairs adds nothing. For distances (not inverted), the signs turn around.
+    A term without pairs is 0. With a distance instead of a similarity (not inverted), the signs are reversed.
 
     Args:
-        positive_scale: a, above 0; how steep the curve of positive pairs is.
-        negative_scale: b, above 0.
-        margin: m, where both curves have their bend, in units of the distance.
-        positive_weight: of the mean over positive pairs, at least 0.
-        negative_weight: of the mean over negative pairs, at least 0.
-        kwargs: of every PML loss: distance (CosineSimilarity by default), reducer, embedding_regularizer, ...
+        positive_scale: a, above 0; slope of the loss of positive pairs.
+        negative_scale: b, above 0; slope of the loss of negative pairs.
+        margin: m, the similarity at which both curves bend, in units of `distance`.
+        positive_weight: :math:`w_p`, weight of the mean over positive pairs, at least 0.
+        negative_weight: :math:`w_n`, weight of the mean over negative pairs, at least 0.
+        kwargs: for PML's GenericPairLoss: distance (CosineSimilarity by default), reducer, embedding_regularizer, ...
 
     Shapes:
-        (N, D), (N,) -> one loss an anchor, (N,), to the reducer
+        (N, D), (N,) -> one loss per anchor, (N,), which the reducer averages
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: an argument out of range.
 
     Source: Yi, Lei and Li, "Deep metric learning for practical person re-identification", 2014, gives the binomial
     deviance; this weighting is that of github.com/bnu-wangxun/Deep_Metric, Binomial.py, whose alpha is
     `negative_scale`. Its hard-mining branch is this loss with both weights 2 / scale, on the pairs of
-    MultiSimilarityMiner(epsilon=0.1). Deviations: the anchor itself is left out by its index, not for having a
-    similarity of 1 or above (rounding decides that there); an anchor without positives gives no NaN; one without
-    negatives keeps its positives' term instead of being skipped.
+    MultiSimilarityMiner(epsilon=0.1). Deviations: the anchor itself is excluded by its index instead of by a
+    similarity of 1 or above, which depends on rounding; an anchor without positives gives no NaN; an anchor without
+    negatives keeps the term of its positives instead of being skipped.
 
     Example:
         >>> loss = BinomialDevianceLoss(positive_scale=2.0, negative_scale=2.0, margin=0.0)
@@ -55,12 +58,11 @@ class BinomialDevianceLoss(GenericPairLoss):
         negative_weight: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        for name, scale in {"positive_scale": positive_scale, "negative_scale": negative_scale}.items():
-            if not scale > 0:
-                raise ValueError(f"{name} must be above 0, but got {scale}")
-        for name, weight in {"positive_weight": positive_weight, "negative_weight": negative_weight}.items():
-            if not weight >= 0:
-                raise ValueError(f"{name} must be at least 0, but got {weight}")
+        check_number("positive_scale", positive_scale, above=0)
+        check_number("negative_scale", negative_scale, above=0)
+        check_number("margin", margin)
+        check_number("positive_weight", positive_weight, minimum=0)
+        check_number("negative_weight", negative_weight, minimum=0)
         super().__init__(mat_based_loss=True, **kwargs)
         self.positive_scale = positive_scale
         self.negative_scale = negative_scale

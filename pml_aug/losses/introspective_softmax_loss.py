@@ -1,4 +1,4 @@
-"""Classification whose logits doubt a dissimilarity of which the features are uncertain (IDML)."""
+"""Softmax loss whose logits are discounted by the uncertainty of the features (IDML)."""
 
 from typing import Any
 
@@ -10,42 +10,43 @@ from torch.nn.functional import cross_entropy, linear
 
 from pml_aug.distances.introspective_base import trust
 from pml_aug.to_device import to_device
-from pml_aug.validation import check_class_labels
+from pml_aug.validation import check_class_labels, check_flag, check_integer, check_number
 
 
 class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
-    r"""Cross entropy of logits that are drawn towards 1 where features are uncertain or near a class's prototype.
+    r"""Cross entropy of logits that approach 1 for uncertain features and for features near a class prototype.
 
     .. math::
         o_c = w_c \cdot h + b_c, \quad u = \mathrm{relu}(W_u h + b_u), \quad
         s_c = 1 - (1 - o_c) \exp\Bigl(-\frac{|u|^2 + \text{offset}}{\tau |h - w_c|^2}\Bigr)
 
-    It takes the features h of a trunk and holds the classifier and the uncertainty layer; give its parameters to an
-    optimizer. Predict with `get_logits`: the plain o, without the uncertainty. With infinite tau it is the ordinary
-    softmax loss.
+    The input is the trunk's features h. The loss contains the classifier and the uncertainty layer: pass its parameters
+    to an optimizer. Predict with `get_logits`, which returns o without the uncertainty. With infinite tau this is the
+    ordinary softmax loss.
 
     Args:
-        num_classes: C.
-        in_features: F, of the trunk.
-        uncertainty_size: U, width of u.
-        tau: above 0; larger doubts less.
+        num_classes: C, at least 1.
+        in_features: F, width of the trunk's features, at least 1.
+        uncertainty_size: U, width of u, at least 1.
+        tau: above 0, infinity included; larger values discount less.
         offset: uncertainty that every row has, at least 0.
-        bias_in_prototype: compare h with :math:`w_c + b_c` (the bias added to every coordinate, as the official code's
-            way to read out the prototypes does) instead of :math:`w_c`.
-        kwargs: `reducer`, `embedding_regularizer` and `collect_stats`, as of every PML loss.
+        bias_in_prototype: compare h with :math:`w_c + b_c` (the bias added to every coordinate, as in the official
+            code) instead of :math:`w_c`.
+        kwargs: for PML's BaseMetricLossFunction: `reducer`, `embedding_regularizer`, `collect_stats`, ...
 
     Shapes:
-        (N, F), (N,) or (N, C) -> what the reducer gives; labels of shape (N, C) are probabilities, as Mixup and CutMix
-        of torchvision's v2 transforms give them
+        (N, F), (N,) or (N, C) -> the output of the reducer; labels of shape (N, C) are class probabilities, as from
+        Mixup and CutMix of torchvision's v2 transforms
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: an argument out of range, or a `distance`; in a call, labels of another shape, `indices_tuple` or
             `ref_emb`.
 
     Source: Wang et al., "Introspective Deep Metric Learning", TPAMI 2023; github.com/wangck20/IDML, history of
-    image_classification (last in the parent of commit 66812ee). There the prototypes hold the bias. Deviations: that
-    one, and a floor under the distance. A logit has no upper bound, so 1 - o is no dissimilarity in the strict sense;
-    it is kept as published.
+    image_classification (last in the parent of commit 66812ee). Deviations: the official prototypes include the bias
+    (`bias_in_prototype=True`), and the distance has a lower bound here. A logit has no upper bound, so 1 - o is not
+    strictly a dissimilarity; it is kept as published.
 
     Example:
         >>> loss = IntrospectiveSoftmaxLoss(num_classes=3, in_features=8, uncertainty_size=4)
@@ -67,17 +68,12 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
         bias_in_prototype: bool = False,
         **kwargs: Any,
     ) -> None:
-        for name, size in {
-            "num_classes": num_classes,
-            "in_features": in_features,
-            "uncertainty_size": uncertainty_size,
-        }.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, but got {size}")
-        if not tau > 0:
-            raise ValueError(f"tau must be above 0, but got {tau}")
-        if not offset >= 0:
-            raise ValueError(f"offset must be at least 0, but got {offset}")
+        check_integer("num_classes", num_classes, minimum=1)
+        check_integer("in_features", in_features, minimum=1)
+        check_integer("uncertainty_size", uncertainty_size, minimum=1)
+        check_number("tau", tau, above=0, finite=False)
+        check_number("offset", offset, minimum=0)
+        check_flag("bias_in_prototype", bias_in_prototype)
         if "distance" in kwargs:
             raise ValueError(
                 "IntrospectiveSoftmaxLoss takes no `distance`: it compares features with its own classifier"
@@ -99,9 +95,9 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
         ref_emb: Tensor | None = None,
         ref_labels: Tensor | None = None,
     ) -> Tensor:
-        """The loss of features (N, F) under classes (N,) or probabilities of classes (N, C).
+        """The loss of features (N, F) with classes (N,) or class probabilities (N, C).
 
-        Half precision is raised to float32, and autocast is off inside.
+        Half precision is converted to the dtype of the classifier, and autocast is disabled inside.
         """
         self.reset_stats()
         for name, given in (("indices_tuple", indices_tuple), ("ref_emb", ref_emb), ("ref_labels", ref_labels)):
@@ -120,7 +116,7 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
         return {"loss": {"losses": losses, "indices": indices, "reduction_type": "element"}}
 
     def introspective_logits(self, features: Tensor) -> Tensor:
-        """s, which training compares with the labels: (N, F) -> (N, C)."""
+        """s, the logits that the loss compares with the labels: (N, F) -> (N, C)."""
         weight, bias = self.classifier.weight, self.classifier.bias
         product = linear(features, weight)
         logits = product + bias
@@ -133,11 +129,11 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
         return 1 + (logits - 1) * trust(distance, level, self.tau, self.offset)
 
     def uncertainty(self, features: Tensor) -> Tensor:
-        """The rows u, (N, F) -> (N, U); their length tells how uncertain the features are."""
+        """The rows u, (N, F) -> (N, U); longer rows mean more uncertain features."""
         return self.uncertainty_layer(features).relu()
 
     def get_logits(self, embeddings: Tensor) -> Tensor:
-        """o, which predicts: (N, F) -> (N, C)."""
+        """o, the logits for predictions: (N, F) -> (N, C)."""
         return self.classifier(embeddings)
 
     def _checked(self, labels: Tensor | None, num_rows: int) -> Tensor:
@@ -152,5 +148,5 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
                 f"{self.num_classes}), but got {got}"
             )
         if any(isinstance(module, ClassWeightedReducer) for module in self.modules()):
-            raise ValueError("ClassWeightedReducer weighs rows by their one class, but got probabilities of classes")
+            raise ValueError("ClassWeightedReducer needs one class per row, but got class probabilities")
         return labels

@@ -1,4 +1,4 @@
-"""Lifted structure with a soft maximum on both sides and no hinge."""
+"""Lifted structure loss with soft maxima over positives and negatives, without a hinge."""
 
 from typing import Any
 
@@ -8,32 +8,35 @@ from pytorch_metric_learning.losses import GenericPairLoss
 from pytorch_metric_learning.utils.loss_and_miner_utils import logsumexp
 from torch import Tensor
 
+from pml_aug.validation import check_number
+
 
 class SoftLiftedStructureLoss(GenericPairLoss):
-    r"""The soft maximum of each anchor's negatives above the soft minimum of its positives, in similarities.
+    r"""The soft maximum of an anchor's negative similarities minus the soft minimum of its positive similarities.
 
     .. math::
         \ell_i = \frac{2}{a} \ln \sum_{j \in P_i} e^{-a s_{ij}} + \frac{2}{b} \ln \sum_{j \in N_i} e^{b s_{ij}}
 
-    A side without pairs adds nothing. For distances (not inverted), the signs turn around. PML's
-    GeneralizedLiftedStructureLoss is another function: distances, both scales 1, margins, cut at 0.
+    A term without pairs is 0. With a distance instead of a similarity (not inverted), the signs are reversed. PML's
+    GeneralizedLiftedStructureLoss differs: it uses distances, scales of 1, margins and a hinge.
 
     Args:
-        positive_scale: a, above 0; the larger, the more the hardest positive decides.
-        negative_scale: b, above 0.
-        kwargs: of every PML loss: distance (CosineSimilarity by default), reducer, embedding_regularizer, ...
+        positive_scale: a, above 0; the larger, the more the hardest positive dominates.
+        negative_scale: b, above 0; the larger, the more the hardest negative dominates.
+        kwargs: for PML's GenericPairLoss: distance (CosineSimilarity by default), reducer, embedding_regularizer, ...
 
     Shapes:
-        (N, D), (N,) -> one loss an anchor, (N,), to the reducer; it may be negative
+        (N, D), (N,) -> one loss per anchor, (N,), which the reducer averages; it may be negative
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: an argument out of range.
 
     Source: github.com/bnu-wangxun/Deep_Metric, LiftedStructure.py, whose beta and alpha are `positive_scale`
     and `negative_scale`; after Oh Song et al., "Deep Metric Learning via Lifted Structured Feature Embedding", CVPR
     2016. Its hard-mining branch is this loss on the pairs of MultiSimilarityMiner(epsilon=0.1). Deviations: the
-    anchor itself is left out by its index, not for having a similarity of 1 or above (rounding decides that there);
-    an anchor without positives does not give -inf; one without negatives keeps its positives' term.
+    anchor itself is excluded by its index instead of by a similarity of 1 or above, which depends on rounding; an
+    anchor without positives does not give -inf; an anchor without negatives keeps the term of its positives.
 
     Example:
         >>> loss = SoftLiftedStructureLoss(positive_scale=2.0, negative_scale=2.0)
@@ -43,9 +46,8 @@ class SoftLiftedStructureLoss(GenericPairLoss):
     """
 
     def __init__(self, positive_scale: float = 2.0, negative_scale: float = 40.0, **kwargs: Any) -> None:
-        for name, scale in {"positive_scale": positive_scale, "negative_scale": negative_scale}.items():
-            if not scale > 0:
-                raise ValueError(f"{name} must be above 0, but got {scale}")
+        check_number("positive_scale", positive_scale, above=0)
+        check_number("negative_scale", negative_scale, above=0)
         super().__init__(mat_based_loss=True, **kwargs)
         self.positive_scale = positive_scale
         self.negative_scale = negative_scale

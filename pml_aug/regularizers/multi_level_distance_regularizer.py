@@ -1,43 +1,50 @@
-"""A regularizer that draws the distances of a batch to a few learned levels."""
+"""Regularizer that pulls the distances of a batch towards a few learned levels."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from pytorch_metric_learning.distances import BaseDistance, LpDistance
+from pytorch_metric_learning.reducers import DoNothingReducer, MultipleReducers
 from pytorch_metric_learning.regularizers import BaseRegularizer
 from torch import Tensor, nn
 
+from pml_aug.patching import exclusive
+from pml_aug.validation import check_number
+
 
 class MultiLevelDistanceRegularizer(BaseRegularizer):
-    r"""How far each distance of the batch, standardised, is from the nearest of a few learned levels.
+    r"""The mean deviation of the standardised distances of a batch from the nearest of a few learned levels.
 
     .. math::
         z_{ij} = \frac{d_{ij} - \mu}{\sigma}, \quad
         \frac{1}{N (N - 1)} \sum_{i \ne j} \min_l |z_{ij} - s_l| + \nu \sum_l s_l^2
 
-    :math:`\mu` and :math:`\sigma` are running figures of the distances, constants to the gradient; it looks at no
-    labels. In eval mode they stay as they are. A batch of one row has no distance, costs nothing, and is not counted.
+    :math:`\mu` and :math:`\sigma` are the running mean and standard deviation of the distances. They are constants for
+    the gradient and do not depend on labels. They stay constant in eval mode, and after a batch of a single row (whose
+    loss is 0) or one whose distances overflow.
 
     Args:
-        levels: where the learned levels s begin, in standard deviations of the distance. They are a parameter: an
-            optimizer must be given the parameters of the loss that holds this regularizer, or they stay.
-        momentum: share of the old running figures in the new ones, in [0, 1); the first batch sets them.
+        levels: initial values of the learned levels s, in standard deviations of the distance. They are a parameter:
+            pass the parameters of the loss that contains this regularizer to an optimizer, or they stay constant.
+        momentum: share of the old running values in the new ones, in [0, 1); the first batch sets them.
         level_weight: :math:`\nu`, at least 0. The loss's `embedding_reg_weight` multiplies this term too.
-        kwargs: of every PML regularizer: distance (LpDistance on embeddings of any length by default) and reducer,
-            which gets one value a row.
+        kwargs: for PML's BaseRegularizer: distance (by default LpDistance without normalisation) and reducer, which
+            gets one value per row.
 
     Shapes:
         (N, D) -> scalar
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: an argument out of range.
+        RuntimeError: in a call, another thread is using the same regularizer.
 
     Source: Kim and Park, "Multi-level Distance Regularization for Deep Metric Learning", AAAI 2021;
     github.com/kakaoenterprise/AAAI2021_MDR. As there, the zero distances of rows to themselves count in mean and
-    standard deviation. There: levels (-3, 0, 3), weight 0.6 (CUB), 0.2 (Cars), 0.1 (SOP, In-Shop) beside a triplet
-    loss on embeddings that are not normalised, and :math:`\nu` 0.01 outside that weight. Deviation: whether a first
-    batch was seen is saved with the running figures.
+    standard deviation. The official settings are levels (-3, 0, 3) and weight 0.6 (CUB), 0.2 (Cars) or 0.1 (SOP,
+    In-Shop) beside a triplet loss on embeddings that are not normalised, with :math:`\nu` = 0.01 outside that weight.
+    Deviations: the state dict also says whether a batch has been seen; distances that overflow change no state.
 
     Example:
         >>> regularizer = MultiLevelDistanceRegularizer(levels=[0.5])
@@ -56,12 +63,13 @@ class MultiLevelDistanceRegularizer(BaseRegularizer):
         level_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
+        levels = list(levels)
         if len(levels) == 0:
-            raise ValueError("levels must hold at least one number, but is empty")
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, but got {momentum}")
-        if not level_weight >= 0:
-            raise ValueError(f"level_weight must be at least 0, but got {level_weight}")
+            raise ValueError("levels must contain at least one number, but is empty")
+        for place, level in enumerate(levels):
+            check_number(f"levels[{place}]", level)
+        check_number("momentum", momentum, minimum=0, below=1)
+        check_number("level_weight", level_weight, minimum=0)
         super().__init__(**kwargs)
         self.levels = nn.Parameter(torch.tensor(levels, dtype=torch.get_default_dtype()))
         self.momentum = momentum
@@ -71,10 +79,16 @@ class MultiLevelDistanceRegularizer(BaseRegularizer):
         self.register_buffer("has_seen_a_batch", torch.tensor(False))
         self.add_to_recordable_attributes(list_of_names=["momentum", "level_weight"], is_stat=False)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "reducer" and not isinstance(value, (MultipleReducers, DoNothingReducer)):
+            self.set_reducer(value)  # one reducer per term, as in the constructor
+        else:
+            super().__setattr__(name, value)
+
     def forward(self, embeddings: Tensor) -> Tensor:
         if embeddings.dtype in (torch.float16, torch.bfloat16):
             embeddings = embeddings.float()
-        with torch.autocast(embeddings.device.type, enabled=False):
+        with exclusive(self), torch.autocast(embeddings.device.type, enabled=False):
             return super().forward(embeddings)
 
     def compute_loss(self, embeddings: Tensor) -> dict[str, Any]:
@@ -92,21 +106,23 @@ class MultiLevelDistanceRegularizer(BaseRegularizer):
             return {"losses": 0, "indices": None, "reduction_type": "already_reduced"}
         between_rows = ~torch.eye(size, dtype=torch.bool, device=embeddings.device)
         distances = self.distance(embeddings) * between_rows
-        mean, std = self._running_figures(distances.detach())
+        mean, std = self._running_statistics(distances.detach())
         standardised = (distances - mean) / std.clamp(min=torch.finfo(std.dtype).eps)
         deviations = (standardised.unsqueeze(-1) - levels).abs().amin(dim=-1)
         losses = (deviations * between_rows).sum(dim=1) / (size - 1)
         return {"losses": losses, "indices": torch.arange(size, device=losses.device), "reduction_type": "element"}
 
-    def _running_figures(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+    def _running_statistics(self, distances: Tensor) -> tuple[Tensor, Tensor]:
         std, mean = torch.std_mean(distances)
-        share = self.has_seen_a_batch.to(mean.dtype) * (self.momentum if self.training else 1)  # of the old figures
+        share = self.has_seen_a_batch.to(mean.dtype) * (self.momentum if self.training else 1)  # of the old values
         mean = torch.lerp(mean, self.running_mean.to(mean.dtype), share)
         std = torch.lerp(std, self.running_std.to(std.dtype), share)
         if self.training:
-            self.running_mean.copy_(mean)
-            self.running_std.copy_(std)
-            self.has_seen_a_batch.fill_(True)
+            new_mean, new_std = mean.to(self.running_mean), std.to(self.running_std)
+            finite = new_mean.isfinite() & new_std.isfinite()  # chosen on the device, which the host need not wait for
+            self.running_mean.copy_(torch.where(finite, new_mean, self.running_mean))
+            self.running_std.copy_(torch.where(finite, new_std, self.running_std))
+            self.has_seen_a_batch.logical_or_(finite)
         return mean, std
 
     def get_default_distance(self) -> BaseDistance:

@@ -1,9 +1,10 @@
-"""Gaussian copies of embeddings, spread as their class is (Intra-class Adaptive Augmentation)."""
+"""Gaussian copies of embeddings with the variance of their class (Intra-class Adaptive Augmentation)."""
 
 import torch
 from torch import Tensor
 
 from pml_aug.synthesis.synthetic import Synthetic
+from pml_aug.validation import check_choice, check_integer, check_number
 
 NOISE_STDS = ("sqrt", "repeated_sqrt")
 
@@ -18,11 +19,11 @@ def class_gaussian_copies(
     noise: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Synthetic:
-    r"""Copies of every embedding with noise of its class's variance, copy by copy: first one of each row.
+    r"""Copies of every embedding with noise of its class's variance: the first copy of each row, then the second, ...
 
     .. math:: z^m_i = x_i + \sqrt\lambda\, \sigma_{y_i} \odot \epsilon^m_i, \quad \epsilon \sim \mathcal N(0, I)
 
-    Gradients reach each embedding through all of its copies. A class of variance 0, as a class never seen or seen
+    Gradients reach each embedding through all of its copies. A class of variance 0, such as one never seen or seen
     once, gives exact duplicates.
 
     Args:
@@ -30,15 +31,19 @@ def class_gaussian_copies(
         labels: :math:`y`, in 0 .. C - 1.
         variance: :math:`\sigma^2` of each class, at least 0.
         strength: :math:`\lambda`, at least 0; multiplies the variance.
-        num_copies: M, copies of each row; 0 gives none.
+        num_copies: M, copies per row, at least 0.
         noise_std: "sqrt" (the same standard deviation for each copy: the paper) or "repeated_sqrt" (copy m has
-            :math:`\sigma^{2 / 2^m}`, as the official code takes the root again for every copy; from the second on
-            small variances come out far too large).
-        noise: :math:`\epsilon`, to use instead of a draw.
-        generator: source of the noise, which is drawn on its device; torch's global one by default.
+            :math:`\sigma^{2 / 2^m}`: the official code takes the square root again for every copy, so that small
+            variances are far too large from the second copy on).
+        noise: :math:`\epsilon`, used instead of random numbers.
+        generator: source of the noise, which is drawn on its device; by default torch's global generator.
 
     Shapes:
         (N, D), (N,), (C, D), noise (M, N, D) -> Synthetic of M * N points; row m * N + i is a copy of row i
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: an argument out of range, or noise of another shape.
 
     Source: Fu et al., "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric Learning", TMM
     2022, equation 17; the order of the rows is the official code's.
@@ -49,10 +54,9 @@ def class_gaussian_copies(
         >>> copies.embeddings.tolist(), copies.source.tolist()
         ([[2.0, 0.0], [2.0, 0.0]], [0, 0])
     """
-    if noise_std not in NOISE_STDS:
-        raise ValueError(f"Expected argument `noise_std` to be one of {NOISE_STDS} but got {noise_std!r}")
-    if num_copies < 0:
-        raise ValueError(f"num_copies must be at least 0, but got {num_copies}")
+    check_number("strength", strength, minimum=0)
+    check_integer("num_copies", num_copies, minimum=0)
+    check_choice("noise_std", noise_std, NOISE_STDS)
     shape = (num_copies, *embeddings.shape)
     if noise is not None and noise.shape != shape:
         raise ValueError(f"`noise` must be of shape {shape}, (copies, rows, dimensions), but got {tuple(noise.shape)}")

@@ -1,4 +1,4 @@
-"""Which rows of a batch are brought together: positive pairs to expand, pairs of different classes to mix."""
+"""Pairs of rows of a batch: pairs of one class to expand, pairs of different classes to mix."""
 
 from typing import NamedTuple
 
@@ -6,17 +6,18 @@ import torch
 from torch import Tensor
 
 from pml_aug.to_device import to_device
+from pml_aug.validation import check_integer
 
 
 class Pairs(NamedTuple):
-    """Rows of a batch, two by two."""
+    """Pairs of row indices."""
 
     start: Tensor  # (P,), long
     end: Tensor  # (P,), long
 
 
 def adjacent_pairs(labels: Tensor) -> Pairs:
-    """Rows (0, 1), (2, 3), ...; labels are not looked at, as in the official code of Embedding Expansion.
+    """Rows (0, 1), (2, 3), ... whatever their labels, as in the official code of Embedding Expansion.
 
     Shapes:
         (N,) -> two of (N / 2,)
@@ -37,7 +38,7 @@ def adjacent_pairs(labels: Tensor) -> Pairs:
 
 
 def within_class_pairs(labels: Tensor) -> Pairs:
-    """Disjoint pairs of rows with equal labels, in the order of the batch; of an odd class one row stays alone.
+    """Disjoint pairs of rows with equal labels, in the order of the batch; an odd class leaves one row unpaired.
 
     Shapes:
         (N,) -> two of (P,), P at most N / 2
@@ -54,7 +55,7 @@ def within_class_pairs(labels: Tensor) -> Pairs:
 
 
 def all_positive_pairs(labels: Tensor) -> Pairs:
-    """Every pair of rows with equal labels, once.
+    """Every pair of different rows with equal labels, once.
 
     Shapes:
         (N,) -> two of (P,)
@@ -68,20 +69,20 @@ def all_positive_pairs(labels: Tensor) -> Pairs:
 
 
 def different_class_pairs(labels: Tensor, generator: torch.Generator | None = None) -> Pairs:
-    r"""Each row with a row of another class, classes in random order; a batch of one class has no pairs.
+    r"""Each row paired with a row of another class, with the classes in random order; no pairs if there is one class.
 
-    The classes lie one after the other in a random order round a circle, the largest first, whose m rows are at
-    0 .. m - 1 of N. The partner of the row at p lies m places further round, which leaves every class; where the
-    largest fills more than half of the batch, its rows share the others:
+    The rows are arranged in a circle, class after class in random order, with the m rows of the largest class at
+    0 .. m - 1 of N. The partner of the row at p is m places further, which is always in another class. If the largest
+    class has more than half of the rows, its rows share the other rows:
 
     .. math:: p \mapsto \begin{cases} m + p \bmod (N - m) & p < m \\ (p + m) \bmod N & \text{else} \end{cases}
 
-    No device waits. So on an accelerator, with labels that lie there, a batch of one class is not noticed, and each of
-    its rows, itself too, is paired with one and the same of them.
+    Nothing synchronises with an accelerator. Therefore, with labels on an accelerator, a batch of one class is not
+    detected, and all of its rows are paired with one row of the same class.
 
     Args:
-        labels: class of each row.
-        generator: source of the order, which is drawn on its device; torch's global one by default.
+        labels: (N,), class of each row.
+        generator: source of the order, which is drawn on its device; by default torch's global generator.
 
     Shapes:
         (N,) -> two of (N,), or of (0,)
@@ -96,7 +97,7 @@ def different_class_pairs(labels: Tensor, generator: torch.Generator | None = No
     if len(labels) < 2:
         return Pairs(rows[:0], rows[:0])
     ordered, by_class = labels.sort()
-    rank = torch.zeros_like(ordered)  # of the class among those that are there
+    rank = torch.zeros_like(ordered)  # of the class among those of the batch
     torch.cumsum(ordered[1:] != ordered[:-1], dim=0, out=rank[1:])
     size, largest = torch.zeros_like(rank).index_add_(0, rank, torch.ones_like(rank)).max(dim=0)
     if labels.device.type == "cpu" and size == len(labels):
@@ -110,7 +111,7 @@ def different_class_pairs(labels: Tensor, generator: torch.Generator | None = No
 
 
 def rolled_pairs(labels: Tensor) -> Pairs:
-    """Each row with the one before it, cyclically; labels are not looked at, as in the official Proxy Synthesis.
+    """Each row with the row before it, cyclically, whatever their labels, as in the official Proxy Synthesis.
 
     Shapes:
         (N,) -> two of (N,)
@@ -124,14 +125,22 @@ def rolled_pairs(labels: Tensor) -> Pairs:
 
 
 def order_without_equal_neighbors(labels: Tensor, max_passes: int = 50) -> Tensor:
-    """A permutation after which neighbours (cyclically) differ in class where the official search finds one.
+    """A permutation after which (cyclic) neighbours differ in class, if the official search finds one.
 
-    The search of Proxy Synthesis' training loop: at most `max_passes` sweeps over the batch; wherever a label equals
-    its successor's, the two rows after it change places; a sweep without a change ends it. It is slow and may fail
-    silently; :func:`different_class_pairs` needs neither sweeps nor luck.
+    The search of the training loop of Proxy Synthesis makes at most `max_passes` passes over the batch. If a label
+    equals the next one, the next two rows are swapped; a pass without a swap ends the search. It is slow and may fail
+    silently, unlike :func:`different_class_pairs`.
+
+    Args:
+        labels: class of each row.
+        max_passes: at least 0.
 
     Shapes:
         (N,) -> (N,), `labels[order]` is the new sequence
+
+    Raises:
+        TypeError: `max_passes` is not an integer.
+        ValueError: `max_passes` is negative.
 
     Source: Gu et al., "Proxy Synthesis", AAAI 2021; github.com/navervision/proxy-synthesis, main.py.
 
@@ -139,16 +148,17 @@ def order_without_equal_neighbors(labels: Tensor, max_passes: int = 50) -> Tenso
         >>> order_without_equal_neighbors(torch.tensor([0, 0, 1, 1])).tolist()
         [0, 2, 1, 3]
     """
+    check_integer("max_passes", max_passes, minimum=0)
     sequence = labels.tolist()
     order = list(range(len(sequence)))
     for _ in range(max_passes):
-        patched = False
+        swapped = False
         for now in range(len(sequence)):
             following, after = (now + 1) % len(sequence), (now + 2) % len(sequence)
             if sequence[now] == sequence[following]:
                 sequence[following], sequence[after] = sequence[after], sequence[following]
                 order[following], order[after] = order[after], order[following]
-                patched = True
-        if not patched:
+                swapped = True
+        if not swapped:
             break
     return torch.tensor(order, dtype=torch.long, device=labels.device)

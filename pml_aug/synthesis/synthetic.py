@@ -1,4 +1,4 @@
-"""What every generator of synthetic points returns."""
+"""Synthetic points with their labels and sources."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Synthetic(NamedTuple):
-    """Synthetic points with their labels and the row of the batch that each one came from."""
+    """Synthetic points, their labels, and the row of the batch that each point came from."""
 
     embeddings: Tensor  # (M, D), dtype and device of the batch
     labels: Tensor  # (M,), long

@@ -1,4 +1,4 @@
-"""Metric learning on images and on mixtures of them (IDML's training)."""
+"""Trainer for metric learning on images and mixtures of images (IDML)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,12 +11,13 @@ from torch import Tensor
 from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.synthesis.mix_classes import draw_mixing
 from pml_aug.to_device import to_device
+from pml_aug.validation import check_choice, check_number
 
 COMBINE = ("sum", "mean")
 
 
 class MixupDraw(NamedTuple):
-    """What is random in one step."""
+    """The random inputs of one step."""
 
     mixing: float  # lambda, in [0, 1]
     permutation: Tensor  # (N,), long: row i is mixed with row permutation[i]
@@ -31,38 +32,39 @@ def mixup_loss(
     permutation: Tensor,
     combine: str = "sum",
 ) -> Tensor:
-    r"""The loss of a batch, and of its mixtures under either image's labels.
+    r"""The loss of a batch plus the losses of its mixtures with the labels of each of the two images.
 
     .. math::
         L = \ell(f(x), y) + \lambda\, \ell(f(\tilde x), y) + (1 - \lambda)\, \ell(f(\tilde x), y_\pi), \quad
         \tilde x = \lambda x + (1 - \lambda) x_\pi
 
     Args:
-        loss: any PML loss, or a function that mines before it asks one.
-        embed: f; runs twice.
-        data: x, images as floating-point numbers.
-        labels: y.
-        mixing: :math:`\lambda` in [0, 1].
-        permutation: :math:`\pi`, the row that each row is mixed with.
-        combine: "sum" as above, as the official code; "mean" halves it, so that the weights add up to 1.
+        loss: any PML loss, or a function that mines and then calls one.
+        embed: f; called twice.
+        data: x, images of a floating-point dtype.
+        labels: y, integers.
+        mixing: :math:`\lambda`, in [0, 1].
+        permutation: :math:`\pi`, (N,), integers: the row that each row is mixed with.
+        combine: "sum" as above and in the official code; "mean" halves it, so that the weights add up to 1.
 
     Shapes:
-        (N, ...), (N,) -> what `loss` gives
+        (N, ...), (N,) -> the output of `loss`
 
     Raises:
-        ValueError: `combine` is neither; integers in place of images.
+        TypeError: `mixing` is not a number.
+        ValueError: `mixing` or `combine` out of range; images of an integer dtype.
 
     Source: Wang et al., "Introspective Deep Metric Learning", TPAMI 2023; github.com/wangck20/IDML (train.py).
 
     Example:
-        >>> data, labels, turned = torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), torch.tensor([1, 0])
+        >>> data, labels, swap = torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), torch.tensor([1, 0])
         >>> def error(embeddings, labels):
         ...     return (embeddings.squeeze(1) - labels).abs().mean()
-        >>> mixup_loss(error, lambda x: x, data, labels, mixing=0.5, permutation=turned).item()
+        >>> mixup_loss(error, lambda x: x, data, labels, mixing=0.5, permutation=swap).item()
         1.0
     """
-    if combine not in COMBINE:
-        raise ValueError(f"Expected argument `combine` to be one of {COMBINE} but got {combine!r}")
+    check_number("mixing", mixing, minimum=0, maximum=1)
+    check_choice("combine", combine, COMBINE)
     if not data.is_floating_point():
         raise ValueError(f"mixup needs images as floating-point numbers, but got {data.dtype}")
     original = loss(embed(data), labels)
@@ -73,21 +75,23 @@ def mixup_loss(
 
 
 class IntrospectiveTrainer(MetricLossOnly):
-    r"""PML's MetricLossOnly that also trains on mixtures of the batch's images, see :func:`mixup_loss`.
+    r"""PML's MetricLossOnly with mixup: it also trains on mixtures of the images of a batch, see :func:`mixup_loss`.
 
     Each step draws :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)` and a permutation of the batch. The trunk runs
-    twice, so that a step takes about twice as long. The `tuple_miner` mines for each of the three terms anew. With an
+    twice, so a step takes about twice as long. The `tuple_miner` mines separately for each of the three terms. With an
     :class:`~pml_aug.heads.IntrospectiveHead` as embedder and an introspective distance this is IDML; with an ordinary
-    head and loss it is the control that the comparison with IDML needs. IDML without mixup is PML's own trainer.
+    head and loss it is the control of that comparison. For IDML without mixup use MetricLossOnly.
 
     Args:
-        args: of MetricLossOnly.
-        alpha: of the Beta distribution, above 0; 1 draws every mixture equally often.
+        args: for MetricLossOnly.
+        alpha: parameter of the Beta distribution, above 0; 1 is the uniform distribution, smaller values draw mixtures
+            closer to one of the two images.
         mixup_combine: "sum" or "mean" of the terms.
-        generator: of the draws, on the CPU; torch's global one by default.
-        kwargs: of MetricLossOnly.
+        generator: source of the random numbers, on the CPU; by default torch's global generator.
+        kwargs: for MetricLossOnly.
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: `alpha` or `mixup_combine` out of range; an IntrospectiveHead or miner that does not go together
             with the loss, see :func:`pml_aug.distances.check_introspective`.
 
@@ -123,10 +127,10 @@ class IntrospectiveTrainer(MetricLossOnly):
         generator: torch.Generator | None = None,
         **kwargs: Any,
     ) -> None:
-        if not alpha > 0:
-            raise ValueError(f"alpha must be above 0, but got {alpha}; to train without mixup, use MetricLossOnly")
-        if mixup_combine not in COMBINE:
-            raise ValueError(f"Expected argument `mixup_combine` to be one of {COMBINE} but got {mixup_combine!r}")
+        check_number("alpha", alpha, above=0, hint="to train without mixup, use MetricLossOnly")
+        check_choice("mixup_combine", mixup_combine, COMBINE)
+        if generator is not None and generator.device.type != "cpu":
+            raise ValueError(f"generator must be on the CPU, but is on {generator.device}")
         super().__init__(*args, **kwargs)
         for loss in self.loss_funcs.values():
             check_introspective(loss, self.mining_funcs.get("tuple_miner"), self.models.get("embedder"))
@@ -135,7 +139,7 @@ class IntrospectiveTrainer(MetricLossOnly):
         self.generator = generator
 
     def calculate_loss(self, curr_batch: tuple[Tensor, Tensor], draw: MixupDraw | None = None) -> None:
-        """Sets `losses`; a `draw` handed in takes the place of a random one."""
+        """Set `losses` from a batch; `draw` replaces the random draw."""
         data, labels = curr_batch
         data = c_f.to_device(data, device=self.data_device, dtype=self.dtype)
         mixing, permutation = self.draw(len(data)) if draw is None else draw
@@ -144,9 +148,9 @@ class IntrospectiveTrainer(MetricLossOnly):
         )
 
     def draw(self, batch_size: int) -> MixupDraw:
-        """A random mixture for a batch of this size, drawn on the CPU so that no device waits."""
+        """Random inputs for a batch of this size, drawn on the CPU so that no accelerator synchronises."""
         return MixupDraw(draw_mixing(self.alpha, self.generator), torch.randperm(batch_size, generator=self.generator))
 
     def mined_loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The metric loss on the tuples that the miner, if there is one, finds under these labels."""
+        """The metric loss, with tuples that the miner, if any, finds for these labels."""
         return self.maybe_get_metric_loss(embeddings, labels, self.maybe_mine_embeddings(embeddings, labels))

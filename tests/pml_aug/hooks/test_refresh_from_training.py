@@ -46,10 +46,28 @@ def test_from_training_an_epoch_not_seen_from_its_beginning_refreshes_nothing():
     assert not wrapper.statistics.is_empty
 
 
-def test_a_watched_wrapper_can_be_copied_and_pickled():
+def test_calls_that_failed_are_not_counted():
+    wrapper = wrap()
+    hook = refresh_statistics(first_epoch=3, every=1, from_training=True)
+    trainer = trainer_of(wrapper, hook)
+    trainer.train(num_epochs=1)
+    with pytest.raises(ValueError, match="labels must be in 0 .. 2"):
+        wrapper(torch.randn(6, SIZE), torch.full((6,), NUM_CLASSES))
+    trainer.train(start_epoch=2, num_epochs=2)
+    assert wrapper.statistics.count.sum() == IMAGES
+
+
+def test_a_failed_training_leaves_no_recorder_behind_in_the_next():
+    wrapper = wrap()
+    for _ in range(3):  # each ends while the embeddings of an epoch are collected
+        trainer_of(wrapper, refresh_statistics(first_epoch=3, every=1, from_training=True)).train(num_epochs=1)
+    assert len(wrapper._forward_hooks) == 1
+
+
+def test_a_recorded_wrapper_can_be_copied_and_pickled():
     wrapper = wrap()
     trainer_of(wrapper, refresh_statistics(first_epoch=3, every=1, from_training=True)).train(num_epochs=1)
-    assert wrapper._forward_pre_hooks
+    assert wrapper._forward_hooks
     rows, labels = torch.randn(6, SIZE), torch.arange(6) % NUM_CLASSES
     for other in (copy.deepcopy(wrapper), pickle.loads(pickle.dumps(wrapper))):
         assert torch.equal(other(rows, labels), wrapper(rows, labels))

@@ -164,17 +164,21 @@ def test_an_expansion_inside_the_wrapper_trains_too():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"first_epoch": 1}, "first_epoch must be at least 2 with from_training=False.*but got 1"),
+        ({"first_epoch": 1}, "first_epoch must be at least 2, but got 1; with from_training=False"),
         (
             {"first_epoch": 2, "from_training": True},
-            "first_epoch must be at least 3 with from_training=True.*but got 2",
+            "first_epoch must be at least 3, but got 2; with from_tr",
         ),
+        ({"num_epochs": 0}, "num_epochs must be at least 1, but got 0"),
+        ({"num_workers": -1}, "num_workers must be at least 0, but got -1"),
+        ({"batch_size": 2.0}, "batch_size must be an integer, but got 2.0"),
+        ({"from_training": "false"}, "from_training must be True or False, but got 'false'"),
         ({"every": 0}, "every must be at least 1, but got 0"),
         ({"from_training": True, "batch_size": 8}, "leave out dataset, batch_size and num_workers"),
     ],
 )
 def test_bad_settings_are_refused_by_name(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         refresh_statistics(**arguments)
 
 

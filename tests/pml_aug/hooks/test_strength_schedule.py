@@ -41,10 +41,13 @@ def test_without_a_number_of_epochs_the_strength_stays():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 10, 1.0), "epoch must be at least 1, the first, but got 0"),
-        ((1, 0, 1.0), "num_epochs must be at least 1 or None, but got 0"),
+        ((0, 10, 1.0), "epoch must be at least 1, but got 0; epochs count from 1"),
+        ((1, 0, 1.0), "num_epochs must be at least 1, but got 0; None keeps"),
+        ((1.5, 10, 1.0), "epoch must be an integer, but got 1.5"),
+        ((1, 10, float("inf")), "strength must be at least 0 and finite, but got inf"),
+        ((1, None, float("nan")), "strength must be at least 0, but got nan"),
     ],
 )
 def test_bad_epochs_are_refused_by_name(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         strength_at(*arguments)

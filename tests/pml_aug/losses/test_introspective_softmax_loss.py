@@ -201,7 +201,7 @@ def test_labels_without_a_class_are_errors(wrong):
 
 def test_class_weights_refuse_mixed_labels():
     loss = IntrospectiveSoftmaxLoss(C, F, U, reducer=ClassWeightedReducer(torch.ones(C)))
-    with pytest.raises(ValueError, match="ClassWeightedReducer weighs rows by their one class"):
+    with pytest.raises(ValueError, match="ClassWeightedReducer needs one class per row"):
         loss(batch()[0], torch.full((8, C), 1 / C))
 
 

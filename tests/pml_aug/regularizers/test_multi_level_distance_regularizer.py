@@ -2,6 +2,7 @@
 
 import copy
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -119,6 +120,45 @@ def test_identical_rows_give_finite_numbers():
     assert torch.isfinite(regularizer(torch.randn(4, 3)))
 
 
+@pytest.mark.parametrize("far", [torch.tensor(1e30), torch.tensor(1e150, dtype=torch.float64)])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_batch_whose_distances_overflow_changes_no_state(far, before):
+    regularizer = MultiLevelDistanceRegularizer(distance=distances.LpDistance(normalize_embeddings=False, power=2))
+    for _ in range(before):
+        regularizer(torch.randn(6, 3))
+    expected = copy.deepcopy(regularizer)
+    regularizer(far * torch.randn(6, 3, dtype=far.dtype))
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in regularizer.state_dict().items())
+    embeddings = torch.randn(6, 3)
+    assert torch.equal(regularizer(embeddings), expected(embeddings)) and torch.isfinite(regularizer.running_std)
+
+
+def test_settings_changed_later_take_effect():
+    regularizer, embeddings = MultiLevelDistanceRegularizer(), torch.randn(6, 3)
+    regularizer(embeddings)
+    regularizer.momentum, regularizer.level_weight, regularizer.reducer = 0.0, 0.5, reducers.SumReducer()
+    expected = MultiLevelDistanceRegularizer(momentum=0.0, level_weight=0.5, reducer=reducers.SumReducer())
+    assert torch.equal(regularizer(2 * embeddings), expected(2 * embeddings))
+    with pytest.raises(TypeError, match="levels"):
+        regularizer.levels = [0.0]
+
+
+def test_concurrent_calls_give_the_right_state_or_a_refusal():
+    regularizer, embeddings = MultiLevelDistanceRegularizer(momentum=0.0), torch.randn(2, 32, 3)
+
+    def call(rows):
+        try:
+            return regularizer(rows)
+        except RuntimeError as error:
+            assert "in use by another thread" in str(error)
+
+    expected = [(float(matrix.mean()), float(matrix.std())) for matrix in torch.cdist(embeddings, embeddings)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(call, embeddings.repeat(20, 1, 1)))
+    found = float(regularizer.running_mean), float(regularizer.running_std)
+    assert found in [pytest.approx(pair, rel=1e-4) for pair in expected]
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_runs_in_float32(dtype):
     embeddings = torch.randn(6, 3).to(dtype)
@@ -171,12 +211,15 @@ def test_it_regularizes_the_batch_of_any_loss_once_a_call(make_loss):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"levels": []}, "levels must hold at least one number, but is empty"),
+        ({"levels": []}, "levels must contain at least one number, but is empty"),
+        ({"levels": [0.0, float("nan")]}, r"levels\[1\] must be a number, but got nan"),
+        ({"levels": "03"}, r"levels\[0\] must be a number, but got '0'"),
+        ({"level_weight": float("inf")}, "level_weight must be at least 0 and finite, but got inf"),
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1, but got 1.0"),
         ({"momentum": -0.1}, "momentum must be at least 0 and below 1, but got -0.1"),
         ({"level_weight": -1}, "level_weight must be at least 0, but got -1"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         MultiLevelDistanceRegularizer(**arguments)

@@ -94,7 +94,7 @@ def test_gradients_reach_each_row_through_all_its_copies(noise_std):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"noise_std": "root"}, r"`noise_std` to be one of \('sqrt', 'repeated_sqrt'\) but got 'root'"),
+        ({"noise_std": "root"}, "noise_std must be one of 'sqrt', 'repeated_sqrt', but got 'root'"),
         ({"num_copies": -1}, "num_copies must be at least 0, but got -1"),
         ({"noise": torch.zeros(3, 2, 3)}, r"`noise` must be of shape \(3, 4, 3\).*but got \(3, 2, 3\)"),
     ],

@@ -235,7 +235,7 @@ def test_every_parameter_moves():
     "options, message",
     [
         ({"alpha": 0.0}, "alpha must be above 0, but got 0.0; to train without mixup, use MetricLossOnly"),
-        ({"mixup_combine": "max"}, "`mixup_combine` to be one of .*'sum', 'mean'.* but got 'max'"),
+        ({"mixup_combine": "max"}, "mixup_combine must be one of 'sum', 'mean', but got 'max'"),
     ],
 )
 def test_arguments_out_of_range_are_errors(options, message):
@@ -249,5 +249,5 @@ def test_integers_cannot_be_mixed():
 
 
 def test_an_unknown_combination_is_an_error():
-    with pytest.raises(ValueError, match="`combine` to be one of .* but got 'product'"):
+    with pytest.raises(ValueError, match="combine must be one of 'sum', 'mean', but got 'product'"):
         mixup_loss(error, lambda x: x, torch.zeros(2, 1), torch.arange(2), 0.5, torch.arange(2), combine="product")
