@@ -1,8 +1,8 @@
-"""PML's memory of embeddings from earlier batches, for wrapped losses too, and saved whole."""
+"""PML's memory of embeddings from earlier batches, for wrapped losses too, with its position in the state dict."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pytorch_metric_learning import losses
@@ -14,44 +14,58 @@ from torch import Tensor
 
 from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.miners.expansion_miner import ExpansionMiner
+from pml_aug.patching import exclusive
 from pml_aug.to_device import to_device
-from pml_aug.validation import checked_rows
+from pml_aug.validation import check_integer, checked_rows, is_finite
 from pml_aug.wrappers.base import IndicesTuple, LossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
+from pml_aug.wrappers.fixed_attributes import FixedAttributes
 from pml_aug.wrappers.memory_losses import wrappers_of
 from pml_aug.wrappers.prepared import prepared
 
 
-class CrossBatchMemory(losses.CrossBatchMemory):
-    r"""A loss that compares each batch with a queue of embeddings, its own and those of earlier batches.
+class Queue(NamedTuple):
+    """The state of a memory."""
 
-    The batch is written into the queue first, as the network gives it: synthetic points are made anew in each call
-    and never stored. An anchor is not paired with its own copy in the queue. Stored embeddings get no gradient.
-    Half precision is raised to float32, and autocast is off inside, as in every wrapper.
+    embeddings: Tensor  # (memory_size, D)
+    labels: Tensor  # (memory_size,)
+    position: int  # of the next row
+    is_full: bool  # whether every row has been written
+
+
+class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
+    r"""A loss that compares each batch with a queue of the embeddings of this batch and of earlier ones.
+
+    The embeddings of the batch enter the queue first, as the network outputs them; synthetic points are generated in
+    each call and never stored. An anchor is not paired with its own copy in the queue. Stored embeddings get no
+    gradient. A call that fails or whose loss is not finite leaves the queue unchanged. Half precision is converted to
+    float32, and autocast is disabled inside, as in every wrapper.
 
     Args:
         loss: a PML loss that takes `ref_emb`, or a wrapper around one. EmbeddingExpansion makes points between stored
             embeddings too.
-        embedding_size: D, of the embeddings.
-        memory_size: how many embeddings the queue holds, at least a batch.
-        miner: mines between batch and queue; None takes every pair. Where the loss holds an EmbeddingExpansion, it
-            mines by the expansion's matrix. The miner of an EmbeddingExpansion serves in its place: give it to one of
-            the two.
-        kwargs: of every PML module: collect_stats.
+        embedding_size: D, width of the embeddings, at least 1.
+        memory_size: length of the queue, at least the size of a batch.
+        miner: mines between batch and queue; None uses all pairs. If the loss contains an EmbeddingExpansion, it mines
+            by the distances of the expansion. The miner may be given to the EmbeddingExpansion instead.
+        kwargs: for PML's CrossBatchMemory: collect_stats.
 
     Shapes:
-        (N, D), (N,) -> what the loss's reducer gives
+        (N, D), (N,) -> the output of the reducer of the loss
 
     Raises:
-        TypeError: `loss` or `miner` is none of PML's.
+        TypeError: `loss` or `miner` is not a PML loss or miner; a size that is not an integer.
         ValueError: an argument out of range; a loss that cannot compare a batch with a memory; a second miner; in a
-            call, more rows than the memory holds, rows of another size, or `indices_tuple` beside `enqueue_mask`.
+            call, more rows than the memory holds, rows of another width, or `indices_tuple` beside `enqueue_mask`.
+        AttributeError: a later assignment to `loss`, `miner`, `embedding_size`, `memory_size`, or to an attribute that
+            only the wrapped loss has.
+        RuntimeError: in a call, another thread is using the same memory.
 
-    Source: Wang et al., "Cross-Batch Memory for Embedding Learning", CVPR 2020, in PML's form, to which this adds:
-    it takes any loss that it makes sense around; `state_dict` holds the position in the queue, so a resumed training
-    goes on alike; `indices_tuple` names rows of the batch wherever in the queue the batch lies; a batch of one row is
-    not paired with itself; a mask that enqueues nothing leaves the queue as it is; nothing to compare gives zero;
-    several calls may come before one backward pass.
+    Source: Wang et al., "Cross-Batch Memory for Embedding Learning", CVPR 2020, in PML's implementation. Deviations
+    from PML: every loss that can compare a batch with a memory is accepted; `state_dict` contains the position in the
+    queue, so that a resumed training continues exactly; `indices_tuple` refers to rows of the batch wherever they are
+    in the queue; a batch of one row is not paired with itself; a mask that enqueues nothing leaves the queue unchanged;
+    nothing to compare gives zero; several calls may precede one backward pass.
 
     Example:
         >>> memory = CrossBatchMemory(losses.ContrastiveLoss(), embedding_size=2, memory_size=4)
@@ -59,6 +73,8 @@ class CrossBatchMemory(losses.CrossBatchMemory):
         >>> [memory(rows, labels).item() for rows in (torch.eye(2), -torch.eye(2))]  # opposite ends are 2 apart
         [0.0, 2.0]
     """
+
+    fixed: ClassVar[frozenset[str]] = frozenset({"loss", "miner", "embedding_size", "memory_size"})
 
     embedding_memory: Tensor  # (memory_size, D)
     label_memory: Tensor  # (memory_size,)
@@ -71,9 +87,8 @@ class CrossBatchMemory(losses.CrossBatchMemory):
         miner: BaseMiner | None = None,
         **kwargs: Any,
     ) -> None:
-        for name, size in {"embedding_size": embedding_size, "memory_size": memory_size}.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, but got {size}")
+        check_integer("embedding_size", embedding_size, minimum=1)
+        check_integer("memory_size", memory_size, minimum=1)
         wrappers = wrappers_of(loss)
         if miner is not None and not isinstance(miner, BaseMiner):
             raise TypeError(
@@ -82,10 +97,11 @@ class CrossBatchMemory(losses.CrossBatchMemory):
             )
         super().__init__(loss, embedding_size, memory_size, _the_miner(wrappers, miner), **kwargs)
         check_introspective(self)
+        self.fix_attributes()
 
     @classmethod
     def check_loss_support(cls, loss_name: str) -> None:
-        """Passes every name: the loss itself has been looked at, whose name says too little where it is a wrapper."""
+        """Accept every name: the constructor has checked the loss itself, also inside wrappers."""
 
     def forward(
         self,
@@ -98,13 +114,35 @@ class CrossBatchMemory(losses.CrossBatchMemory):
         """The loss between the batch and the queue.
 
         Args:
-            embeddings: (N, D), as the network gives them.
+            embeddings: (N, D), as the network outputs them.
             labels: (N,), integers.
-            indices_tuple: pairs or triplets of rows of the batch, taken beside those between batch and queue.
-            enqueue_mask: (N,), bool: the rows to enqueue, while the others are anchors. None enqueues all, and all
-                are anchors.
-            draws: for a wrapped loss: `generator`, or a recorded draw.
+            indices_tuple: pairs or triplets of rows of the batch, added to those between batch and queue.
+            enqueue_mask: (N,), bool: True for rows to enqueue, False for anchors. None enqueues all rows and uses all
+                as anchors.
+            draws: for a wrapped loss: `generator`, or recorded random inputs.
         """
+        with exclusive(self):
+            before = Queue(self.embedding_memory, self.label_memory, self.queue_idx, self.has_been_filled)
+            keep = False
+            try:
+                loss = self._compare(embeddings, labels, indices_tuple, enqueue_mask, draws)
+                keep = not isinstance(loss, Tensor) or is_finite(loss.detach())
+            finally:
+                if not keep:
+                    self._restore(before)
+            return loss
+
+    def _restore(self, queue: Queue) -> None:
+        self.embedding_memory, self.label_memory, self.queue_idx, self.has_been_filled = queue
+
+    def _compare(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        indices_tuple: IndicesTuple | None,
+        enqueue_mask: Tensor | None,
+        draws: dict[str, Any],
+    ) -> Tensor:
         embeddings, labels = checked_rows(embeddings, labels, "embeddings", "labels")
         self._check_batch(embeddings, indices_tuple, enqueue_mask)
         self.reset_stats()
@@ -118,8 +156,8 @@ class CrossBatchMemory(losses.CrossBatchMemory):
             anchors, anchor_labels = embeddings[~enqueue_mask], labels[~enqueue_mask]
             enqueued, enqueued_labels = embeddings[enqueue_mask], labels[enqueue_mask]
         if len(enqueued) > 0:
-            # not in place: the graph of an earlier call, of which the backward pass is to come, may hold the queue
-            self.embedding_memory = self.embedding_memory.clone()
+            # out of place: the graph of an earlier call may still need the queue for its backward pass
+            self.embedding_memory, self.label_memory = self.embedding_memory.clone(), self.label_memory.clone()
             self.add_to_memory(enqueued, enqueued_labels, len(enqueued))
         stored = self.memory_size if self.has_been_filled else self.queue_idx
         if len(anchors) == 0 or stored == 0:
@@ -139,7 +177,7 @@ class CrossBatchMemory(losses.CrossBatchMemory):
         input_indices_tuple: IndicesTuple | None,
         do_remove_self_comparisons: bool,
     ) -> IndicesTuple:
-        """Pairs or triplets of anchors and stored rows, mined or all, and after them those given for the batch."""
+        """Pairs or triplets of anchors and stored rows, mined or all, followed by those given for the batch."""
         if self.miner is None:
             found = lmu.get_all_pairs_indices(labels, L_mem)
         else:
@@ -154,23 +192,23 @@ class CrossBatchMemory(losses.CrossBatchMemory):
             return found
         convert = lmu.convert_to_pairs if len(found) == 4 else lmu.convert_to_triplets
         given = convert(tuple(to_device(rows, labels.device) for rows in input_indices_tuple), labels)
-        others = [1, 3] if len(found) == 4 else [1, 2]  # the anchors stay rows of the batch
+        others = [1, 3] if len(found) == 4 else [1, 2]  # anchors remain rows of the batch
         given = tuple(self.curr_batch_idx[rows] if place in others else rows for place, rows in enumerate(given))
         return concatenate_indices_tuples(found, given)
 
-    def get_extra_state(self) -> dict[str, int | bool]:
-        """The position in the queue, for `state_dict`."""
-        return {"queue_idx": self.queue_idx, "has_been_filled": self.has_been_filled}
+    def get_extra_state(self) -> Tensor:
+        """The position in the queue and whether it is full, for `state_dict`: (2,), long."""
+        return torch.tensor([self.queue_idx, int(self.has_been_filled)])
 
-    def set_extra_state(self, state: dict[str, int | bool]) -> None:
-        """Takes up the position in the queue, from `load_state_dict`."""
-        self.queue_idx = int(state["queue_idx"])
-        self.has_been_filled = bool(state["has_been_filled"])
+    def set_extra_state(self, state: Tensor) -> None:
+        """Set the position in the queue, from `load_state_dict`."""
+        position, is_full = state.tolist()
+        self.queue_idx, self.has_been_filled = position, bool(is_full)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         saved = state_dict.get(f"{prefix}embedding_memory")
         if saved is not None:
-            self.embedding_memory = self.embedding_memory.to(saved.dtype)  # or saved float64 would be rounded
+            self.embedding_memory = self.embedding_memory.to(saved.dtype)  # or float64 values would be rounded
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _check_batch(self, embeddings: Tensor, indices_tuple: IndicesTuple | None, enqueue_mask: Tensor | None) -> None:
@@ -181,7 +219,7 @@ class CrossBatchMemory(losses.CrossBatchMemory):
         num_enqueued = len(embeddings)
         if enqueue_mask is not None:
             if indices_tuple is not None:
-                raise ValueError("`indices_tuple` and `enqueue_mask` exclude each other: leave one of them out")
+                raise ValueError("`indices_tuple` and `enqueue_mask` exclude each other: pass only one of them")
             if enqueue_mask.dtype != torch.bool or enqueue_mask.shape != embeddings.shape[:1]:
                 raise ValueError(
                     f"`enqueue_mask` must be bool of shape ({len(embeddings)},), one for each row, but got "
@@ -190,21 +228,21 @@ class CrossBatchMemory(losses.CrossBatchMemory):
             num_enqueued = int(enqueue_mask.sum())
         if num_enqueued > self.memory_size:
             raise ValueError(
-                f"cannot enqueue {num_enqueued} rows in a memory of {self.memory_size}: raise memory_size above the "
-                "size of the batch"
+                f"cannot enqueue {num_enqueued} rows in a memory of {self.memory_size}: memory_size must be at least "
+                "the size of the batch"
             )
 
 
 def _the_miner(wrappers: list[LossWrapper], miner: BaseMiner | None) -> BaseMiner | None:
-    """The one that mines between batch and queue: the memory's or an expansion's, by the expansion's matrix."""
+    """The miner between batch and queue: the memory's or the expansion's, using the distances of the expansion."""
     for wrapper in wrappers:
         if wrapper.miner is None:
             continue
         name = type(wrapper).__name__
         if miner is not None:
-            raise ValueError(f"give a miner to CrossBatchMemory or to {name}, but got one for each")
+            raise ValueError(f"pass a miner to CrossBatchMemory or to {name}, but got one for each")
         if wrapper is not wrappers[0] or not isinstance(wrapper, EmbeddingExpansion):
-            raise ValueError(f"give the miner to CrossBatchMemory, which names the pairs, instead of {name}")
+            raise ValueError(f"pass the miner to CrossBatchMemory, which forms the pairs, instead of {name}")
         miner = wrapper.miner
     expansion = next((wrapper.expansion for wrapper in wrappers if isinstance(wrapper, EmbeddingExpansion)), None)
     if miner is None or expansion is None:

@@ -1,8 +1,8 @@
-"""A loss on the batch of all processes, with the same synthetic points in each of them."""
+"""Loss of the batch of all processes, with the same synthetic points in each process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning import losses
@@ -10,30 +10,42 @@ from pytorch_metric_learning.utils import distributed
 from torch import Tensor
 
 from pml_aug.to_device import to_device
+from pml_aug.validation import check_integer
 from pml_aug.wrappers.base import IndicesTuple, LossWrapper
+from pml_aug.wrappers.fixed_attributes import FixedAttributes
 
 
-class DistributedLossWrapper(distributed.DistributedLossWrapper):
-    """PML's DistributedLossWrapper for losses that draw random numbers or look at the order of the batch.
+class DistributedLossWrapper(FixedAttributes, distributed.DistributedLossWrapper):
+    r"""PML's DistributedLossWrapper for losses that draw random numbers or depend on the order of the batch.
 
-    Every process computes the loss of the whole batch and differentiates its own part, as with PML's. Here the batch
-    stands in the order of the ranks in each process (PML puts a process's own part first), and wrappers draw from a
-    generator that all processes share. For the length of a call so does torch's global one, from which PML's losses and
-    miners draw. So all processes make the same synthetic points, and the mean of the gradients over the processes,
-    which DistributedDataParallel takes, is the gradient of one process with the whole batch. That is so for the
-    network and for the loss's own weights, such as proxies (PML multiplies the loss by the number of processes, and
-    the gradient of proxies with it). Proxies get the same gradient in every process: started alike, they stay equal.
+    Every process computes the loss of the whole batch and differentiates its own part of it, as with PML's wrapper.
+    Differences: each process has the batch in the order of the ranks (PML puts a process's own part first), and all
+    processes draw the same random numbers, from a shared generator for the wrappers of pml_aug and from torch's global
+    generator, which has the same state in all processes during a call, for the losses and miners of PML. So all
+    processes make the same synthetic points, and with P processes, loss L and parameters :math:`\theta`
+
+    .. math:: \frac{1}{P} \sum_{p=1}^P \nabla_\theta L_p = \nabla_\theta L
+
+    where :math:`\nabla_\theta L_p` is the gradient in process p and the right side that of a single process with the
+    whole batch. This holds for the network, whose gradients DistributedDataParallel averages, and for the parameters of
+    the loss, such as proxies, whose gradient is the same in all processes (PML multiplies it by P): if they start
+    equal, they stay equal.
 
     Args:
         loss: a PML loss or a wrapper around one.
-        seed: of what is drawn; the same in all processes. How far the drawing has come is saved in the state dict.
+        seed: seed of the random numbers, at least 0; the same in all processes. The state of the generators is part of
+            the state dict.
+
+    Shapes:
+        (N, D), (N,) in each of P processes -> the output of the reducer of `loss` for (P * N, D), (P * N,)
 
     Raises:
-        TypeError: `loss` is none of PML's.
-        ValueError: in a call, `indices_tuple` (the rows of one process name no rows of the whole batch) or
-            `enqueue_mask`; `ref_emb` or `ref_labels` around a memory.
+        TypeError: `loss` is not a PML loss; `seed` is not an integer.
+        ValueError: in a call, `indices_tuple` or `enqueue_mask`, which refer to rows of one process; `ref_emb` or
+            `ref_labels` around a memory.
+        AttributeError: a later assignment to `efficient`, or to an attribute that only the wrapped loss has.
 
-    Source: PML's utils/distributed.py, without its `efficient` form, in which each process has other anchors.
+    Source: PML's utils/distributed.py, without `efficient=True`, where the anchors differ between processes.
 
     Example:
         >>> from pytorch_metric_learning.losses import ContrastiveLoss
@@ -41,10 +53,14 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
         0
     """
 
+    fixed: ClassVar[frozenset[str]] = frozenset({"efficient"})
+
     def __init__(self, loss: torch.nn.Module, seed: int = 0) -> None:
+        check_integer("seed", seed, minimum=0)
         super().__init__(loss)
         self.generator = torch.Generator().manual_seed(seed)
         self.global_seeds = torch.Generator().manual_seed(seed + 1)  # for torch's global generator
+        self.fix_attributes()
 
     def forward(
         self,
@@ -59,22 +75,22 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
 
         Args:
             embeddings: (N, D), this process's part; N is the same in all processes.
-            labels: (N,), integers; for losses that take none, None.
-            indices_tuple: refused; give the miner to the wrapper.
+            labels: (N,), integers; None for losses without labels.
+            indices_tuple: refused; pass the miner to the wrapped loss.
             ref_emb: (R, D), this process's part.
             ref_labels: (R,), integers.
             enqueue_mask: refused.
         """
         if indices_tuple is not None or enqueue_mask is not None:
             raise ValueError(
-                "DistributedLossWrapper takes no `indices_tuple` and no `enqueue_mask`, which name rows of one process "
-                "only; give the miner to the wrapped loss"
+                "DistributedLossWrapper takes no `indices_tuple` and no `enqueue_mask`, which refer to rows of one "
+                "process; pass the miner to the wrapped loss"
             )
         remembers = isinstance(self.loss, losses.CrossBatchMemory)
         if remembers and (ref_emb is not None or ref_labels is not None):
             raise ValueError(
                 "DistributedLossWrapper takes no `ref_emb` and no `ref_labels` around CrossBatchMemory, which compares "
-                "with what it holds"
+                "with what it stores"
             )
         draws_itself = isinstance(self.loss.loss if remembers else self.loss, LossWrapper)
         draws: dict[str, Any] = {"generator": self.generator} if draws_itself else {}
@@ -93,7 +109,7 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
 
     @contextmanager
     def _shared_global_draws(self, embeddings: Tensor) -> Iterator[None]:
-        """What torch's global generator draws in the block is the same in all processes, and it goes on as before."""
+        """Give torch's global generator the same state in all processes inside the block, and restore it on exit."""
         seed = int(torch.randint(2**62, (), generator=self.global_seeds))
         devices = [embeddings.device] if embeddings.is_cuda else []
         with torch.random.fork_rng(devices):
@@ -101,16 +117,18 @@ class DistributedLossWrapper(distributed.DistributedLossWrapper):
                 generator.manual_seed(seed)
             yield
 
-    def get_extra_state(self) -> dict[str, Tensor]:
-        return {"generator": self.generator.get_state(), "global_seeds": self.global_seeds.get_state()}
+    def get_extra_state(self) -> Tensor:
+        """The states of both generators, for `state_dict`: (2, bytes), uint8."""
+        return torch.stack([self.generator.get_state(), self.global_seeds.get_state()])
 
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        self.generator.set_state(state["generator"].cpu())
-        self.global_seeds.set_state(state["global_seeds"].cpu())
+    def set_extra_state(self, state: Tensor) -> None:
+        """Set the states of both generators, from `load_state_dict`."""
+        for generator, its_state in zip((self.generator, self.global_seeds), state.cpu(), strict=True):
+            generator.set_state(its_state.clone())  # torch reads from the start of the storage
 
 
 def _in_rank_order(rows: Tensor, world_size: int) -> Tensor:
-    """The rows of all processes; gradients reach this process's own, as many times over as there are processes."""
+    """The rows of all processes. The gradient reaches this process's rows, multiplied by the number of processes."""
     parts = [torch.empty_like(rows) for _ in range(world_size)]
     torch.distributed.all_gather(parts, rows.detach().contiguous())
     if rows.requires_grad:

@@ -128,6 +128,20 @@ def test_what_it_draws_goes_on_where_it_was_saved(name):
     assert torch.equal(second, other(rows, labels)) and not torch.equal(first, second)
 
 
+@pytest.mark.parametrize("seed", [1.5, "1", None, True, -1])
+def test_seeds_are_integers(seed):
+    with pytest.raises((TypeError, ValueError), match="^seed must be"):
+        wrappers.DistributedLossWrapper(make_loss("ps"), seed=seed)
+
+
+def test_attributes_without_effect_cannot_be_set():
+    wrapped = wrappers.DistributedLossWrapper(make_loss("bare"))
+    with pytest.raises(AttributeError, match="`efficient` of DistributedLossWrapper is settled at construction"):
+        wrapped.efficient = True
+    with pytest.raises(AttributeError, match="does not use `reducer`: set it on the wrapped loss"):
+        wrapped.reducer = None
+
+
 def test_the_global_generator_goes_on_as_before():
     wrapped, drawn = wrappers.DistributedLossWrapper(make_loss("drawn triplets")), []
     for called in (False, True):

@@ -1,9 +1,12 @@
 """What a memory refuses, and that every loss of the host library has its verdict."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from host_losses import ABSTRACT, EXPORTED, NO_LOSSES
-from memory_cases import AS_PML, C, D, adaptive
+from memory_cases import AS_PML, C, D, adaptive, batches
 from pytorch_metric_learning import losses, miners, reducers
 
 from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion, ProxySynthesis
@@ -97,7 +100,7 @@ def test_two_miners_are_refused():
     ],
 )
 def test_a_miner_beside_adaptive_copies_belongs_to_the_memory(make):
-    with pytest.raises(ValueError, match="give the miner to CrossBatchMemory, which names the pairs, instead of"):
+    with pytest.raises(ValueError, match="pass the miner to CrossBatchMemory, which forms the pairs, instead of"):
         CrossBatchMemory(make(), D)
 
 
@@ -115,6 +118,20 @@ def test_sizes_below_1_are_refused(sizes, name):
         CrossBatchMemory(losses.ContrastiveLoss(), *sizes)
 
 
+@pytest.mark.parametrize("name", ["loss", "miner", "embedding_size", "memory_size"])
+def test_what_the_constructor_settled_is_not_replaced(name):
+    memory = CrossBatchMemory(losses.ContrastiveLoss(), D, 10)
+    with pytest.raises(AttributeError, match=f"`{name}` of CrossBatchMemory is settled at construction"):
+        setattr(memory, name, None)
+
+
+@pytest.mark.parametrize("name", ["reducer", "distance", "pos_margin", "embedding_regularizer"])
+def test_attributes_of_the_loss_are_set_on_the_loss(name):
+    memory = CrossBatchMemory(losses.ContrastiveLoss(), D, 10)
+    with pytest.raises(AttributeError, match=f"does not use `{name}`: set it on the wrapped loss"):
+        setattr(memory, name, None)
+
+
 LABELS = torch.arange(6) % C
 
 
@@ -124,7 +141,10 @@ LABELS = torch.arange(6) % C
         ((torch.randn(6, 5), LABELS), "`embeddings` must have embedding_size=4 columns, but got 5"),
         ((torch.randn(6, 4), LABELS[:5]), r"`labels` must be integers of shape \(6,\)"),
         ((torch.full((6, 4), torch.nan), LABELS), "`embeddings` must be finite"),
-        ((torch.randn(11, 4), torch.arange(11) % C), "cannot enqueue 11 rows in a memory of 10: raise memory_size"),
+        (
+            (torch.randn(11, 4), torch.arange(11) % C),
+            "cannot enqueue 11 rows in a memory of 10: memory_size must be",
+        ),
         ((torch.randn(6, 4), LABELS, None, torch.ones(6)), "`enqueue_mask` must be bool .* but got torch.float32"),
         (
             (torch.randn(6, 4), LABELS, (LABELS,) * 3, LABELS > 0),
@@ -138,3 +158,58 @@ def test_a_wrong_call_is_refused_and_leaves_the_queue_as_it_was(arguments, messa
         memory(*arguments)
     assert memory.queue_idx == 0
     assert torch.equal(memory.embedding_memory, torch.zeros(10, D))
+
+
+# ---- calls that fail, and threads
+
+
+class Failing(losses.ContrastiveLoss):
+    """Fails, or returns the given value, instead of a loss."""
+
+    result = None
+
+    def forward(self, *arguments):
+        value = super().forward(*arguments)
+        if self.result is None:
+            return value
+        if isinstance(self.result, Exception):
+            raise self.result
+        return value * self.result
+
+
+@pytest.mark.parametrize("before", [0, 1, 4])
+@pytest.mark.parametrize("result", [ZeroDivisionError(), float("nan"), float("inf")])
+def test_a_call_that_fails_or_overflows_leaves_no_mark(before, result):
+    memory = CrossBatchMemory(Failing(), D, 20)
+    for batch in batches(before):
+        memory(*batch)
+    state = copy.deepcopy(memory.state_dict())
+    memory.loss.result = result
+    embeddings, labels = torch.randn(6, D, dtype=torch.float64), torch.arange(6) % C
+    if isinstance(result, Exception):
+        with pytest.raises(ZeroDivisionError):
+            memory(embeddings, labels)
+    else:
+        assert not torch.isfinite(memory(embeddings, labels))
+    for name, value in memory.state_dict().items():
+        assert value.dtype == state[name].dtype and torch.equal(value, state[name])
+    memory.loss.result = None
+    memory(*next(batches(1)))
+    assert memory.queue_idx == (6 * before + 6) % 20
+
+
+def test_concurrent_calls_give_the_right_value_or_a_refusal():
+    memory = CrossBatchMemory(losses.ContrastiveLoss(), D, 12)  # full with every batch: each value is the batch's own
+    rows, labels = torch.randn(40, 12, D), torch.arange(12) % C
+    expected = [CrossBatchMemory(losses.ContrastiveLoss(), D, 12)(batch, labels) for batch in rows]
+
+    def call(batch):
+        try:
+            return memory(batch, labels)
+        except RuntimeError as error:
+            assert "in use by another thread" in str(error)
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(call, rows))
+    assert all(value is None or torch.allclose(value, right) for value, right in zip(found, expected, strict=True))
+    assert any(torch.equal(memory.embedding_memory, batch) for batch in rows)
