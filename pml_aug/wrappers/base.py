@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.validation import checked_rows
 from pml_aug.wrappers.prepared import prepared
+from pml_aug.wrappers.processes import warn_if_processes_differ
 
 IndicesTuple = tuple[Tensor, ...]
 
@@ -102,6 +103,7 @@ class LossWrapper(BaseMetricLossFunction):
             ValueError: a batch that does not fit together, or not the wrapper.
             TypeError: a draw that the wrapper does not know.
         """
+        warn_if_processes_differ(self, draws.get("generator"))
         if draws and (unknown := draws.keys() - self.accepted_draws):
             accepted = ", ".join(f"`{name}`" for name in sorted(self.accepted_draws))
             raise TypeError(

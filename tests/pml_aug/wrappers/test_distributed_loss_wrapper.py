@@ -2,6 +2,7 @@
 
 import copy
 import socket
+import warnings
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
 from pml_aug import wrappers
+from pml_aug.wrappers import processes
 
 CLASSES, SIZE, FEATURES, STEPS = 6, 8, 5, 3
 
@@ -140,6 +142,32 @@ def test_attributes_without_effect_cannot_be_set():
         wrapped.efficient = True
     with pytest.raises(AttributeError, match="does not use `reducer`: set it on the wrapped loss"):
         wrapped.reducer = None
+
+
+@pytest.fixture
+def two_processes(monkeypatch):
+    """Pretends to be one of two processes."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    processes._warn.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["ps", "iaa", "iaa_ps"])
+def test_points_that_each_process_draws_for_itself_are_warned_of_once(two_processes, name):
+    loss, labels = make_loss(name), torch.arange(8) % 4
+    with pytest.warns(UserWarning, match="different synthetic points in each process.*DistributedLossWrapper") as seen:
+        for _ in range(3):
+            loss(torch.randn(8, SIZE, dtype=torch.float64), labels)
+    assert len(seen) == len({str(warning.message) for warning in seen})
+
+
+@pytest.mark.parametrize("name", ["ps", "iaa", "ee", "bare"])
+def test_a_shared_generator_or_nothing_random_is_not_warned_of(two_processes, name):
+    loss, labels = make_loss(name), torch.arange(8) % 4
+    options = {"generator": torch.Generator()} if name in ("ps", "iaa") else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss(torch.randn(8, SIZE, dtype=torch.float64), labels, **options)
 
 
 def test_the_global_generator_goes_on_as_before():
