@@ -54,6 +54,11 @@ def in_packages(name: str, packages: tuple[str, ...]) -> bool:
     return name.startswith(tuple(f"{package}." for package in packages)) or name in packages
 
 
+HELPERS_OF_THE_LIBRARY = ("batches", "host_losses", "measuring", "*_cases")
+LIBRARY_TESTS = [
+    *(ROOT / "tests" / "pml_aug").rglob("*.py"),
+    *(file for name in HELPERS_OF_THE_LIBRARY for file in (ROOT / "tests" / "helpers").glob(f"{name}.py")),
+]
 LIBRARY = [module for module in MODULES if in_packages(module, ("pml_aug",))]
 REPORTING = [
     module
@@ -75,6 +80,12 @@ def test_reader_sees_every_kind_of_import() -> None:
 def test_library_imports_torch_and_its_host_but_nothing_of_the_benchmark(module: str) -> None:
     forbidden = ("benchmarks", "hydra", "omegaconf", "optuna", "torchvision", "faiss", "record_keeper")
     assert not [name for name in IMPORTS[module] if in_packages(name, forbidden)]
+
+
+@pytest.mark.parametrize("file", LIBRARY_TESTS, ids=lambda file: file.name)
+def test_tests_of_the_library_import_nothing_of_the_benchmark(file: Path) -> None:
+    names = imported(file.read_text(), file.stem, is_package=False)
+    assert not [name for name in names if in_packages(name, ("benchmarks", "tiny_runs", "tiny_training"))]
 
 
 @pytest.mark.parametrize("module", REPORTING)

@@ -1,7 +1,6 @@
 """Intra-class Adaptive Augmentation: recorded numbers, hand-made cases, gradients, cost."""
 
 import copy
-from functools import partial
 
 import pytest
 import torch
@@ -9,7 +8,6 @@ from iaa_cases import COPIES, NUM_CLASSES, SIZE, batch, noise_for, wrap
 from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners, reducers
 
-from benchmarks.cost.counting import count
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 
 # ---- recorded numbers
@@ -138,35 +136,3 @@ def test_nothing_flows_into_the_statistics():
     value_and_gradient(wrapper, *batch())
     for name in ("mean", "variance", "count"):
         assert torch.equal(wrapper.statistics.state_dict()[name], before[name])
-
-
-# ---- cost
-
-
-@pytest.mark.parametrize(
-    ("make", "make_miner"),
-    [
-        (losses.MultiSimilarityLoss, miners.MultiSimilarityMiner),
-        (losses.MultiSimilarityLoss, lambda: None),
-        (losses.ContrastiveLoss, lambda: None),
-        (losses.TripletMarginLoss, miners.BatchHardMiner),
-        (lambda: losses.ProxyAnchorLoss(NUM_CLASSES, SIZE), lambda: None),
-    ],
-)
-@pytest.mark.parametrize("labels_there", [False, True])
-def test_it_adds_few_kernels_and_no_host_wait(make, make_miner, labels_there):
-    embeddings, labels = batch()
-
-    def step(device, wrapped):
-        loss, miner = make().to(device), make_miner()
-        wrapper = wrap(loss, miner).to(device)
-        rows, classes = embeddings.to(device), labels.to(device if labels_there else "cpu")
-
-        def bare(rows, labels):
-            return loss(rows, labels, None if miner is None else miner(rows, labels))
-
-        return lambda: value_and_gradient(wrapper if wrapped else bare, rows, classes)
-
-    plain, augmented = (count(partial(step, wrapped=wrapped)) for wrapped in (False, True))
-    assert augmented.kernels - plain.kernels <= 60
-    assert augmented.waits <= plain.waits

@@ -1,16 +1,13 @@
 """Regularizers, reducer, precision and optimizer of a loss inside Proxy Synthesis keep working, without a host wait."""
 
 import copy
-from functools import partial
 
 import pytest
 import torch
-from proxy_synthesis_cases import WORK, C, batch, proxies_of, value_and_gradients
+from proxy_synthesis_cases import WORK, C, batch, proxies_of
 from pytorch_metric_learning import reducers, regularizers
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.cost.counting import count
-from pml_aug.wrappers import DistributedLossWrapper, ProxySynthesis
+from pml_aug.wrappers import ProxySynthesis
 
 
 class Remembers(regularizers.LpRegularizer):
@@ -98,54 +95,6 @@ def test_the_loss_s_reducer_reduces(reducer):
     loss.reducer = reducer
     expected = reducer({"loss": {"losses": each, "indices": torch.arange(16), "reduction_type": "element"}}, None, None)
     torch.testing.assert_close(wrapper(embeddings, labels, mixing=0.2), expected)
-
-
-@pytest.mark.parametrize("labels_there", [False, True])
-@pytest.mark.parametrize("name", sorted(set(WORK) - {"P2SGradLoss"}))  # rewrites `data`, which `count` does not follow
-def test_it_adds_no_host_wait(name, labels_there):
-    embeddings, labels = batch()
-
-    def step(device, wrapped):
-        loss = WORK[name](C).to(device)
-        loss = ProxySynthesis(loss) if wrapped else loss
-        rows, classes = embeddings.to(device), labels.to(device if labels_there else "cpu")
-        return lambda: value_and_gradients(loss, rows, classes)
-
-    plain, augmented = (count(partial(step, wrapped=wrapped)) for wrapped in (False, True))
-    assert augmented.waits <= plain.waits
-
-
-class OwnGenerators(TorchDispatchMode):
-    """The rule of real accelerators that a generator must be of the device that is drawn on."""
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        generator, device = ((kwargs or {}).get(name) for name in ("generator", "device"))
-        if generator is not None and device is not None:
-            assert generator.device.type == torch.device(device).type, function
-        return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("labels_there", [False, True])
-@pytest.mark.parametrize("distributed", [False, True])
-def test_a_generator_on_the_cpu_serves_a_device_without_a_wait(distributed, labels_there):
-    embeddings, labels = batch()
-    loss, found = WORK["NormalizedSoftmaxLoss"](C), []
-    expected = ProxySynthesis(loss)(embeddings, labels, generator=torch.Generator().manual_seed(0))
-
-    def step(device):
-        wrapper, draws = ProxySynthesis(copy.deepcopy(loss).to(device)), {"generator": torch.Generator().manual_seed(0)}
-        if distributed:
-            wrapper, draws = DistributedLossWrapper(wrapper, seed=0), {}
-        rows, classes = embeddings.to(device), labels.to(device if labels_there else "cpu")
-
-        def call():
-            with OwnGenerators():
-                found.append(wrapper(rows, classes, **draws))
-
-        return call
-
-    assert count(step).waits == 0
-    torch.testing.assert_close(found[0].numbers, expected)
 
 
 @pytest.mark.gpu
