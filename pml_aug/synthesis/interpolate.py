@@ -9,7 +9,13 @@ UNIT_EPS = 1e-10  # added to the squared length, as in the official code's L2Nor
 
 
 def to_unit_length(points: Tensor) -> Tensor:
-    """The rows divided by their length: (..., D) -> (..., D). A zero row stays zero, with a finite gradient.
+    """The rows divided by their length; a zero row stays zero, with a finite gradient.
+
+    Args:
+        points: rows of any length.
+
+    Shapes:
+        (..., D) -> (..., D)
 
     Example:
         >>> to_unit_length(torch.tensor([[8.0, 0.0], [0.0, 0.0]])).tolist()

@@ -90,6 +90,9 @@ class IntrospectiveTrainer(MetricLossOnly):
         generator: source of the random numbers, on the CPU; by default torch's global generator.
         kwargs: for MetricLossOnly.
 
+    Shapes:
+        batches of images (N, ...) and labels (N,) -> `losses["metric_loss"]`, scalar
+
     Raises:
         TypeError: an argument of another type.
         ValueError: `alpha` or `mixup_combine` out of range; an IntrospectiveHead or miner that does not go together

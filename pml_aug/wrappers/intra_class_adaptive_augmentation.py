@@ -48,7 +48,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
     Args:
         loss: a PML loss, or EmbeddingExpansion or ProxySynthesis around one.
         num_classes: C; labels are 0 .. C - 1.
-        embedding_size: D.
+        embedding_size: D, width of the embeddings.
         miner: chooses among batch and copies; inside EmbeddingExpansion, give it to that.
         strength: :math:`\lambda`, at least 0; a schedule may set it between epochs.
         num_copies: M, at least 0.

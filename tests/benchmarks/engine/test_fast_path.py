@@ -46,4 +46,5 @@ def test_only_training_batches_are_compiled_and_each_training_anew(tmp_path):
         overrides = ["protocol.compile=true", "protocol.test_scoring=once", f"seed={seed}", f"runs={tmp_path}"]
         train(*compose([*SMALL, *overrides]))
         graphs.append(counters["stats"]["unique_graphs"])
-    assert graphs in ([2, 4], [1, 2])  # trunk and embedder, or the trunk alone: some versions leave a single layer out
+    assert 1 <= graphs[0] <= 2  # at most one per model: nothing is compiled again for another shape of batch
+    assert graphs[1] == 2 * graphs[0]

@@ -78,6 +78,7 @@ def test_a_regularizer_with_its_own_introspective_distance_sees_whole_rows():
     assert loss.embedding_regularizer is regularizer
 
 
+@pytest.mark.slow
 def test_importing_the_library_registers_no_hook_for_the_whole_process():
     code = (
         "import pml_aug.wrappers, pml_aug.distances, pml_aug.trainers\n"

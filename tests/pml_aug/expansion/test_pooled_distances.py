@@ -174,6 +174,7 @@ def cdist_has_a_second_derivative() -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FROM_ROWS, "of another power"])
 def test_gradients_of_both_orders_are_derivatives(name):
     distance = {**FROM_ROWS, **FROM_ALL}[name]

@@ -38,6 +38,7 @@ def make_optimizer(trunk: nn.Module, loss: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam([*trunk.parameters(), *loss.parameters()], lr=0.01)
 
 
+@pytest.mark.slow
 def test_a_compiled_trunk_trains_as_the_plain_one(case):
     plain, bare = make_trunk(), case.bare()
     compiled, losses = copy.deepcopy(plain), [case.wrap(copy.deepcopy(bare)) for _ in range(2)]

@@ -117,9 +117,11 @@ def test_labels_of_any_kind_given_as_those_of_the_references_are_still_the_same(
 
 @pytest.mark.parametrize("reducer", [reducers.MeanReducer(), reducers.SumReducer(), reducers.ThresholdReducer(low=0.1)])
 def test_reducers_of_the_wrapped_loss_are_used(case, batch, reducer):
-    loss = case.wrap(case.bare(reducer=reducer))
-    assert torch.isfinite(_seeded(loss, *batch))
-    assert loss.reducer is loss.loss.reducer
+    bare = case.bare(reducer=reducers.DoNothingReducer())
+    unreduced = _seeded(case.wrap(copy.deepcopy(bare)), *batch)
+    bare.set_reducer(reducer)
+    expected = bare.reducer(unreduced, *batch)
+    torch.testing.assert_close(_seeded(case.wrap(bare), *batch), expected)
 
 
 def test_reducer_that_does_nothing_gives_the_loss_dictionary(case, batch):
