@@ -32,7 +32,7 @@ def noise_for(embeddings, copies=COPIES):
 
 
 def seeded(loss, *arguments):
-    torch.manual_seed(7)
+    torch.default_generator.manual_seed(7)
     return loss(*arguments)
 
 

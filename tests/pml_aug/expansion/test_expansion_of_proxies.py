@@ -65,7 +65,7 @@ def test_no_points_give_the_bare_proxy_loss_to_the_last_bit(name, wrap):
     loss = wrap(OF_PROXIES[name]())
     found = []
     for either in (loss, EmbeddingExpansion(loss, num_points=0)):
-        torch.manual_seed(3)
+        torch.default_generator.manual_seed(3)
         found.append(value_and_gradient(either, embeddings, labels))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
@@ -156,7 +156,7 @@ def test_introspective_rows_are_expanded_towards_proxies(synthesised):
     rows = torch.cat([semantic, torch.randn_like(semantic)], dim=1)
 
     def expanded(distance, embeddings):
-        torch.manual_seed(5)
+        torch.default_generator.manual_seed(5)
         loss = losses.ProxyAnchorLoss(C, D, distance=distance).double()
         wrapper = EmbeddingExpansion(ProxySynthesis(loss) if synthesised else loss)
         draws = {"mixing": 0.3, "generator": torch.Generator().manual_seed(0)} if synthesised else {}

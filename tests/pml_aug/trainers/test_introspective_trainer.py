@@ -195,6 +195,7 @@ def test_mixing_follows_the_beta_distribution():
     assert abs(draws.mean() - 0.5) < 0.032 and abs(draws.var() - 0.125) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("introspective", [False, True])
 @pytest.mark.parametrize("trainer_class", [MetricLossOnly, IntrospectiveTrainer])
@@ -207,6 +208,7 @@ def test_training_finds_the_classes(trainer_class, introspective, pairs):
     assert trained > precision(trainer) + 0.05
 
 
+@pytest.mark.slow
 def test_the_distance_of_the_paper_trains_too():
     distance = IntrospectiveDistance(D)
     arguments = parts(distance=distance, pairs=True)

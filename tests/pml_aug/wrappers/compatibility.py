@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
@@ -154,7 +154,7 @@ def outcome(name: str, build: Callable[[], torch.nn.Module]) -> Outcome:
         return Outcome(False, str(refusal))
     rows, labels = batch(2 * SIZE if "Introspective" in name else SIZE)
     rows.requires_grad_()
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     for _ in range(2):
         value = combined(rows) if isinstance(combined, losses.ManifoldLoss) else combined(rows, labels)
         (gradient,) = torch.autograd.grad(value, rows)
@@ -163,6 +163,7 @@ def outcome(name: str, build: Callable[[], torch.nn.Module]) -> Outcome:
     return Outcome(True, "")
 
 
+@cache
 def outcomes() -> dict[tuple[str, str], Outcome]:
     """Of every loss with every piece."""
     return {

@@ -11,7 +11,7 @@ FEATURES, SIZE, STEPS = 5, 8, 4
 
 
 def make_trunk() -> nn.Module:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, SIZE))
 
 
@@ -44,7 +44,7 @@ def test_a_compiled_trunk_trains_as_the_plain_one(case):
     compiled, losses = copy.deepcopy(plain), [case.wrap(copy.deepcopy(bare)) for _ in range(2)]
     values = []
     for trunk, loss in zip((plain, torch.compile(compiled, backend="aot_eager")), losses, strict=True):
-        torch.manual_seed(1)
+        torch.default_generator.manual_seed(1)
         values.append(train(trunk, loss, make_optimizer(trunk, loss), range(STEPS)))
     torch.testing.assert_close(values[1], values[0])
 
@@ -52,7 +52,7 @@ def test_a_compiled_trunk_trains_as_the_plain_one(case):
 def test_a_training_resumed_from_its_state_dicts_goes_on_bit_for_bit(case):
     trunk, loss = make_trunk(), case.wrap(case.bare())
     optimizer = make_optimizer(trunk, loss)
-    torch.manual_seed(1)
+    torch.default_generator.manual_seed(1)
     train(trunk, loss, optimizer, range(2))
     saved = copy.deepcopy([part.state_dict() for part in (trunk, loss, optimizer)])
     generator = torch.get_rng_state()

@@ -16,7 +16,7 @@ SIZE = 8  # of the batch's rows
 
 
 def _seeded(loss: BaseMetricLossFunction, embeddings: Tensor, labels: Tensor, *rest: Tensor | None) -> Tensor:
-    torch.manual_seed(7)
+    torch.default_generator.manual_seed(7)
     return loss(embeddings, labels, *rest)
 
 
