@@ -1,5 +1,6 @@
 """Intra-class Adaptive Augmentation around PML losses, with pairs or with proxies."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from pml_aug.statistics import ClassStatistics, NeighborCorrection
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
-from pml_aug.validation import check_class_labels
+from pml_aug.validation import check_choice, check_class_labels, check_flag, check_integer, check_number
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
 from pml_aug.wrappers.candidates import candidates_of, every_tuple, with_own_farthest, with_pairs_of_copies
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
@@ -109,10 +110,10 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         noise_std: str = "sqrt",
         mask_before_minmax: bool = True,
     ) -> None:
-        if num_copies < 0:
-            raise ValueError(f"num_copies must be at least 0, but got {num_copies}")
-        if noise_std not in NOISE_STDS:
-            raise ValueError(f"Expected argument `noise_std` to be one of {NOISE_STDS} but got {noise_std!r}")
+        check_integer("num_copies", num_copies, minimum=0)
+        check_choice("noise_std", noise_std, NOISE_STDS)
+        if neighbor_correction is not None:
+            check_flag("neighbor_correction", neighbor_correction)
         if neighbor_correction and num_classes < 2:
             raise ValueError(f"neighbor_correction=True needs num_classes to be at least 2, but got {num_classes}")
         super().__init__(loss, miner)
@@ -136,8 +137,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
 
     @strength.setter
     def strength(self, value: float) -> None:
-        if not value >= 0:
-            raise ValueError(f"strength must be at least 0, but got {value}")
+        check_number("strength", value, minimum=0)
         self._strength = float(value)
 
     @property
@@ -166,16 +166,22 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
     def refresh_from(self, seen: ClassStatistics) -> None:
         """What :meth:`refresh` does, with the statistics of the training set already gathered."""
         with torch.autocast(self.statistics.mean.device.type, enabled=False):
-            self.statistics.merge(seen, skip_singletons=self.correction is not None)
-            if self.correction is not None:
-                count = seen.count.to(self.statistics.count)
-                self.variance.copy_(self.correction(self.statistics.mean, self.statistics.variance, count))
+            if self.correction is None:
+                self.statistics.merge(seen)
+                return
+            merged = copy.deepcopy(self.statistics)  # if the correction fails, the statistics keep their values
+            merged.merge(seen, skip_singletons=True)
+            corrected = self.correction(merged.mean, merged.variance, seen.count.to(merged.count))
+            self.statistics.merge(seen, skip_singletons=True)
+            self.variance.copy_(corrected)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"strength": self.strength}
+    def get_extra_state(self) -> Tensor:
+        """The strength, for `state_dict`: scalar, float64."""
+        return torch.tensor(self.strength, dtype=torch.float64)
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.strength = state["strength"]
+    def set_extra_state(self, state: Tensor) -> None:
+        """Set the strength, from `load_state_dict`."""
+        self.strength = float(state)
 
     def wrapped(
         self, batch: Batch, noise: Tensor | None = None, generator: torch.Generator | None = None, **draws: Any

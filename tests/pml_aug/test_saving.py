@@ -18,12 +18,24 @@ def regularized(loss=losses.TripletMarginLoss, **options):
     return loss(embedding_regularizer=regularizers.MultiLevelDistanceRegularizer(), **options)
 
 
-MAKE = {  # whether the original, which may have more state than a new one
+def adaptive(refreshed, loss=None, **options):
+    wrapper = wrappers.IntraClassAdaptiveAugmentation(loss or losses.MultiSimilarityLoss(), CLASSES, SIZE, **options)
+    if refreshed:
+        wrapper.refresh(torch.randn(40, SIZE), torch.arange(40) % CLASSES)
+        wrapper.strength = 0.3
+    return wrapper
+
+
+MAKE = {  # of whether it is the saved loss, which has more state than a new one
     "EmbeddingExpansion": lambda _: wrappers.EmbeddingExpansion(regularized(), miner=miners.BatchHardMiner()),
     "ProxySynthesis": lambda _: wrappers.ProxySynthesis(losses.ProxyAnchorLoss(CLASSES, SIZE)),
+    "IntraClassAdaptiveAugmentation": adaptive,
+    "IntraClassAdaptiveAugmentation, corrected": lambda saved: adaptive(saved, neighbor_correction=True),
     "CrossBatchMemory": lambda _: wrappers.CrossBatchMemory(regularized(), SIZE, memory_size=20),
-    "DistributedLossWrapper": lambda original: wrappers.DistributedLossWrapper(
-        wrappers.ProxySynthesis(losses.ProxyNCALoss(CLASSES, SIZE)), seed=int(original)
+    "CrossBatchMemory of IAA": lambda saved: wrappers.CrossBatchMemory(adaptive(saved), SIZE, memory_size=20),
+    "DistributedLossWrapper of IAA": lambda saved: wrappers.DistributedLossWrapper(adaptive(saved), seed=int(saved)),
+    "DistributedLossWrapper of IAA of PS": lambda saved: wrappers.DistributedLossWrapper(
+        adaptive(saved, wrappers.ProxySynthesis(losses.ProxyNCALoss(CLASSES, SIZE)))
     ),
     "IntrospectiveSoftmaxLoss": lambda _: IntrospectiveSoftmaxLoss(CLASSES, SIZE, 3),
     "IntrospectiveSimilarity": lambda _: losses.ProxyAnchorLoss(

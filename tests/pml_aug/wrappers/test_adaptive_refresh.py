@@ -1,5 +1,8 @@
 """What a refresh makes of the embeddings of a training set."""
 
+import copy
+
+import pytest
 import torch
 from iaa_cases import NUM_CLASSES, SIZE, wrap
 from pytorch_metric_learning import losses
@@ -47,6 +50,20 @@ def test_neighbor_correction_changes_what_copies_vary_by():
     expected = corrected.correction(statistics.mean, statistics.variance, statistics.count)
     torch.testing.assert_close(corrected.variance, expected)
     assert not torch.allclose(corrected.variance, plain.variance)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+@pytest.mark.parametrize("scale", [1e12, 1e20])  # distances of squared means overflow, variances overflow
+def test_a_refresh_that_fails_changes_nothing(corrected, scale):
+    labels = torch.arange(30) % NUM_CLASSES
+    wrapper = wrap(losses.ContrastiveLoss(), neighbor_correction=corrected)
+    before = copy.deepcopy(wrapper.state_dict())
+    if corrected or scale > 1e15:
+        with pytest.raises(ValueError, match="not finite|too large"):
+            wrapper.refresh(scale * torch.randn(30, SIZE), labels)
+        assert all(torch.equal(value, before[name]) for name, value in wrapper.state_dict().items())
+    wrapper.refresh(torch.randn(30, SIZE), labels)
+    assert torch.isfinite(wrapper.variance).all()
 
 
 def test_correction_is_for_many_classes_unless_asked():

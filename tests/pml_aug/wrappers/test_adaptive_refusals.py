@@ -13,17 +13,20 @@ from pml_aug.wrappers import IntraClassAdaptiveAugmentation
     ("options", "message"),
     [
         ({"num_copies": -1}, "num_copies must be at least 0, but got -1"),
+        ({"num_copies": 1.5}, "num_copies must be an integer, but got 1.5"),
+        ({"strength": float("inf")}, "strength must be at least 0 and finite, but got inf"),
+        ({"neighbor_correction": "no"}, "neighbor_correction must be True or False, but got 'no'"),
         ({"strength": -0.1}, "strength must be at least 0, but got -0.1"),
         ({"strength": float("nan")}, "strength must be at least 0, but got nan"),
         ({"momentum": 2}, "momentum must be between 0 and 1, but got 2"),
-        ({"noise_std": "root"}, "`noise_std` to be one of .* but got 'root'"),
+        ({"noise_std": "root"}, "noise_std must be one of 'sqrt', 'repeated_sqrt', but got 'root'"),
         ({"num_neighbors": 0}, "num_neighbors must be at least 1, but got 0"),
         ({"beta": -1}, "beta must be at least 0, but got -1"),
         ({"gamma": 2}, "gamma must be between 0 and 1, but got 2"),
     ],
 )
 def test_bad_settings_are_refused_by_name(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         wrap(losses.ContrastiveLoss(), refreshed=False, **options)
 
 
