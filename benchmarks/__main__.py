@@ -5,8 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from .errors import Refusal
-from .nearest import unknown
+from benchmarks.errors import UserError, unknown
 
 COMMANDS = {
     "run": "train and evaluate one model",
@@ -16,7 +15,7 @@ COMMANDS = {
     "report": "read finished runs and write html, markdown, latex and csv",
     "compare": "say in one line how much better one run, or one folder of runs, is than another",
     "data": "look at a data set, or make what its first training would",
-    "cost": "measure what each piece costs beside the bare loss",
+    "cost": "measure what each piece costs beside the baseline",
     "speed": "measure images per second, piece by piece, beside what the machine could do",
 }
 
@@ -35,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         if given.command not in COMMANDS:
-            raise Refusal(unknown("command", given.command, COMMANDS))
-        command: Callable[[Sequence[str]], int] = import_module(f"benchmarks.{given.command}").main
+            raise UserError(unknown("command", given.command, COMMANDS))
+        command: Callable[[Sequence[str]], int] = import_module(f"benchmarks.cli.{given.command}").main
         return command(given.arguments)
-    except Refusal as error:
+    except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a path that cannot be written, a full disk

@@ -32,7 +32,7 @@ def embedding_expansion() -> pyplot.Figure:
     expansion = Expansion(num_points=2, normalize=False)
     distance = LpDistance(normalize_embeddings=False)
     expanded = expansion.expand(rows, labels)
-    bare, pooled = distance(rows)[:2, 2:].min(), expansion.pool(distance, expanded, expanded)[:2, 2:].min()
+    baseline, pooled = distance(rows)[:2, 2:].min(), expansion.pool(distance, expanded, expanded)[:2, 2:].min()
     figure, axes = _plane("Embedding Expansion")
     for start, end in torch.stack(expanded.pairs, dim=1).tolist():
         axes.plot(*rows[[start, end]].T, color=COLORS[labels[start]], linewidth=1, linestyle=":")
@@ -44,7 +44,7 @@ def embedding_expansion() -> pyplot.Figure:
         ("-", "black", torch.cat([rows[:2], of_first]), torch.cat([rows[2:], of_second])),
     ):
         axes.plot(*torch.stack(_nearest(first, second)).T, color=color, linestyle=style, linewidth=1.5)
-    axes.set_title(f"nearest negatives: {bare:.2f} bare, {pooled:.2f} expanded", fontsize=9)
+    axes.set_title(f"nearest negatives: {baseline:.2f} baseline, {pooled:.2f} expanded", fontsize=9)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 
@@ -84,7 +84,7 @@ def proxy_synthesis() -> pyplot.Figure:
     start, end = different_class_pairs(labels)
     synthetic = normalize(mix(rows[start], rows[end], 0.6))
     synthetic_proxies = normalize(mix(proxies[labels[start]], proxies[labels[end]], 0.6))
-    value, bare = loss(rows, labels, mixing=0.6), loss.loss(rows, labels)
+    value, baseline = loss(rows, labels, mixing=0.6), loss.loss(rows, labels)
     figure, axes = _plane("Proxy Synthesis")
     _circle(axes)
     _points(axes, rows, labels, "embeddings")
@@ -92,7 +92,7 @@ def proxy_synthesis() -> pyplot.Figure:
     axes.scatter(*synthetic.T, facecolors="none", edgecolors="black", s=40, label="synthetic embeddings")
     axes.scatter(*synthetic_proxies.T, marker="*", facecolors="none", edgecolors="black", s=160, label="their proxies")
     axes.set_title(
-        f"proxy-anchor loss {bare.detach():.2f} bare, {value.detach():.2f} with synthetic classes", fontsize=9
+        f"proxy-anchor loss {baseline.detach():.2f} baseline, {value.detach():.2f} with synthetic classes", fontsize=9
     )
     axes.legend(frameon=False, fontsize=8, loc="center")
     return figure

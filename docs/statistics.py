@@ -6,7 +6,7 @@ python docs/statistics.py [EXPERIMENTS]
 import sys
 from pathlib import Path
 
-from benchmarks.records import write_whole
+from benchmarks.runs.writer import write_whole
 from benchmarks.statistics.simulation import tables
 
 PAGE = Path(__file__).with_suffix(".md")

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from benchmarks.datasets import load
+from benchmarks.data import load
 from benchmarks.trunks import SmallCNN
 from pml_aug.losses import IntrospectiveSoftmaxLoss
 

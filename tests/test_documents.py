@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.config import compose
-from benchmarks.final import read_final
-from benchmarks.suite import read_suite
+from benchmarks.config.compose import compose
+from benchmarks.config.lists import read_suite
+from benchmarks.tuning.final import read_final
 from benchmarks.tuning.study import read_study
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,7 @@ def _given(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
 
         monkeypatch.setattr(argparse.ArgumentParser, parse, stop)
     with pytest.raises(_Parsed) as parsed:
-        import_module(f"benchmarks.{words[0]}").main(words[1:])
+        import_module(f"benchmarks.cli.{words[0]}").main(words[1:])
     return parsed.value.args[0]
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..statistics import Interval
-from .summary import Estimate
+from benchmarks.report.summary import Estimate
+from benchmarks.statistics import Interval
 
 MISSING = "–"
 

@@ -1,4 +1,4 @@
-"""Test queries with their nearest neighbours under the bare loss and under a method."""
+"""Test queries with their nearest neighbours under the baseline and under a method."""
 
 import base64
 import io
@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..errors import Refusal
-from .run_folder import Run
-from .summary import Comparison
+from benchmarks.errors import UserError
+from benchmarks.report.summary import Comparison
+from benchmarks.runs.reader import Run
 
 EACH = 2  # queries shown of each kind: more right, fewer right, as many right
 LARGEST = 96  # pixels, so that a gallery of photographs stays small
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
     kind: str
     image: str  # data URI
     label: int
-    bare: tuple[Neighbor, ...]
+    baseline: tuple[Neighbor, ...]
     method: tuple[Neighbor, ...]
 
 
@@ -49,28 +49,28 @@ def gallery(comparison: Comparison) -> Gallery:
     Shown are the queries whose number of right neighbours grows most, those where it falls most, and of those where it
     stays the one with fewest right and the one with most; ties by the query's row. All are counted, shown or not.
     """
-    bare_run, method_run = comparison.bare.runs[0], comparison.method.runs[0]
-    bare, method = _load(bare_run), _load(method_run)
-    if not np.array_equal(bare["query"], method["query"]):
-        raise Refusal(f"the galleries of {bare_run.path} and {method_run.path} show different queries")
-    bare_right, method_right = _right(bare), _right(method)
-    gain = method_right.sum(axis=1) - bare_right.sum(axis=1)
+    baseline_run, method_run = comparison.baseline.runs[0], comparison.method.runs[0]
+    baseline, method = _load(baseline_run), _load(method_run)
+    if not np.array_equal(baseline["query"], method["query"]):
+        raise UserError(f"the galleries of {baseline_run.path} and {method_run.path} show different queries")
+    baseline_right, method_right = _right(baseline), _right(method)
+    gain = method_right.sum(axis=1) - baseline_right.sum(axis=1)
     shown = [
         Shown(
             kind,
-            _data_uri(bare["query_image"][row]),
-            int(bare["query_label"][row]),
-            _neighbors(bare, bare_right, row),
+            _data_uri(baseline["query_image"][row]),
+            int(baseline["query_label"][row]),
+            _neighbors(baseline, baseline_right, row),
             _neighbors(method, method_right, row),
         )
-        for kind, row in _chosen(gain, bare_right.sum(axis=1))
+        for kind, row in _chosen(gain, baseline_right.sum(axis=1))
     ]
     return Gallery(
         comparison,
-        fold=bare_run.fold,
-        seed=bare_run.seed,
+        fold=baseline_run.fold,
+        seed=baseline_run.seed,
         num_queries=len(gain),
-        num_neighbors=bare["neighbor_label"].shape[1],
+        num_neighbors=baseline["neighbor_label"].shape[1],
         more=int((gain > 0).sum()),
         fewer=int((gain < 0).sum()),
         same=int((gain == 0).sum()),
@@ -112,7 +112,7 @@ def _load(run: Run) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in keys}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
-        raise Refusal(f"{run.path} is damaged: gallery.npz cannot be read ({problem})") from problem
+        raise UserError(f"{run.path} is damaged: gallery.npz cannot be read ({problem})") from problem
 
 
 def _data_uri(image: np.ndarray) -> str:

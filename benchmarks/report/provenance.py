@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .formatting import span
-from .run_folder import Run
-from .summary import Summary, Table
+from benchmarks.report.formatting import span
+from benchmarks.report.summary import Summary, Table
+from benchmarks.runs.reader import Run
 
 
 class Provenance(NamedTuple):

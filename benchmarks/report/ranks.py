@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from .. import statistics
-from ..statistics import Interval
-from .run_folder import PRIMARY
-from .summary import Cell, Summary
+from benchmarks import statistics
+from benchmarks.report.summary import Cell, Summary
+from benchmarks.runs.reader import PRIMARY
+from benchmarks.statistics import Interval
 
 
 class Ranked(NamedTuple):

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from . import formatting
-from .concatenated import Together
-from .figures import accuracy_cost, forest, learning_curves, method_colours, tuning_curves
-from .gallery import gallery
-from .names import METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
-from .provenance import provenance
-from .ranks import ranks
-from .run_folder import METRICS, PRIMARY
-from .stronger import stronger
-from .summary import Summary
-from .words import cautions, controls, findings, overview, which_epoch
+from benchmarks.report import formatting
+from benchmarks.report.figures import accuracy_cost, forest, learning_curves, method_colours, tuning_curves
+from benchmarks.report.fold_ensemble import Together
+from benchmarks.report.gallery import gallery
+from benchmarks.report.labels import METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
+from benchmarks.report.provenance import provenance
+from benchmarks.report.ranks import ranks
+from benchmarks.report.recommendations import stronger
+from benchmarks.report.summary import Summary
+from benchmarks.report.verdicts import cautions, controls, findings, overview, which_epoch
+from benchmarks.runs.reader import METRICS, PRIMARY
 
 _LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "–": "--", "~": r"\textasciitilde{}", "<": "$<$"}
 

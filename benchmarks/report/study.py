@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import statistics
-from ..errors import Refusal
-from .fields import Fields
+from benchmarks import statistics
+from benchmarks.errors import UserError
+from benchmarks.runs.checked_json import Fields
 
 SCHEMA = 1
 OUTCOMES = ("complete", "pruned", "failed")
@@ -45,7 +45,7 @@ class Best:
 
 @dataclass(frozen=True)
 class TunedCell:
-    """The search of one loss with one method; ``none+`` is the bare loss with more trials."""
+    """The search of one loss with one method; ``none+`` is the baseline with more trials."""
 
     loss: str
     method: str
@@ -114,7 +114,7 @@ def read_studies(root: Path) -> dict[str, Study]:
     """Every study under ``root/studies``, by name.
 
     Raises:
-        Refusal: a study is damaged, or its trainings were scored on the test set.
+        UserError: a study is damaged, or its trainings were scored on the test set.
     """
     found = {}
     for path in sorted((root / "studies").glob("*/study.json")):
@@ -127,11 +127,11 @@ def read_study(folder: Path) -> Study:
     """The study in ``folder``.
 
     Raises:
-        Refusal: as :func:`read_studies`.
+        UserError: as :func:`read_studies`.
     """
     fields = Fields.of(folder / "study.json")
     if fields.get("schema", int) != SCHEMA:
-        raise Refusal(f"{folder} is a study of schema {fields.content['schema']}, but this report reads {SCHEMA}")
+        raise UserError(f"{folder} is a study of schema {fields.content['schema']}, but this report reads {SCHEMA}")
     trials = _ledger(folder)
     chosen = Fields.of(folder / "best.json").content if (folder / "best.json").exists() else {}
     cells = []
@@ -212,7 +212,7 @@ def _refuse_test_scores(study: Study) -> None:
         fields = Fields.of(result)
         entries: list[Mapping[str, Any]] = fields.content.get("history") or []
         if fields.has("selection.validation.test") or any(entry.get("test") for entry in entries):
-            raise Refusal(
+            raise UserError(
                 f"{result.parent} belongs to study {study.name} and was scored on the test set: what was tuned with a "
                 "view of the test set cannot be compared on it; tune again with protocol.test_scoring=never"
             )

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from .. import statistics
-from ..statistics import MARGIN, FoldLevel, Interval
-from .queries import mean_difference_by_query
-from .run_folder import PRIMARY, RULES, Run
-from .study import Study
-from .tuned_runs import BARE, EXTRA
+from benchmarks import statistics
+from benchmarks.report.per_query import mean_difference_by_query
+from benchmarks.report.study import Study
+from benchmarks.report.tuned_runs import BASELINE, EXTRA
+from benchmarks.runs.reader import PRIMARY, RULES, Run
+from benchmarks.statistics import MARGIN, FoldLevel, Interval
 
 
 @dataclass(frozen=True)
@@ -102,16 +102,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against its bare loss, paired by (seed, fold)."""
+    """A method against its baseline, paired by (seed, fold)."""
 
     method: Cell
-    bare: Cell
+    baseline: Cell
     margin: float = MARGIN  # points within which two losses count as equivalent
     family: int = 1  # comparisons of the report, for all of which p is adjusted
     holm_p: float = 1.0  # adjusted over all comparisons of the report
     smallest_holm_p: float = 1.0  # what holm_p would be if all comparisons had the smallest p their seeds can reach
     holm_equivalence_p: float | None = None  # adjusted over those with at least two seeds
-    extra: Cell | None = None  # the bare loss, tuned with more trials
+    extra: Cell | None = None  # the baseline, tuned with more trials
 
     @property
     def num_seeds(self) -> int:
@@ -153,7 +153,7 @@ class Comparison:
     @cached_property
     def over_classes(self) -> Interval | None:
         """Of the mean difference when test classes are drawn anew, in points; the trained models stay."""
-        labels, difference = mean_difference_by_query(self.method.runs, self.bare.runs, PRIMARY)
+        labels, difference = mean_difference_by_query(self.method.runs, self.baseline.runs, PRIMARY)
         return statistics.class_bootstrap_interval(100 * difference, labels)
 
     @cached_property
@@ -162,7 +162,7 @@ class Comparison:
         if len(self.method.folds) == 1:
             return None
         by_fold: dict[int, list[float]] = {}
-        scores = {run.pair: run.selected().test[PRIMARY] for run in self.bare.runs}
+        scores = {run.pair: run.selected().test[PRIMARY] for run in self.baseline.runs}
         for run in self.method.runs:
             gain = 100 * (run.selected().test[PRIMARY] - scores[run.pair])
             by_fold.setdefault(run.fold, []).append(gain)
@@ -172,42 +172,42 @@ class Comparison:
 
     @cached_property
     def published_style(self) -> Estimate | None:
-        """The method at its best epoch on the test set against the bare loss by the honest rule."""
+        """The method at its best epoch on the test set against the baseline by the honest rule."""
         if "test" not in self.rules:
             return None
-        bare = {run.pair: 100 * run.selected().test[PRIMARY] for run in self.bare.runs}
+        baseline = {run.pair: 100 * run.selected().test[PRIMARY] for run in self.baseline.runs}
         method = {run.pair: 100 * run.selected("test").test[PRIMARY] for run in self.method.runs}
-        return Estimate(tuple(statistics.paired_by_seed(method, bare).tolist()))
+        return Estimate(tuple(statistics.paired_by_seed(method, baseline).tolist()))
 
     @property
     def rules(self) -> tuple[str, ...]:
-        return tuple(rule for rule in self.method.rules if rule in self.bare.rules)
+        return tuple(rule for rule in self.method.rules if rule in self.baseline.rules)
 
     @cached_property
     def against_extra(self) -> Estimate | None:
-        """The method against the bare loss that was tuned with more trials; None where there is none of these."""
+        """The method against the baseline that was tuned with more trials; None where there is none of these."""
         if self.extra is None:
             return None
-        return replace(self, bare=self.extra).primary
+        return replace(self, baseline=self.extra).primary
 
     @cached_property
     def slowdown(self) -> Estimate:
-        """Seconds a step, as a multiple of the bare loss's."""
+        """Seconds a step, as a multiple of the baseline's."""
         return self._paired(lambda run: run.cost.seconds_per_step, operator.truediv)
 
     def _paired(self, value: Callable[[Run], float], combine: Callable[[float, float], float]) -> Estimate:
-        scores = [{run.pair: value(run) for run in cell.runs} for cell in (self.method, self.bare)]
+        scores = [{run.pair: value(run) for run in cell.runs} for cell in (self.method, self.baseline)]
         return Estimate(tuple(statistics.paired_by_seed(scores[0], scores[1], combine).tolist()))
 
 
 @dataclass(frozen=True)
 class Table:
-    """One data set: its cells (the bare loss first, then its methods) and its comparisons; one honest rule for all."""
+    """One data set: its cells (the baseline first, then its methods) and its comparisons; one honest rule for all."""
 
     data: str
     cells: tuple[Cell, ...]
     comparisons: tuple[Comparison, ...]
-    controls: tuple[Comparison, ...] = ()  # bare losses tuned with more trials, against themselves
+    controls: tuple[Comparison, ...] = ()  # baselines tuned with more trials, against themselves
 
     @property
     def rule(self) -> str:
@@ -220,7 +220,7 @@ class Table:
         return tuple(rule for rule in RULES if all(rule in cell.rules for cell in self.cells))
 
     def comparison(self, cell: Cell) -> Comparison | None:
-        """The comparison of a method's cell; None for a bare loss."""
+        """The comparison of a method's cell; None for a baseline."""
         return next((c for c in (*self.comparisons, *self.controls) if c.method is cell), None)
 
 
@@ -240,7 +240,7 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
     """The report's numbers from runs that ``check_comparable`` let through.
 
     Holm's family is every comparison of the report on test MAP@R by the honest rule: at the epoch that the validation
-    fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A bare loss
+    fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A baseline
     that was tuned with more trials is a control: nobody claims anything of it, so it is in neither.
     """
     runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, order(run.method), run.pair)))
@@ -249,9 +249,9 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
         cells.setdefault((run.data, run.loss, run.method), []).append(run)
     made = {key: Cell(tuple(group)) for key, group in cells.items()}
     plain = [
-        Comparison(cell, made[data, loss, BARE], margin=margin, extra=made.get((data, loss, EXTRA)))
+        Comparison(cell, made[data, loss, BASELINE], margin=margin, extra=made.get((data, loss, EXTRA)))
         for (data, loss, method), cell in made.items()
-        if method != BARE
+        if method != BASELINE
     ]
     comparisons = _adjusted([comparison for comparison in plain if comparison.method.method != EXTRA])
     controls = [comparison for comparison in plain if comparison.method.method == EXTRA]
@@ -268,8 +268,8 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
 
 
 def order(method: str) -> tuple[bool, bool, str]:
-    """The bare loss first, then itself with more trials."""
-    return method != BARE, method != EXTRA, method
+    """The baseline first, then itself with more trials."""
+    return method != BASELINE, method != EXTRA, method
 
 
 def _adjusted(plain: list[Comparison]) -> list[Comparison]:

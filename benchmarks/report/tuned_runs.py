@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..errors import Refusal
-from .run_folder import Run
-from .study import Study, TunedCell
+from benchmarks.errors import UserError
+from benchmarks.report.study import Study, TunedCell
+from benchmarks.runs.reader import Run
 
-BARE = "none"
-EXTRA = "none+"  # the bare loss, tuned with more trials
+BASELINE = "none"
+EXTRA = "none+"  # the baseline, tuned with more trials
 
 
 def by_search(runs: Iterable[Run], studies: Mapping[str, Study]) -> list[Run]:
@@ -19,7 +19,7 @@ def by_search(runs: Iterable[Run], studies: Mapping[str, Study]) -> list[Run]:
     training stands for two searches, and comes out once for each.
 
     Raises:
-        Refusal: a tuned run whose study is not there, or that is no search's best trial.
+        UserError: a tuned run whose study is not there, or that is no search's best trial.
     """
     found, problems = [], []
     for run in runs:
@@ -39,7 +39,7 @@ def by_search(runs: Iterable[Run], studies: Mapping[str, Study]) -> list[Run]:
                     f"of {run.loss} there has that trial as its best with these parameters"
                 )
     if problems:
-        raise Refusal("\n".join(problems))
+        raise UserError("\n".join(problems))
     return found
 
 
@@ -48,8 +48,8 @@ def _searches(run: Run, study: Study) -> Iterator[TunedCell]:
     for cell in study.of(run.loss):
         if cell.best is None or cell.best.trial != run.tuned.trial:
             continue
-        without = cell.method in (BARE, EXTRA) or cell.best.augmentation_off
-        if run.method == (BARE if without else cell.method) and all(
+        without = cell.method in (BASELINE, EXTRA) or cell.best.augmentation_off
+        if run.method == (BASELINE if without else cell.method) and all(
             value_at(run.config, key) == value for key, value in cell.best.params.items()
         ):
             yield cell

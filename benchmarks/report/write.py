@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from ..errors import Refusal
-from ..records import write_whole
-from ..statistics import MARGIN
-from .concatenated import read_concatenated
-from .fairness import check_comparable
-from .render import render_html, render_latex, render_markdown
-from .run_folder import read_runs
-from .study import read_studies
-from .summary import summarize
-from .tabular import comparisons_csv, results_csv
-from .tuned_runs import by_search
+from benchmarks.errors import UserError
+from benchmarks.report.comparability import check_comparable
+from benchmarks.report.csv_tables import comparisons_csv, results_csv
+from benchmarks.report.fold_ensemble import read_concatenated
+from benchmarks.report.render import render_html, render_latex, render_markdown
+from benchmarks.report.study import read_studies
+from benchmarks.report.summary import summarize
+from benchmarks.report.tuned_runs import by_search
+from benchmarks.runs.reader import read_runs
+from benchmarks.runs.writer import write_whole
+from benchmarks.statistics import MARGIN
 
 
 def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
@@ -27,12 +27,12 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
         margin: points of MAP@R within which a difference counts as none; to be chosen before the runs are seen.
 
     Raises:
-        Refusal: no run, an unfinished or damaged one, or runs that cannot stand in one table.
+        UserError: no run, an unfinished or damaged one, or runs that cannot stand in one table.
     """
     runs = Path(runs)
     scored = [run for run in read_runs(runs) if run.selection]
     if not scored:
-        raise Refusal(f"no run in {runs} was scored on the test set, so there is nothing to report")
+        raise UserError(f"no run in {runs} was scored on the test set, so there is nothing to report")
     studies = read_studies(runs)
     found = by_search(scored, studies)
     check_comparable(found, studies)

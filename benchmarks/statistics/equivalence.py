@@ -4,7 +4,7 @@ from typing import Any
 
 from statsmodels.stats.weightstats import DescrStatsW
 
-from .finite import finite
+from benchmarks.statistics.finite import finite
 
 MARGIN = 0.5  # points of MAP@R that are taken as no difference worth having
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from statsmodels.stats.multitest import multipletests
 
-from .finite import finite
+from benchmarks.statistics.finite import finite
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

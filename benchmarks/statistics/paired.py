@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .finite import finite
+from benchmarks.statistics.finite import finite
 
 Scores = Mapping[tuple[int, int], float]  # (seed, fold) -> score
 
@@ -38,15 +38,17 @@ def over_seeds(scores: Scores) -> np.ndarray:
     return finite([[scores[seed, fold] for fold in folds] for seed in seeds], "scores").mean(axis=1)
 
 
-def paired_by_seed(method: Scores, bare: Scores, combine: Callable[[float, float], float] = operator.sub) -> np.ndarray:
-    r"""``method`` minus ``bare``, taken within each (seed, fold) and averaged over folds; seeds ascending.
+def paired_by_seed(
+    method: Scores, baseline: Scores, combine: Callable[[float, float], float] = operator.sub
+) -> np.ndarray:
+    r"""``method`` minus ``baseline``, taken within each (seed, fold) and averaged over folds; seeds ascending.
 
     .. math:: d_i = \frac 1 F \sum_f (m_{i,f} - b_{i,f})
 
     Both runs of a pair share seed, fold, initial weights and batches, so what they have in common cancels.
 
     Args:
-        method, bare: scores of the same (seed, fold).
+        method, baseline: scores of the same (seed, fold).
         combine: what to take of a pair; ``operator.truediv`` gives ratios, for costs.
 
     Raises:
@@ -56,7 +58,7 @@ def paired_by_seed(method: Scores, bare: Scores, combine: Callable[[float, float
         >>> paired_by_seed({(0, 0): 0.5, (1, 0): 0.75}, {(0, 0): 0.25, (1, 0): 0.25}).tolist()
         [0.25, 0.5]
     """
-    unpaired = sorted(set(method) ^ set(bare))
+    unpaired = sorted(set(method) ^ set(baseline))
     if unpaired:
-        raise ValueError(f"method and bare must have the same (seed, fold), but only one of them has {unpaired}")
-    return over_seeds({pair: combine(method[pair], bare[pair]) for pair in method})
+        raise ValueError(f"method and baseline must have the same (seed, fold), but only one of them has {unpaired}")
+    return over_seeds({pair: combine(method[pair], baseline[pair]) for pair in method})

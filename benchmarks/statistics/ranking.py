@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from .finite import finite
-from .intervals import RESAMPLES, Interval
+from benchmarks.statistics.finite import finite
+from benchmarks.statistics.intervals import RESAMPLES, Interval
 
 ENOUGH_DATA_SETS = 10  # from which the Friedman test's chi-squared holds well
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .finite import finite
+from benchmarks.statistics.finite import finite
 
 EXACT_UP_TO = 16  # seeds whose 2^n sign patterns are all enumerated
 DRAWS = 99_999  # sign patterns drawn beyond that
@@ -17,7 +17,7 @@ def sign_flip_p(differences: Any) -> float:
 
     .. math:: p = 2^{-n} \, \#\{ s \in \{-1, 1\}^n : |\textstyle\sum_i s_i d_i| \ge |\sum_i d_i| \}
 
-    It holds for any distribution of the differences that is symmetric around 0 when method and bare loss are equal.
+    It holds for any distribution of the differences that is symmetric around 0 when method and baseline are equal.
     Beyond 16 differences, 99,999 patterns are drawn from a generator that starts from 0.
 
     Args:

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .classes import class_bootstrap_interval
-from .equivalence import equivalence_p
-from .folds import corrected_resampled_t
-from .holm import holm
-from .intervals import Interval, bootstrap_interval, t_interval
-from .power import minimum_detectable_effect
-from .ranking import ranking
-from .sign_flip import sign_flip_ps
+from benchmarks.statistics.class_bootstrap import class_bootstrap_interval
+from benchmarks.statistics.corrected_t import corrected_resampled_t
+from benchmarks.statistics.equivalence import equivalence_p
+from benchmarks.statistics.holm import holm
+from benchmarks.statistics.intervals import Interval, bootstrap_interval, t_interval
+from benchmarks.statistics.power import minimum_detectable_effect
+from benchmarks.statistics.ranking import ranking
+from benchmarks.statistics.sign_flip import sign_flip_ps
 
 ALPHA = 0.05
 

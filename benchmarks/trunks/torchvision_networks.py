@@ -6,8 +6,8 @@ from itertools import takewhile
 from torch import nn
 from torchvision import models
 
-from .pooling import Pooled
-from .weights import load_exactly, read_weights
+from benchmarks.trunks.pooling import Pooled
+from benchmarks.trunks.weights import load_exactly, read_weights
 
 
 class ResNet50(Pooled):

@@ -1,1 +1,1 @@
-"""Tuning: the same number of trials for the bare loss and for each method, over declared spaces, all of them kept."""
+"""Tuning: the same number of trials for the baseline and for each method, over declared spaces, all of them kept."""

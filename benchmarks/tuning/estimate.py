@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..estimate import Estimate, estimate
-from ..trainings import Task
-from . import ledger
-from .study import Cell, StudyConfig, trial_config
-from .summary import images_of
+from benchmarks.jobs.estimate import Estimate, estimate
+from benchmarks.jobs.runner import TrainingJob
+from benchmarks.tuning import ledger
+from benchmarks.tuning.study import Cell, StudyConfig, trial_config
+from benchmarks.tuning.summary import images_of
 
 
 def budgets(study: StudyConfig, cells: Sequence[Cell]) -> str:
@@ -26,7 +26,7 @@ def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate | None
     None if all have.
 
     Raises:
-        Refusal: if the data cannot be read.
+        UserError: if the data cannot be read.
     """
     lines = ledger.read(study.folder / "ledger.jsonl")
     tasks = []
@@ -36,12 +36,12 @@ def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate | None
         for number in range(_shared(study, cell), cell.trials):
             if number not in ended:  # a seed of its own stands for a trial's parameters
                 stands = replace(config, seed=study.seed + 1 + number)
-                tasks += [Task(replace(stands, fold=fold), options) for fold in study.folds]
+                tasks += [TrainingJob(replace(stands, fold=fold), options) for fold in study.folds]
     return estimate(tasks, study.workers, study.engine) if tasks else None
 
 
 def _shared(study: StudyConfig, cell: Cell) -> int:
-    """Trials at the beginning of a search whose trainings the bare loss's does."""
+    """Trials at the beginning of a search whose trainings the baseline's does."""
     if cell.method == "none+" and study.sampler == "quasi_random":
         return study.trials
     return int(cell.method != "none")  # the loss as declared, without augmentation

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
-from ..seeds import stream_seed
-from .ledger import Line, best, complete
-from .space import Space
-from .study import Cell, StudyConfig
+from benchmarks.training.seeds import stream_seed
+from benchmarks.tuning.ledger import Line, best, complete
+from benchmarks.tuning.space import Space
+from benchmarks.tuning.study import Cell, StudyConfig
 
 
 class Planned(NamedTuple):
@@ -24,7 +24,7 @@ class Planned(NamedTuple):
 def plan(study: StudyConfig, cell: Cell) -> list[Planned]:
     """The trials of a search in order, but a method's last one, which :func:`last_trial` gives.
 
-    A bare loss begins with its declared values. A method begins with the same and the augmentation off, then its own
+    A baseline begins with its declared values. A method begins with the same and the augmentation off, then its own
     and the loss's declared values; its last trial is off again. All others follow a scrambled Sobol sequence, seeded
     by the study and the loss and the method, or (``sampler: tpe``) what the trials before them suggest. ``none+``
     has the sequence of ``none`` and goes on with it.
@@ -33,13 +33,13 @@ def plan(study: StudyConfig, cell: Cell) -> list[Planned]:
     """
     values = cell.declared
     loss_values = {key: values[key] for key in cell.loss_space}
-    first = [Planned(loss_values, augmentation_off=not cell.bare, declared=True)]
-    if not cell.bare:
+    first = [Planned(loss_values, augmentation_off=not cell.baseline, declared=True)]
+    if not cell.baseline:
         first.append(Planned(values, declared=True))
-    sampled = cell.trials - len(first) - (not cell.bare)
+    sampled = cell.trials - len(first) - (not cell.baseline)
     if study.sampler == "tpe":
         return first + [Planned({})] * sampled
-    seed = stream_seed(study.seed, "search", cell.loss, "none" if cell.bare else cell.method)
+    seed = stream_seed(study.seed, "search", cell.loss, "none" if cell.baseline else cell.method)
     return first + [Planned(params) for params in quasi_random(cell.space, values, sampled, seed)]
 
 

@@ -12,13 +12,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import Refusal
-from ..seeds import stream_seed
-from . import ledger
-from .ledger import Line
-from .liveness import Working, worker_name, works
-from .plan import last_trial, plan
-from .study import Cell, StudyConfig
+from benchmarks.errors import UserError
+from benchmarks.training.seeds import stream_seed
+from benchmarks.tuning import ledger
+from benchmarks.tuning.heartbeat import Working, worker_name, works
+from benchmarks.tuning.ledger import Line
+from benchmarks.tuning.plan import last_trial, plan
+from benchmarks.tuning.study import Cell, StudyConfig
 
 DEATHS = 3  # of processes that a trial may outlive; with the next one it counts as failed
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -67,7 +67,7 @@ class Queue:
             latest = self.latest()
             planned = plan(self.study, self.cell)
             ended = [attempt for attempt in latest.values() if attempt.state.is_finished()]
-            if not self.cell.bare and len(ended) >= len(planned):
+            if not self.cell.baseline and len(ended) >= len(planned):
                 planned.append(last_trial(self.cell, ledger.read(self.ledger)))
             for number, trial in enumerate(planned):
                 if number not in latest:
@@ -139,7 +139,7 @@ def open_storage(study: StudyConfig) -> BaseStorage:
     """The study's database, or the journal in its folder.
 
     Raises:
-        Refusal: if the database cannot be reached.
+        UserError: if the database cannot be reached.
     """
     if study.storage is None:
         path = study.folder / "journal.log"
@@ -149,7 +149,7 @@ def open_storage(study: StudyConfig) -> BaseStorage:
         return RDBStorage(study.storage, engine_kwargs={"pool_pre_ping": True})
     except (ImportError, SQLAlchemyError) as error:
         url = study.storage.rpartition("@")[2]  # without the password
-        raise Refusal(f"storage=...{url} cannot be used: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"storage=...{url} cannot be used: {str(error).strip().splitlines()[0]}") from error
 
 
 def _pruner(name: str | None) -> BasePruner:

@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ..config import CONFIGS, RunConfig, options_of
-from ..errors import Refusal
-from ..nearest import unknown
+from benchmarks.config.compose import CONFIGS, RunConfig, options_of
+from benchmarks.errors import UserError, unknown
 
 Space = dict[str, BaseDistribution]
 RANGE: dict[str, Any] = {"low": None, "high": None, "log": False, "integer": False}  # its words, and if left out
@@ -28,11 +27,11 @@ def read_space(group: str, name: str) -> Space:
         group: ``loss`` or ``method``.
 
     Raises:
-        Refusal: if there is no such file, or it says something that is no space.
+        UserError: if there is no such file, or it says something that is no space.
     """
     if name not in options_of(f"space/{group}"):
         asked = unknown(f"search space {group}", name, options_of(f"space/{group}"))
-        raise Refusal(f"{asked}; declare it in configs/space/{group}/{name}.yaml")
+        raise UserError(f"{asked}; declare it in configs/space/{group}/{name}.yaml")
     return parse_space(group, CONFIGS / "space" / group / f"{name}.yaml")
 
 
@@ -40,15 +39,15 @@ def parse_space(group: str, path: Path) -> Space:
     """The space that a file declares, each of whose keys begins with the group's name."""
     declared = yaml.safe_load(path.read_text())
     if not isinstance(declared, dict) or not declared:
-        raise Refusal(f"{path}: expected `KEY: {{low: .., high: ..}}` lines, but got {declared!r}")
+        raise UserError(f"{path}: expected `KEY: {{low: .., high: ..}}` lines, but got {declared!r}")
     space = {}
     for key, words in declared.items():
         if not str(key).startswith(f"{group}."):
-            raise Refusal(f"{path}: the space of a {group} has keys that begin with '{group}.', but got {key!r}")
+            raise UserError(f"{path}: the space of a {group} has keys that begin with '{group}.', but got {key!r}")
         try:
             space[key] = _distribution(words)
         except (TypeError, ValueError) as error:
-            raise Refusal(f"{path}: {key}: {error}") from error
+            raise UserError(f"{path}: {key}: {error}") from error
     return space
 
 
@@ -73,16 +72,16 @@ def declared_values(space: Space, config: RunConfig) -> dict[str, Any]:
     """The value that a configuration gives to each parameter of the space.
 
     Raises:
-        Refusal: if it has no such key (the nearest one is named), or its value lies outside the range.
+        UserError: if it has no such key (the nearest one is named), or its value lies outside the range.
     """
     known = dict(_leaves(dataclasses.asdict(config)))
     values = {}
     for key, distribution in space.items():
         if key not in known:
-            raise Refusal(unknown("key of a search space", key, known))
+            raise UserError(unknown("key of a search space", key, known))
         value = known[key]
         if not _contains(distribution, value):
-            raise Refusal(f"{key}={value} lies outside its search space {describe(distribution)}: widen the space")
+            raise UserError(f"{key}={value} lies outside its search space {describe(distribution)}: widen the space")
         values[key] = float(value) if isinstance(distribution, FloatDistribution) else value
     return values
 

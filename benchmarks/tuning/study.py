@@ -10,12 +10,11 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..build import check
-from ..config import CONFIGS, RunConfig, RunOptions, compose, options_of, split_own
-from ..errors import Refusal
-from ..nearest import unknown
-from ..suite import Comparison, check_listed, check_workers
-from .space import Space, declared_values, ends, read_space
+from benchmarks.config.compose import CONFIGS, RunConfig, RunOptions, compose, options_of, split_own
+from benchmarks.config.lists import Comparison, check_listed, check_workers
+from benchmarks.errors import UserError, unknown
+from benchmarks.training.build import check
+from benchmarks.tuning.space import Space, declared_values, ends, read_space
 
 SAMPLERS = ("quasi_random", "tpe")
 PRUNERS = ("median", "successive_halving")
@@ -25,7 +24,7 @@ FEWEST = 4  # trials: off and on as declared, one sampled, and the best one with
 
 @dataclass
 class StudyConfig:
-    """Every (loss, method) with the same number of trials, the bare loss among them."""
+    """Every (loss, method) with the same number of trials, the baseline among them."""
 
     name: str
     data: str
@@ -46,15 +45,15 @@ class StudyConfig:
         check_listed(comparisons=self.comparisons)
         check_workers(self.workers, self.engine)
         if self.trials < FEWEST:
-            raise Refusal(f"trials must be at least {FEWEST}, but got {self.trials}")
+            raise UserError(f"trials must be at least {FEWEST}, but got {self.trials}")
         if not self.folds or len(set(self.folds)) < len(self.folds):
-            raise Refusal(f"folds must be one or more, each once, but got {self.folds}")
+            raise UserError(f"folds must be one or more, each once, but got {self.folds}")
         if self.extra_trials is not None and self.extra_trials < 0:
-            raise Refusal(f"extra_trials must be null or at least 0, but got {self.extra_trials}")
+            raise UserError(f"extra_trials must be null or at least 0, but got {self.extra_trials}")
         if self.sampler not in SAMPLERS:
-            raise Refusal(f"sampler must be one of {', '.join(SAMPLERS)}, but got {self.sampler!r}")
+            raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {self.sampler!r}")
         if self.pruning is not None and self.pruning not in PRUNERS:
-            raise Refusal(f"pruning must be null or one of {', '.join(PRUNERS)}, but got {self.pruning!r}")
+            raise UserError(f"pruning must be null or one of {', '.join(PRUNERS)}, but got {self.pruning!r}")
 
     @property
     def folder(self) -> Path:
@@ -62,7 +61,7 @@ class StudyConfig:
 
     @property
     def plus_trials(self) -> int:
-        """All of ``LOSS/none+``, those of the bare loss included."""
+        """All of ``LOSS/none+``, those of the baseline included."""
         return self.trials + (self.trials if self.extra_trials is None else self.extra_trials)
 
 
@@ -70,10 +69,10 @@ def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
     """The study of that name, its own keys overridden; every other override goes to each training.
 
     Raises:
-        Refusal: if there is no such study, or a value has a wrong type.
+        UserError: if there is no such study, or a value has a wrong type.
     """
     if name not in options_of("study"):
-        raise Refusal(unknown("study", name, options_of("study")))
+        raise UserError(unknown("study", name, options_of("study")))
     own = {field.name for field in fields(StudyConfig)} - {"name", "overrides"}
     values, rest = split_own(overrides, own)
     try:
@@ -81,16 +80,16 @@ def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
         merged = OmegaConf.merge(OmegaConf.structured(StudyConfig), written, values, {"name": name})
         study = cast(StudyConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
-        raise Refusal(f"study {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"study {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
     return replace(study, overrides=[*study.overrides, *rest])
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A loss with a method, or bare: one search."""
+    """A loss with a method, or baseline: one search."""
 
     loss: str
-    method: str  # none+: the bare loss with more trials
+    method: str  # none+: the baseline with more trials
     trials: int
     loss_space: Space
     method_space: Space
@@ -101,7 +100,7 @@ class Cell:
         return f"{self.loss}/{self.method}"
 
     @property
-    def bare(self) -> bool:
+    def baseline(self) -> bool:
         return self.method in ("none", "none+")
 
     @property
@@ -110,18 +109,21 @@ class Cell:
 
 
 def list_cells(study: StudyConfig) -> list[Cell]:
-    """The searches of a study: for each loss the bare one, each method's, and the bare one with more trials.
+    """The searches of a study: for each loss the baseline one, each method's, and the baseline one with more trials.
 
     Raises:
-        Refusal: for a missing or mistaken space, an unknown name or key, a method that does not go with its loss, a
+        UserError: for a missing or mistaken space, an unknown name or key, a method that does not go with its loss, a
             range whose ends the loss or the method does not accept.
     """
     cells = {}
     for comparison in study.comparisons:
-        bare = _checked(study, comparison.loss, "none")
-        found = [bare, *(_checked(study, comparison.loss, method) for method in comparison.methods if method != "none")]
+        baseline = _checked(study, comparison.loss, "none")
+        found = [
+            baseline,
+            *(_checked(study, comparison.loss, method) for method in comparison.methods if method != "none"),
+        ]
         if len(found) > 1 and study.plus_trials > study.trials:
-            found.append(replace(bare, method="none+", trials=study.plus_trials))
+            found.append(replace(baseline, method="none+", trials=study.plus_trials))
         cells.update({cell.name: cell for cell in found})
     return list(cells.values())
 
@@ -131,14 +133,14 @@ def _checked(study: StudyConfig, loss: str, method: str) -> Cell:
     cell = Cell(loss, method, study.trials, *spaces, declared={})
     config, _ = trial_config(study, cell, {})
     check(config)
-    own = spaces[0] if method == "none" else spaces[1]  # the loss's own were checked with the bare loss
+    own = spaces[0] if method == "none" else spaces[1]  # the loss's own were checked with the baseline
     for end in (0, 1):
         at_end, _ = trial_config(study, cell, {key: ends(distribution)[end] for key, distribution in own.items()})
         try:
             check(replace(at_end, trunk=_composed((QUICK_TRUNK,))[0].trunk))
-        except Refusal as error:
+        except UserError as error:
             words = "lowest", "highest"
-            raise Refusal(f"the search space of {cell.name} at its {words[end]} values: {error}") from error
+            raise UserError(f"the search space of {cell.name} at its {words[end]} values: {error}") from error
     return replace(cell, declared=declared_values(cell.space, config))
 
 
@@ -146,7 +148,7 @@ def trial_config(
     study: StudyConfig, cell: Cell, params: dict[str, Any], augmentation_off: bool = False
 ) -> tuple[RunConfig, RunOptions]:
     """The configuration of a trial's trainings, at the study's first fold; the test set is never scored."""
-    method = "none" if cell.bare or augmentation_off else cell.method
+    method = "none" if cell.baseline or augmentation_off else cell.method
     names = [f"data={study.data}", f"loss={cell.loss}", f"method={method}"]
     settings = [f"{key}={json.dumps(value)}" for key, value in params.items()]
     unseen = ["protocol.test_scoring=never", "protocol.keep_embeddings=false"]

@@ -8,13 +8,13 @@ from typing import Any
 
 from filelock import FileLock
 
-from ..errors import Refusal
-from ..records import run_name, write_whole
-from ..run import read_data
-from ..suite import Comparison
-from . import ledger
-from .space import describe, on_edge
-from .study import Cell, StudyConfig, trial_config
+from benchmarks.config.lists import Comparison
+from benchmarks.errors import UserError
+from benchmarks.runs.writer import run_name, write_whole
+from benchmarks.training.train import read_data
+from benchmarks.tuning import ledger
+from benchmarks.tuning.space import describe, on_edge
+from benchmarks.tuning.study import Cell, StudyConfig, trial_config
 
 SCHEMA = 1
 OBJECTIVE = "mean over folds of best validation mean_average_precision_at_r"
@@ -24,7 +24,7 @@ def images_of(study: StudyConfig, cell: Cell) -> list[int]:
     """Images that one training of each fold draws at most; patience may end it before.
 
     Raises:
-        Refusal: if the data cannot be read.
+        UserError: if the data cannot be read.
     """
     config, _ = trial_config(study, cell, {})
     images = []
@@ -70,7 +70,7 @@ def write_study(study: StudyConfig, cells: Sequence[Cell]) -> None:
     """Write study.json.
 
     Raises:
-        Refusal: as :func:`refuse_another` does.
+        UserError: as :func:`refuse_another` does.
     """
     study.folder.mkdir(parents=True, exist_ok=True)
     path = study.folder / "study.json"
@@ -83,7 +83,7 @@ def refuse_another(study: StudyConfig, cells: Sequence[Cell]) -> None:
     """See that a study which was begun in the folder is this one.
 
     Raises:
-        Refusal: if it is not; what differs is named.
+        UserError: if it is not; what differs is named.
     """
     path = study.folder / "study.json"
     if not path.exists():
@@ -91,7 +91,7 @@ def refuse_another(study: StudyConfig, cells: Sequence[Cell]) -> None:
     there, asked = json.loads(path.read_text()), describe_study(study, cells)
     changed = [key for key in asked if key != "overrides" and asked[key] != there.get(key)]
     if changed:
-        raise Refusal(
+        raise UserError(
             f"{study.folder} holds a study with other {', '.join(changed)}: trials of two searches cannot be compared; "
             "say runs=ANOTHER_FOLDER, or ask for the search that was begun"
         )
@@ -104,11 +104,11 @@ def begun(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
         overrides: of each training, beside those that it was begun with.
 
     Raises:
-        Refusal: if there is none.
+        UserError: if there is none.
     """
     path = Path(runs) / "studies" / name / "study.json"
     if not path.exists():
-        raise Refusal(f"{path} does not exist: tune first, python -m benchmarks tune {name} runs={runs}")
+        raise UserError(f"{path} does not exist: tune first, python -m benchmarks tune {name} runs={runs}")
     content = json.loads(path.read_text())
     kept = {key: content[key] for key in ("folds", "seed", "trials", "extra_trials", "sampler", "pruning")}
     comparisons = [Comparison(**comparison) for comparison in content["search"]["comparisons"]]
@@ -138,12 +138,12 @@ def write_best(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, dict[str,
 
 
 def relative_costs(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, float]:
-    """Each method's seconds an image, as a multiple of the bare loss's, by the trials that had the augmentation on."""
+    """Each method's seconds an image, as a multiple of the baseline's, by the trials that had the augmentation on."""
     lines = ledger.read(study.folder / "ledger.jsonl")
     pace = {}
     for cell in cells:
-        on = [line for line in ledger.complete(lines, cell.name) if cell.bare or not line["augmentation_off"]]
+        on = [line for line in ledger.complete(lines, cell.name) if cell.baseline or not line["augmentation_off"]]
         if on:
             pace[cell.name] = sum(line["seconds"] for line in on) / sum(line["images"] for line in on)
-    pairs = {cell.name: f"{cell.loss}/none" for cell in cells if not cell.bare}
-    return {name: pace[name] / pace[bare] for name, bare in pairs.items() if name in pace and bare in pace}
+    pairs = {cell.name: f"{cell.loss}/none" for cell in cells if not cell.baseline}
+    return {name: pace[name] / pace[baseline] for name, baseline in pairs.items() if name in pace and baseline in pace}

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from optuna.exceptions import TrialPruned
 
-from ..engine.selection import CRITERION
-from ..trainings import Task, train_quietly
-from . import ledger
-from .ledger import Fold
-from .liveness import worker_name
-from .queue import Attempt, Queue
-from .study import Cell, StudyConfig, trial_config
+from benchmarks.jobs.runner import TrainingJob, train_quietly
+from benchmarks.training.selection import CRITERION
+from benchmarks.tuning import ledger
+from benchmarks.tuning.heartbeat import worker_name
+from benchmarks.tuning.ledger import Fold
+from benchmarks.tuning.queue import Attempt, Queue
+from benchmarks.tuning.study import Cell, StudyConfig, trial_config
 
 
 class Turn(NamedTuple):
@@ -59,14 +59,14 @@ def train_folds(turn: Turn, attempt: Attempt, folds: list[Fold]) -> None:
     held = trial.user_attrs["augmentation_off"] or trial.user_attrs["declared"]
     config, options = trial_config(study, turn.cell, trial.params, trial.user_attrs["augmentation_off"])
     for number, fold in enumerate(study.folds, start=1):
-        task = Task(replace(config, fold=fold), options)
+        task = TrainingJob(replace(config, fold=fold), options)
         folds.append(finished(task, fold))
         trial.report(sum(done["score"] for done in folds) / number, step=number)
         if number < len(study.folds) and not held and trial.should_prune():
             raise TrialPruned
 
 
-def finished(task: Task, fold: int) -> Fold:
+def finished(task: TrainingJob, fold: int) -> Fold:
     """A training's figures, once it has been done by this process or another one."""
     if not task.folder.is_done():
         train_quietly(task)  # or wait for the process that trains it

@@ -1,10 +1,11 @@
-"""Tiny folders in exactly the layouts that the published data sets come in."""
+"""Canned run directories, and tiny folders in the layouts of the published data sets."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from canned_runs import CannedRuns
 from PIL import Image
 from scipy.io import savemat
 
@@ -97,3 +98,14 @@ def inshop(tmp_path: Path) -> Path:
     text = "\n".join([str(len(rows)), "image_name item_id evaluation_status", *rows]) + "\n"
     (base / "list_eval_partition.txt").write_text(text)
     return base
+
+
+@pytest.fixture
+def canned(tmp_path: Path) -> CannedRuns:
+    return CannedRuns(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def canned_in() -> type[CannedRuns]:
+    """For fixtures that several tests share: ``canned_in(root)``."""
+    return CannedRuns

@@ -17,9 +17,9 @@ import numpy as np
 import torch.utils.tensorboard  # noqa: F401 (before the forks)
 from tiny_training import TINY
 
-from benchmarks.build import check
-from benchmarks.config import compose
-from benchmarks.run import read_data, train
+from benchmarks.config.compose import compose
+from benchmarks.training.build import check
+from benchmarks.training.train import read_data, train
 
 SETTINGS = [
     *TINY,
@@ -87,7 +87,7 @@ def outcome(runs: Path) -> dict[str, Any]:
 def main(scratch: Path) -> None:
     """Print one JSON line a comparison: the training's name, what one process gives, what two give."""
     for name, words, alone, killed in (
-        ("bare", ["loss=multi_similarity", "protocol.optimizer.lr=0.5"], 0, False),
+        ("baseline", ["loss=multi_similarity", "protocol.optimizer.lr=0.5"], 0, False),
         ("iaa_ps", ["loss=proxy_anchor", "method=iaa_ps", "protocol.optimizer.lr=0.001"], 1, True),
     ):
         config, _ = compose([*SETTINGS, *words])

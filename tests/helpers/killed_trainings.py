@@ -19,10 +19,10 @@ import torch.utils.tensorboard  # noqa: F401 (before the forks, too)
 from record_keeper.db_utils import DBManager
 from tiny_training import TINY
 
-from benchmarks import records
-from benchmarks.build import check
-from benchmarks.config import compose
-from benchmarks.run import read_data, train
+from benchmarks.config.compose import compose
+from benchmarks.runs import writer as records
+from benchmarks.training.build import check
+from benchmarks.training.train import read_data, train
 
 SETTINGS = [*TINY, "protocol.iterations_per_epoch=4", "protocol.epochs=5", "protocol.evaluate_every=2"]
 MEMORY = "method.wrapper={_target_:pml_aug.wrappers.CrossBatchMemory,memory_size:24}"

@@ -6,8 +6,8 @@ from typing import Any
 
 from tiny_training import TINY
 
-from benchmarks.config import compose
-from benchmarks.run import train
+from benchmarks.config.compose import compose
+from benchmarks.training.train import train
 
 SETTINGS = [*TINY, "protocol.iterations_per_epoch=4", "protocol.epochs=4", "protocol.evaluate_every=1"]
 

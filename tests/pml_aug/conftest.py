@@ -18,7 +18,7 @@ NUM_CLASSES, SIZE = 6, 8
 class Case(NamedTuple):
     """A wrapper with a loss that fits it."""
 
-    bare: Callable[..., BaseMetricLossFunction]  # makes the loss to wrap; takes the loss's own options
+    baseline: Callable[..., BaseMetricLossFunction]  # makes the loss to wrap; takes the loss's own options
     wrap: Callable[[BaseMetricLossFunction], BaseMetricLossFunction]  # the wrapper as it is used
     switched_off: Callable[[BaseMetricLossFunction], BaseMetricLossFunction]  # the same where nothing is synthesised
 

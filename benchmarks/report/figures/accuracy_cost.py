@@ -1,15 +1,15 @@
 """Accuracy against cost: what a method's points are paid with."""
 
-from ..names import loss_name, method_name
-from ..run_folder import PRIMARY
-from ..summary import Cell, Table
-from .svg import INK, Figure, Tips, canvas, style, to_svg
+from benchmarks.report.figures.svg import INK, Figure, Tips, canvas, style, to_svg
+from benchmarks.report.labels import loss_name, method_name
+from benchmarks.report.summary import Cell, Table
+from benchmarks.runs.reader import PRIMARY
 
 _MARKERS = "osD^vP*Xhd"
 
 
 def accuracy_cost(table: Table, colours: dict[str, str]) -> Figure:
-    """Test MAP@R over milliseconds a step; a marker a loss, a colour a method, a line from bare loss to method."""
+    """Test MAP@R over milliseconds a step; a marker a loss, a colour a method, a line from baseline to method."""
     losses = sorted({cell.loss for cell in table.cells})
     markers = {loss: _MARKERS[i % len(_MARKERS)] for i, loss in enumerate(losses)}
     tips = Tips()
@@ -17,7 +17,7 @@ def accuracy_cost(table: Table, colours: dict[str, str]) -> Figure:
         figure = canvas(9.2, 3.8)
         axes = figure.add_subplot()
         for comparison in table.comparisons:
-            ends = [_position(cell) for cell in (comparison.bare, comparison.method)]
+            ends = [_position(cell) for cell in (comparison.baseline, comparison.method)]
             colour = colours[comparison.method.method]
             axes.plot(*zip(*ends, strict=True), color=colour, linewidth=1.2, linestyle=":", zorder=1)
         for cell in table.cells:

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from ..formatting import estimate, interval, number, p_value
-from ..names import loss_name, method_name
-from ..summary import Comparison
-from ..words import verdict
-from .svg import FAINT, INK, PAPER, Figure, Tips, canvas, style, to_svg
+from benchmarks.report.figures.svg import FAINT, INK, PAPER, Figure, Tips, canvas, style, to_svg
+from benchmarks.report.formatting import estimate, interval, number, p_value
+from benchmarks.report.labels import loss_name, method_name
+from benchmarks.report.summary import Comparison
+from benchmarks.report.verdicts import verdict
 
 
 def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data: bool) -> Figure:
-    """Difference of MAP@R to the bare loss: each seed, the mean, its t-interval (thin) and bootstrap (thick)."""
+    """Difference of MAP@R to the baseline: each seed, the mean, its t-interval (thin) and bootstrap (thick)."""
     tips = Tips()
     labels = [_label(comparison, name_data) for comparison in comparisons]
     with style():
@@ -39,7 +39,7 @@ def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data
         axes.set_ylim(len(labels) - 0.45, -0.55)
         axes.spines["left"].set_visible(False)
         axes.spines["bottom"].set_color(FAINT)
-        axes.set_xlabel("difference in test MAP@R to the bare loss, points (right of 0: the method is better)")
+        axes.set_xlabel("difference in test MAP@R to the baseline, points (right of 0: the method is better)")
         alt = "Paired differences in test MAP@R. " + " ".join(
             f"{label}: {estimate(comparison.primary, signed=True)} points."
             for label, comparison in zip(labels, comparisons, strict=True)

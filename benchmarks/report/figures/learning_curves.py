@@ -1,14 +1,14 @@
-"""Validation MAP@R by epoch, bare loss and methods in one panel a loss."""
+"""Validation MAP@R by epoch, baseline and methods in one panel a loss."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from ... import statistics
-from ..names import loss_name, method_name
-from ..summary import Cell, Table
-from .svg import INK, Figure, Tips, canvas, style, to_svg
+from benchmarks import statistics
+from benchmarks.report.figures.svg import INK, Figure, Tips, canvas, style, to_svg
+from benchmarks.report.labels import loss_name, method_name
+from benchmarks.report.summary import Cell, Table
 
 
 def learning_curves(table: Table, colours: dict[str, str]) -> list[Figure]:

@@ -81,7 +81,7 @@ def style() -> AbstractContextManager[None]:
 
 
 def method_colours(methods: list[str]) -> dict[str, str]:
-    """A colour for each method of the report, the same in all its figures; grey for the bare loss."""
+    """A colour for each method of the report, the same in all its figures; grey for the baseline."""
     augmented = sorted(set(methods) - {"none", "none+"})
     colours = {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(augmented)}
     return {"none": BARE_COLOUR, "none+": BARE_COLOUR, **colours}

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.report.figures import accuracy_cost, forest, learning_curves, method_colours
-from benchmarks.report.run_folder import read_runs
 from benchmarks.report.summary import summarize
+from benchmarks.runs.reader import read_runs
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["one seed", "three seeds"])
@@ -68,10 +68,10 @@ def test_curves_end_where_the_shortest_run_ends(canned):
     table = summarize(read_runs(canned.root)).tables[0]
     (last,) = (run.curve[4] for run in table.cells[0].runs if run.seed == 1)
     (figure,) = learning_curves(table, method_colours(["none"]))
-    assert f"bare ends at {(30 + 100 * last) / 2:.1f}" in figure.alt
+    assert f"baseline ends at {(30 + 100 * last) / 2:.1f}" in figure.alt
 
 
-def test_a_method_has_one_colour_and_the_bare_loss_is_grey():
+def test_a_method_has_one_colour_and_the_baseline_loss_is_grey():
     colours = method_colours(["ps", "none", "ee", "ps"])
     assert len(set(colours.values())) == 3
     assert colours == method_colours(["ee", "ps"])

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.errors import Refusal
+from benchmarks.errors import UserError
 from benchmarks.report.gallery import gallery
-from benchmarks.report.run_folder import read_runs
 from benchmarks.report.summary import summarize
+from benchmarks.runs.reader import read_runs
 
 
 def write_gallery(folder, right, channels=1, size=8):
@@ -46,7 +46,7 @@ def test_shown_are_those_that_differ_most_and_those_that_agree(canned, folders):
     ]  # fmt: skip
     assert (result.more, result.fewer, result.same) == (2, 1, 2)
     assert [neighbor.right for neighbor in result.shown[0].method] == [True, True, True]
-    assert [neighbor.right for neighbor in result.shown[0].bare] == [True, False, False]
+    assert [neighbor.right for neighbor in result.shown[0].baseline] == [True, False, False]
 
 
 def test_only_the_lowest_seed_and_fold_are_looked_at(canned):
@@ -69,12 +69,12 @@ def test_colour_pictures_keep_their_colours_and_shrink(canned, folders):
 def test_galleries_of_different_queries_are_refused(canned, folders):
     with np.load(folders[1] / "gallery.npz") as arrays:
         np.savez(folders[1] / "gallery.npz", **{**arrays, "query": arrays["query"] + 1})
-    with pytest.raises(Refusal, match="show different queries"):
+    with pytest.raises(UserError, match="show different queries"):
         made(canned)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn"])
 def test_an_unreadable_gallery_is_damage_by_path(canned, folders, content):
     (folders[1] / "gallery.npz").write_bytes(content)
-    with pytest.raises(Refusal, match=f"{folders[1].name} is damaged: gallery.npz cannot be read"):
+    with pytest.raises(UserError, match=f"{folders[1].name} is damaged: gallery.npz cannot be read"):
         made(canned)

@@ -1,8 +1,8 @@
 import pytest
 
 from benchmarks.report.ranks import ranks
-from benchmarks.report.run_folder import read_runs
 from benchmarks.report.summary import summarize
+from benchmarks.runs.reader import read_runs
 
 
 def on(canned, data, levels, seeds=2):

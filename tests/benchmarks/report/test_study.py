@@ -2,16 +2,16 @@ import json
 
 import pytest
 
-from benchmarks.errors import Refusal
+from benchmarks.errors import UserError
 from benchmarks.report.study import read_studies, read_study
 
 
 def test_a_study_is_read_as_it_was_written(canned):
     study = read_study(canned.study(trials=6, best=3))
     assert [cell.name for cell in study.cells] == ["triplet/none", "triplet/ee", "triplet/none+"]
-    bare, method, longer = study.cells
-    assert (len(bare.trials), len(longer.trials), bare.count("failed")) == (6, 12, 1)
-    assert (bare.images, bare.seconds) == (6 * 9600, 360)
+    baseline, method, longer = study.cells
+    assert (len(baseline.trials), len(longer.trials), baseline.count("failed")) == (6, 12, 1)
+    assert (baseline.images, baseline.seconds) == (6 * 9600, 360)
     assert method.best.trial == 3 and method.best.on_edge == ("method.strength",)
     assert longer.budget_trials == 12
 
@@ -55,7 +55,7 @@ def test_damage_is_named(canned, name, change, message):
     content = json.loads((folder / name).read_text())
     change(content)
     (folder / name).write_text(json.dumps(content))
-    with pytest.raises(Refusal, match=message):
+    with pytest.raises(UserError, match=message):
         read_study(folder)
 
 
@@ -63,7 +63,7 @@ def test_an_outcome_that_nobody_knows_is_refused(canned):
     folder = canned.study()
     path = folder / "ledger.jsonl"
     path.write_text(path.read_text().replace('"outcome": "failed"', '"outcome": "vanished"', 1))
-    with pytest.raises(Refusal, match="outcome = 'vanished'"):
+    with pytest.raises(UserError, match="outcome = 'vanished'"):
         read_study(folder)
 
 

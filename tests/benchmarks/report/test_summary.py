@@ -4,25 +4,25 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from benchmarks.report.run_folder import read_runs
 from benchmarks.report.summary import summarize
+from benchmarks.runs.reader import read_runs
 
-BARE = [0.50, 0.52, 0.54]
+BASELINE = [0.50, 0.52, 0.54]
 METHOD = [0.51, 0.55, 0.56]  # differences of 1, 3 and 2 points: mean 2, standard deviation 1
 
 
 @pytest.fixture
 def three_seeds(canned):
-    for seed, (bare, method) in enumerate(zip(BARE, METHOD, strict=True)):
-        canned.write("triplet", seed=seed, map_at_r=bare, seconds=0.01, cost__seconds_per_step=0.01 + 0.001 * seed)
+    for seed, (baseline, method) in enumerate(zip(BASELINE, METHOD, strict=True)):
+        canned.write("triplet", seed=seed, map_at_r=baseline, seconds=0.01, cost__seconds_per_step=0.01 + 0.001 * seed)
         canned.write("triplet", "ee", seed=seed, map_at_r=method, cost__seconds_per_step=0.02 + 0.002 * seed)
     return summarize(read_runs(canned.root))
 
 
 def test_levels_are_means_over_seeds_in_points(three_seeds):
-    bare, method = three_seeds.tables[0].cells
-    assert (bare.method, method.method) == ("none", "ee")
-    level = bare.score("mean_average_precision_at_r")
+    baseline, method = three_seeds.tables[0].cells
+    assert (baseline.method, method.method) == ("none", "ee")
+    level = baseline.score("mean_average_precision_at_r")
     assert level.mean == pytest.approx(52)
     half = 4.302653 * 2 / math.sqrt(3)  # t_{2, .975} times standard deviation over the root of n
     assert level.interval == pytest.approx((52 - half, 52 + half), abs=1e-5)

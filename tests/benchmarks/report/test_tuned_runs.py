@@ -3,12 +3,12 @@ import re
 
 import pytest
 
-from benchmarks.errors import Refusal
-from benchmarks.report import write_report
-from benchmarks.report.fairness import check_comparable
-from benchmarks.report.run_folder import read_run, read_runs
+from benchmarks.errors import UserError
+from benchmarks.report.comparability import check_comparable
 from benchmarks.report.study import read_studies
 from benchmarks.report.tuned_runs import by_search
+from benchmarks.report.write import write_report
+from benchmarks.runs.reader import read_run, read_runs
 
 
 def finals(canned, study, methods=("none", "ee", "none+"), seeds=2):
@@ -26,7 +26,7 @@ def checked(canned):
 
 
 def refusal(canned) -> str:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(UserError) as refused:
         checked(canned)
     return str(refused.value)
 
@@ -60,7 +60,7 @@ def test_two_settings_of_one_search_are_refused(canned):
     finals(canned, study)
     folder = next(run.path for run in labelled(canned) if run.method == "none" and run.seed == 1)
     canned.edit_config(folder, "loss", margin=0.123)
-    with pytest.raises(Refusal, match="no search of triplet there has that trial as its best with these parameters"):
+    with pytest.raises(UserError, match="no search of triplet there has that trial as its best with these parameters"):
         labelled(canned)
 
 
@@ -71,10 +71,10 @@ def test_unequal_budgets_are_refused_with_both_numbers(canned, what):
     described["cells"]["triplet/ee"][f"budget_{what}"] -= 1
     (study / "study.json").write_text(json.dumps(described))
     finals(canned, study)
-    given, bare = (5, 6) if what == "trials" else (57_599, 57_600)
-    assert f"study small gave triplet/ee {given:,} {what} and triplet/none {bare:,} {what}" in refusal(canned).replace(
-        f"{bare:,}:", f"{bare:,} {what}:"
-    )
+    given, baseline = (5, 6) if what == "trials" else (57_599, 57_600)
+    assert f"study small gave triplet/ee {given:,} {what} and triplet/none {baseline:,} {what}" in refusal(
+        canned
+    ).replace(f"{baseline:,}:", f"{baseline:,} {what}:")
 
 
 def test_a_study_that_is_not_finished_is_refused(canned):
@@ -100,14 +100,14 @@ def test_a_study_that_is_not_there_is_missed_by_name(canned):
     study.rename(study.with_name("elsewhere"))
     described = json.loads((study.with_name("elsewhere") / "study.json").read_text())
     (study.with_name("elsewhere") / "study.json").write_text(json.dumps({**described, "study": "elsewhere"}))
-    with pytest.raises(Refusal, match="was tuned by study small, which is not among the studies"):
+    with pytest.raises(UserError, match="was tuned by study small, which is not among the studies"):
         labelled(canned)
 
 
-def test_a_method_that_is_best_switched_off_is_represented_by_bare_runs(canned):
+def test_a_method_that_is_best_switched_off_is_represented_by_baseline_runs(canned):
     study = canned.study()
-    bare = json.loads((study / "best.json").read_text())["triplet/none"]
-    change_best(study, "triplet/ee", augmentation_off=True, params={"loss.margin": bare["params"]["loss.margin"]})
+    baseline = json.loads((study / "best.json").read_text())["triplet/none"]
+    change_best(study, "triplet/ee", augmentation_off=True, params={"loss.margin": baseline["params"]["loss.margin"]})
     finals(canned, study, methods=("none",), seeds=1)
     checked(canned)
     assert sorted(run.method for run in labelled(canned)) == ["ee", "none"]  # one training, two searches
@@ -116,7 +116,7 @@ def test_a_method_that_is_best_switched_off_is_represented_by_bare_runs(canned):
 def test_a_trial_that_was_scored_on_the_test_set_is_refused(canned):
     study = canned.study()
     trial = type(canned)(study / "trials").write("triplet")
-    with pytest.raises(Refusal, match=f"{trial.name} belongs to study small and was scored on the test set"):
+    with pytest.raises(UserError, match=f"{trial.name} belongs to study small and was scored on the test set"):
         read_studies(canned.root)
 
 
@@ -142,5 +142,5 @@ def test_a_run_without_test_scores_is_left_out_and_needs_no_queries(canned):
 def test_runs_none_of_which_has_a_test_score_give_no_report(canned):
     folder = canned.once("triplet", "none")
     canned.edit(folder, lambda result: result["selection"]["validation"].update(test=None))
-    with pytest.raises(Refusal, match="no run in .* was scored on the test set"):
+    with pytest.raises(UserError, match="no run in .* was scored on the test set"):
         write_report(canned.root, canned.root / "report")

@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from benchmarks.compare import compare
-from benchmarks.errors import Refusal
-from benchmarks.report import write_report
-from benchmarks.report.run_folder import read_run, read_runs
+from benchmarks.errors import UserError
+from benchmarks.report.compare import compare
 from benchmarks.report.summary import summarize
-from benchmarks.report.words import which_epoch
+from benchmarks.report.verdicts import which_epoch
+from benchmarks.report.write import write_report
+from benchmarks.runs.reader import read_run, read_runs
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_last_epoch_is_the_honest_rule_and_the_best_on_test_an_oracle(runs):
 
 def test_statistics_are_those_of_the_last_epoch(runs):
     (comparison,) = summarize(read_runs(runs)).comparisons
-    assert comparison.bare.score("mean_average_precision_at_r").mean == pytest.approx(51)
+    assert comparison.baseline.score("mean_average_precision_at_r").mean == pytest.approx(51)
     assert comparison.primary.per_seed == pytest.approx([2.0, 2.5, 3.0])
     assert comparison.over_classes is not None and comparison.fold_level is None
     assert comparison.rules == ("last", "test") and comparison.published_style.mean > 2.5
@@ -68,7 +68,7 @@ def test_nothing_is_said_to_be_chosen_by_validation(written):
 
 def test_runs_with_and_without_validation_are_never_in_one_table(runs, canned, tmp_path):
     canned.write("proxy_anchor")
-    with pytest.raises(Refusal, match="differ in protocol.*quickstart, version 1, without validation"):
+    with pytest.raises(UserError, match="differ in protocol.*quickstart, version 1, without validation"):
         write_report(runs, tmp_path / "report")
 
 
@@ -85,8 +85,10 @@ def test_two_data_sets_may_have_a_rule_each(runs, canned, tmp_path):
 
 def test_two_runs_are_compared_at_the_last_epoch(canned):
     pair = [canned.unvalidated("triplet", method, map_at_r=level) for method, level in (("none", 0.5), ("ee", 0.52))]
-    assert compare(*pair).startswith("Triplet EE is 2.00 points of test MAP@R higher than Triplet bare (52.00 against")
-    with pytest.raises(Refusal, match="protocol: quickstart, version 1 against quickstart, version 1, without"):
+    assert compare(*pair).startswith(
+        "Triplet EE is 2.00 points of test MAP@R higher than Triplet baseline (52.00 against"
+    )
+    with pytest.raises(UserError, match="protocol: quickstart, version 1 against quickstart, version 1, without"):
         compare(canned.write("triplet"), pair[1])
 
 
@@ -107,9 +109,9 @@ def test_a_test_set_scored_once_leaves_the_last_epoch_alone(canned):
 def test_an_oracle_in_the_place_of_the_honest_rule_is_damage(canned):
     folder = canned.unvalidated("triplet", "none")
     canned.edit(folder, lambda result: result["selection"]["last"].update(oracle=True))
-    with pytest.raises(Refusal, match="result.json has selection.last.oracle = True"):
+    with pytest.raises(UserError, match="result.json has selection.last.oracle = True"):
         read_run(folder)
     canned.edit(folder, lambda result: result["selection"].pop("last"))
     assert "last" not in json.loads((folder / "result.json").read_text())["selection"]
-    with pytest.raises(Refusal, match="no selection.last"):
+    with pytest.raises(UserError, match="no selection.last"):
         read_run(folder)

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.errors import Refusal
-from benchmarks.report import write_report
+from benchmarks.errors import UserError
+from benchmarks.report.write import write_report
 
 NAMES = ["report.html", "report.md", "tables.tex", "results.csv", "comparisons.csv"]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -19,8 +19,8 @@ VOID = {"meta", "link", "img", "br", "hr", "input"}
 def runs(canned_in, tmp_path_factory):
     """3 seeds whose differences are 1, 3 and 2 points, and 3 simulated ones; only read after the first report."""
     canned = canned_in(tmp_path_factory.mktemp("report") / "runs")
-    for seed, (bare, method) in enumerate([(0.50, 0.51), (0.52, 0.55), (0.54, 0.56)]):
-        canned.write("multi_similarity", seed=seed, map_at_r=bare)
+    for seed, (baseline, method) in enumerate([(0.50, 0.51), (0.52, 0.55), (0.54, 0.56)]):
+        canned.write("multi_similarity", seed=seed, map_at_r=baseline)
         canned.write("multi_similarity", "ee", seed=seed, map_at_r=method)
     return canned.suite(["proxy_anchor"], ["ps"], seeds=3)
 
@@ -63,7 +63,7 @@ def test_a_second_report_has_the_same_bytes(runs, written, tmp_path):
 @pytest.mark.parametrize("name", ["report.html", "report.md", "tables.tex"])
 def test_hand_computed_numbers_stand_in_each_form(written, name):
     text = written[name].replace("$-$", "−")
-    assert re.search(r"52\.0\W+(?:small>)?47\.0 to 57\.0", text)  # level of the bare loss: mean and interval
+    assert re.search(r"52\.0\W+(?:small>)?47\.0 to 57\.0", text)  # level of the baseline: mean and interval
     assert re.search(r"\+2\.00\W+(?:small>)?−0\.48 to 4\.48", text)  # difference: mean and interval
     assert "1.00 to 3.00" in text  # bootstrap
     assert "0.25" in text  # p, and the smallest p of 3 seeds
@@ -148,7 +148,7 @@ def test_one_seed_gives_a_report_without_intervals(canned):
     assert "nan" not in html
 
 
-def test_bare_losses_alone_give_a_report_without_comparisons(canned):
+def test_baseline_losses_alone_give_a_report_without_comparisons(canned):
     canned.suite(["triplet", "proxy_nca"], [], seeds=2)
     texts = {path.name: path.read_text() for path in write_report(canned.root, canned.root / "report")}
     assert "nothing is compared" in texts["report.html"]
@@ -168,7 +168,7 @@ def test_two_data_sets_have_a_table_each(canned):
 
 def test_nothing_is_written_when_the_runs_allow_no_report(canned):
     canned.write("triplet", "ee")
-    with pytest.raises(Refusal, match="no bare loss"):
+    with pytest.raises(UserError, match="no baseline"):
         write_report(canned.root, canned.root / "report")
     assert not (canned.root / "report").exists()
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from benchmarks.suite import Comparison
+from benchmarks.config.lists import Comparison
 from benchmarks.tuning.plan import last_trial, plan, quasi_random
 from benchmarks.tuning.study import Cell, StudyConfig
 
@@ -20,7 +20,7 @@ STUDY = StudyConfig(
 )
 LOSS = {"loss.criterion.margin": FloatDistribution(0, 1)}
 METHOD = {"method.wrapper.num_points": IntDistribution(1, 8)}
-BARE = Cell("triplet", "none", 9, LOSS, {}, {"loss.criterion.margin": 0.2})
+BASELINE = Cell("triplet", "none", 9, LOSS, {}, {"loss.criterion.margin": 0.2})
 WITH = Cell("triplet", "ee", 9, LOSS, METHOD, {"loss.criterion.margin": 0.2, "method.wrapper.num_points": 2})
 
 
@@ -30,16 +30,16 @@ def test_every_search_has_its_number_of_trials_and_a_method_two_without_augmenta
     trials: int, extra: int, sampler: str
 ) -> None:
     study = replace(STUDY, trials=trials, extra_trials=extra, sampler=sampler)
-    bare, method = (plan(study, replace(cell, trials=trials)) for cell in (BARE, WITH))
-    plus = plan(study, replace(BARE, method="none+", trials=study.plus_trials))
+    baseline, method = (plan(study, replace(cell, trials=trials)) for cell in (BASELINE, WITH))
+    plus = plan(study, replace(BASELINE, method="none+", trials=study.plus_trials))
     method.append(last_trial(WITH, []))
-    assert len(bare) == len(method) == trials and len(plus) == trials + extra
+    assert len(baseline) == len(method) == trials and len(plus) == trials + extra
     assert [trial.augmentation_off for trial in method] == [True, *[False] * (trials - 2), True]
-    assert not any(trial.augmentation_off for trial in bare)
+    assert not any(trial.augmentation_off for trial in baseline)
 
 
 def test_the_first_trials_are_the_declared_values_off_then_on() -> None:
-    assert plan(STUDY, BARE)[0].params == {"loss.criterion.margin": 0.2}
+    assert plan(STUDY, BASELINE)[0].params == {"loss.criterion.margin": 0.2}
     off, on = plan(STUDY, WITH)[:2]
     assert (off.params, off.augmentation_off) == ({"loss.criterion.margin": 0.2}, True)
     assert (on.params, on.augmentation_off) == (WITH.declared, False)
@@ -52,9 +52,9 @@ def test_trials_depend_on_the_studys_seed_and_their_number_alone() -> None:
     assert longer[:8] == plan(STUDY, WITH)
 
 
-def test_more_trials_of_the_bare_loss_begin_with_its_own() -> None:
-    plus = plan(STUDY, replace(BARE, method="none+", trials=18))
-    assert plus[:9] == plan(STUDY, BARE) and len({str(trial.params) for trial in plus}) == 18
+def test_more_trials_of_the_baseline_loss_begin_with_its_own() -> None:
+    plus = plan(STUDY, replace(BASELINE, method="none+", trials=18))
+    assert plus[:9] == plan(STUDY, BASELINE) and len({str(trial.params) for trial in plus}) == 18
 
 
 def test_quasi_random_trials_fill_their_ranges_evenly() -> None:

@@ -12,16 +12,17 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from benchmarks.errors import Refusal
-from benchmarks.suite import Comparison
-from benchmarks.tuning import ledger, liveness
-from benchmarks.tuning.liveness import Working, worker_name, works
+from benchmarks.config.lists import Comparison
+from benchmarks.errors import UserError
+from benchmarks.tuning import heartbeat as liveness
+from benchmarks.tuning import ledger
+from benchmarks.tuning.heartbeat import Working, worker_name, works
 from benchmarks.tuning.queue import DEATHS, Attempt, Queue
 from benchmarks.tuning.study import Cell, StudyConfig
 
 LOSS = {"loss.criterion.margin": FloatDistribution(0, 1)}
 METHOD = {"method.wrapper.num_points": IntDistribution(1, 8)}
-BARE = Cell("triplet", "none", 5, LOSS, {}, {"loss.criterion.margin": 0.2})
+BASELINE = Cell("triplet", "none", 5, LOSS, {}, {"loss.criterion.margin": 0.2})
 WITH = Cell("triplet", "ee", 5, LOSS, METHOD, {"loss.criterion.margin": 0.2, "method.wrapper.num_points": 2})
 
 
@@ -125,7 +126,7 @@ def test_every_storage_hands_out_each_trial_once_and_a_methods_last_one_after_th
 
 
 def test_a_trial_whose_process_died_is_recorded_and_tried_again_with_its_parameters(tmp_path: Path) -> None:
-    queue = Queue(made_study(tmp_path), BARE)
+    queue = Queue(made_study(tmp_path), BASELINE)
     queue.fill()
     lost, alive = claimed(queue), claimed(queue)
     die(lost)
@@ -142,7 +143,7 @@ def test_a_trial_whose_process_died_is_recorded_and_tried_again_with_its_paramet
 
 
 def test_a_trial_that_ends_every_process_counts_as_failed_at_last(tmp_path: Path) -> None:
-    queue = Queue(made_study(tmp_path), BARE)
+    queue = Queue(made_study(tmp_path), BASELINE)
     for _ in range(DEATHS + 1):
         queue.fill()
         attempt = claimed(queue)
@@ -157,7 +158,7 @@ def test_a_trial_that_ends_every_process_counts_as_failed_at_last(tmp_path: Path
 
 
 def test_a_process_that_is_told_to_stop_gives_its_trial_back_as_often_as_that_happens(tmp_path: Path) -> None:
-    queue = Queue(made_study(tmp_path), BARE)
+    queue = Queue(made_study(tmp_path), BASELINE)
     queue.fill()
     waiting = queue.count(TrialState.WAITING)
     for _ in range(DEATHS + 2):
@@ -171,7 +172,7 @@ def test_a_process_that_is_told_to_stop_gives_its_trial_back_as_often_as_that_ha
 def test_a_process_that_died_after_writing_the_ledger_has_ended_its_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = Queue(made_study(tmp_path), BARE)
+    queue = Queue(made_study(tmp_path), BASELINE)
     queue.fill()
     attempt = claimed(queue)
 
@@ -191,7 +192,7 @@ def test_a_process_that_died_after_writing_the_ledger_has_ended_its_trial(
 def test_tpe_takes_up_what_has_ended_and_the_declared_trials_come_first(tmp_path: Path) -> None:
     def searched(folder: Path, score: float) -> list[float]:
         queue = Queue(
-            made_study(folder, sampler="tpe", trials=16), Cell("triplet", "none", 16, LOSS, {}, BARE.declared)
+            made_study(folder, sampler="tpe", trials=16), Cell("triplet", "none", 16, LOSS, {}, BASELINE.declared)
         )
         queue.fill()
         tried = []
@@ -208,8 +209,8 @@ def test_tpe_takes_up_what_has_ended_and_the_declared_trials_come_first(tmp_path
 
 
 def test_a_database_that_cannot_be_reached_is_refused_without_its_password(tmp_path: Path) -> None:
-    with pytest.raises(Refusal) as refusal:
-        Queue(made_study(tmp_path, storage="postgresql+nosuch://tuner:secret@127.0.0.1:1/none"), BARE)
+    with pytest.raises(UserError) as refusal:
+        Queue(made_study(tmp_path, storage="postgresql+nosuch://tuner:secret@127.0.0.1:1/none"), BASELINE)
     assert "127.0.0.1:1/none cannot be used" in str(refusal.value) and "secret" not in str(refusal.value)
 
 

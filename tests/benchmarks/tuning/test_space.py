@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.config import compose, options_of
-from benchmarks.errors import Refusal
-from benchmarks.final import FinalConfig
+from benchmarks.config.compose import compose, options_of
+from benchmarks.errors import UserError
+from benchmarks.tuning.final import FinalConfig
 from benchmarks.tuning.space import declared_values, describe, on_edge, parse_space, read_space
 from benchmarks.tuning.study import read_study
 
@@ -64,27 +64,27 @@ def test_a_space_is_ranges_integers_and_choices(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_space_is_refused_with_its_file(text: str, sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         parsed(text, tmp_path)
     assert sentence in str(refusal.value) and "made.yaml" in str(refusal.value)
 
 
 def test_a_key_that_no_config_has_is_refused_with_the_nearest_one() -> None:
     config, _ = compose(["loss=triplet"])
-    with pytest.raises(Refusal, match="'loss.criterion.margni'; the nearest known one is 'loss.criterion.margin'"):
+    with pytest.raises(UserError, match="'loss.criterion.margni'; the nearest known one is 'loss.criterion.margin'"):
         declared_values({"loss.criterion.margni": FloatDistribution(0, 1)}, config)
 
 
 @pytest.mark.parametrize("outside", [FloatDistribution(0.3, 1), IntDistribution(0, 1), CategoricalDistribution(["x"])])
 def test_a_declared_value_outside_its_space_is_refused(outside: FloatDistribution) -> None:
     config, _ = compose(["loss=triplet", "loss.criterion.margin=0.2"])
-    with pytest.raises(Refusal, match="loss.criterion.margin=0.2 lies outside its search space"):
+    with pytest.raises(UserError, match="loss.criterion.margin=0.2 lies outside its search space"):
         declared_values({"loss.criterion.margin": outside}, config)
 
 
 def test_a_loss_without_a_space_is_refused_with_the_nearest_one_and_the_file_to_write() -> None:
     with pytest.raises(
-        Refusal, match="'tripelt'; the nearest known one is 'triplet'; declare it in configs/space/loss"
+        UserError, match="'tripelt'; the nearest known one is 'triplet'; declare it in configs/space/loss"
     ):
         read_space("loss", "tripelt")
 

@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from tiny_training import TINY
 
-from benchmarks.errors import Refusal
+from benchmarks.errors import UserError
 from benchmarks.tuning import ledger
 from benchmarks.tuning.queue import Queue
 from benchmarks.tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
@@ -31,7 +31,7 @@ def worked(study: StudyConfig, cell: Cell) -> list[ledger.Line]:
     return [line for line in ledger.read(study.folder / "ledger.jsonl") if line["cell"] == cell.name]
 
 
-Searched = tuple[StudyConfig, list[ledger.Line], list[ledger.Line]]  # its bare loss's, and its method's
+Searched = tuple[StudyConfig, list[ledger.Line], list[ledger.Line]]  # its baseline's, and its method's
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,14 @@ def test_a_trials_line_is_what_its_trainings_say_and_none_of_them_saw_the_test_s
         assert line["seconds"] == pytest.approx(sum(fold["seconds"] for fold in line["folds"])) and line["ended"]
 
 
-def test_a_methods_trials_without_augmentation_are_trainings_of_the_bare_loss(searched: Searched) -> None:
-    _, bare, method = searched
+def test_a_methods_trials_without_augmentation_are_trainings_of_the_baseline_loss(searched: Searched) -> None:
+    _, baseline, method = searched
     assert [line["augmentation_off"] for line in method] == [True, False, False, True]
-    assert [fold["run"] for fold in method[0]["folds"]] == [fold["run"] for fold in bare[0]["folds"]]
-    assert method[0]["images"] == bare[0]["images"]  # counted in both budgets, trained once
-    trained = {fold["run"] for line in [*bare, *method] for fold in line["folds"]}
+    assert [fold["run"] for fold in method[0]["folds"]] == [fold["run"] for fold in baseline[0]["folds"]]
+    assert method[0]["images"] == baseline[0]["images"]  # counted in both budgets, trained once
+    trained = {fold["run"] for line in [*baseline, *method] for fold in line["folds"]}
     assert len(trained) == 2 * (4 + 4) - 2
-    assert sum(line["images"] for line in bare) == sum(line["images"] for line in method)
+    assert sum(line["images"] for line in baseline) == sum(line["images"] for line in method)
 
 
 def test_a_training_that_fails_is_a_trial_without_a_score(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_median_pruner_gives_up_what_is_worse_than_the_others_were(
     ],
 )
 def test_a_study_that_cannot_be_is_refused_in_words(overrides: list[str], sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         tiny_study(tmp_path, *overrides)
     assert sentence in str(refusal.value)
 
@@ -142,7 +142,7 @@ def test_a_range_whose_end_a_method_refuses_is_refused_before_anything_runs(
         lambda group, name: {key: distribution} if group == "method" else {},
     )
     problem = f"search space of triplet/{method} at its lowest values: .*{key.split('.')[-1]} must be"
-    with pytest.raises(Refusal, match=problem):
+    with pytest.raises(UserError, match=problem):
         tiny_study(tmp_path, f"comparisons=[{{loss: triplet, methods: [{method}]}}]")
 
 

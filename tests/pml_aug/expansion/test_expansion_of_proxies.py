@@ -59,8 +59,8 @@ def test_by_hand_the_point_between_two_rows_meets_the_proxy_of_another_class():
 
 
 @pytest.mark.parametrize("name", OF_PROXIES)
-@pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["bare", "in proxy synthesis"])
-def test_no_points_give_the_bare_proxy_loss_to_the_last_bit(name, wrap):
+@pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["baseline", "in proxy synthesis"])
+def test_no_points_give_the_baseline_proxy_loss_to_the_last_bit(name, wrap):
     embeddings, labels = batch(num_classes=C)
     loss = wrap(OF_PROXIES[name]())
     found = []
@@ -72,14 +72,14 @@ def test_no_points_give_the_bare_proxy_loss_to_the_last_bit(name, wrap):
 
 
 @pytest.mark.parametrize("name", OF_PROXIES)
-def test_rows_without_partners_give_the_bare_proxy_loss(name):
+def test_rows_without_partners_give_the_baseline_proxy_loss(name):
     embeddings, labels = torch.randn(4, D, dtype=torch.float64), torch.arange(4)
     loss = OF_PROXIES[name]()
     torch.testing.assert_close(EmbeddingExpansion(loss)(embeddings, labels), loss(embeddings, labels))
 
 
 @pytest.mark.parametrize("name", ["ProxyAnchorLoss", "ProxyNCALoss", "SoftTripleLoss", "NormalizedSoftmaxLoss"])
-@pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["bare", "in proxy synthesis"])
+@pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["baseline", "in proxy synthesis"])
 def test_gradient_of_embeddings_and_proxies_is_the_derivative(name, wrap):
     embeddings, labels = batch(dtype=torch.float64, size=8, num_classes=3)
     loss = OF_PROXIES[name]().double()

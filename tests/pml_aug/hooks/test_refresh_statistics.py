@@ -45,7 +45,7 @@ def test_the_official_epochs_are_the_default():
     assert renewed == [31, 33, 35, 37, 39]
 
 
-def test_training_goes_from_the_bare_loss_to_copies():
+def test_training_goes_from_the_baseline_loss_to_copies():
     wrapper = wrap()
     seen = []
     wrapper.register_forward_hook(lambda module, inputs, output: seen.append(module.statistics.is_empty))

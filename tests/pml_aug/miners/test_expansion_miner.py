@@ -58,15 +58,15 @@ def test_the_wrapped_miner_stays_as_it_was(name):
     miner = MATRIX_MINERS[name]()
     own = miner.distance
     torch.manual_seed(4)
-    bare = miner(embeddings, labels)
+    baseline = miner(embeddings, labels)
     ExpansionMiner(miner)(embeddings, labels)
     assert miner.distance is own
     torch.manual_seed(4)
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(miner(embeddings, labels), bare, strict=True))
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(miner(embeddings, labels), baseline, strict=True))
 
 
 @pytest.mark.parametrize("name", MATRIX_MINERS)
-def test_no_points_give_the_bare_miner(name):
+def test_no_points_give_the_baseline_miner(name):
     embeddings, labels = batch()
     chosen = []
     for miner in (MATRIX_MINERS[name](), ExpansionMiner(MATRIX_MINERS[name](), num_points=0)):
@@ -95,7 +95,7 @@ def test_references_are_expanded_too():
     assert chosen[2].item() in (1, 2)
 
 
-def test_a_bare_loss_takes_what_it_finds():
+def test_a_baseline_loss_takes_what_it_finds():
     embeddings, labels = batch()
     miner = ExpansionMiner(miners.MultiSimilarityMiner())
     value = losses.MultiSimilarityLoss()(embeddings.requires_grad_(), labels, miner(embeddings, labels))

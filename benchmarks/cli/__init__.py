@@ -1,0 +1,1 @@
+"""The commands of ``python -m benchmarks``: arguments and printing only."""

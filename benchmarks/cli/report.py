@@ -1,0 +1,37 @@
+"""``python -m benchmarks report RUNS --out DIR``."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.report.write import write_report
+from benchmarks.statistics import MARGIN
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the report and say where it is.
+
+    Raises:
+        UserError: the runs do not allow a report; the message says which and why.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks report",
+        description="Compare finished runs: report.html, report.md, tables.tex, results.csv, comparisons.csv.",
+    )
+    parser.add_argument("runs", type=Path, metavar="RUNS", help="folder that holds the run folders")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUNS/report)")
+    parser.add_argument(
+        "--margin", type=positive, default=MARGIN, metavar="POINTS",
+        help="of MAP@R within which a difference counts as none; to be chosen before the runs are seen (%(default)s)",
+    )  # fmt: skip
+    arguments = parser.parse_args(argv)
+    for path in write_report(arguments.runs, arguments.out or arguments.runs / "report", arguments.margin):
+        print(path)
+    return 0
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, but got {text}")
+    return value

@@ -1,0 +1,1 @@
+"""Configurations: their schema, how command lines become them, and lists of trainings."""

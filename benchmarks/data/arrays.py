@@ -1,0 +1,125 @@
+"""The form every data set takes before a training sees it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from benchmarks.data.ragged import RaggedImages
+
+TRAIN, TEST, QUERY, GALLERY = range(4)  # what an image is for, where the data set's authors say so
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArrays:
+    """Images with their classes and, where known, where each one comes from."""
+
+    name: str
+    images: np.ndarray | RaggedImages  # (N, H, W, C), uint8, or N of several sizes; C is 1 (grey) or 3 (RGB)
+    labels: np.ndarray  # (N,), int64, 0 to num_classes - 1
+    class_names: list[str]  # one a class
+    source: np.ndarray | None  # (N,), int64: the font face or vendor that drew the image
+    source_names: list[str]  # one a source; empty where source is None
+    partition: np.ndarray | None = None  # (N,), uint8: TRAIN, TEST, QUERY or GALLERY; None: halves of the classes
+
+    @property
+    def channels(self) -> int:
+        """1 (grey) or 3 (RGB)."""
+        return self.images.channels if isinstance(self.images, RaggedImages) else self.images.shape[3]
+
+    @property
+    def image_size(self) -> int:
+        """Height of the images; the shortest side of any where sizes differ."""
+        return int(self.images.sizes.min()) if isinstance(self.images, RaggedImages) else self.images.shape[1]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 of everything but the data set's name, the same on every platform.
+
+        Pictures of several sizes enter as their sizes and sha256 digests, which a cache of them keeps.
+        """
+        digest = hashlib.sha256()
+        if isinstance(self.images, RaggedImages):
+            shape, contents = [len(self.images), "ragged", self.channels], [self.images.sizes, self.images.digests]
+        else:
+            shape, contents = [*self.images.shape], [self.images]
+        names = {"shape": shape, "classes": self.class_names, "sources": self.source_names}
+        digest.update(json.dumps(names).encode())
+        for content in contents:
+            digest.update(np.ascontiguousarray(content, dtype=content.dtype.newbyteorder("<")).data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        if self.source is not None:
+            digest.update(np.ascontiguousarray(self.source, dtype="<i8").data)
+        if self.partition is not None:
+            digest.update(np.ascontiguousarray(self.partition, dtype=np.uint8).data)
+        return digest.hexdigest()
+
+    def with_classes(self, num_classes: int) -> "ImageArrays":
+        """Only ``num_classes`` of the classes, spread evenly over the sorted ids and numbered anew; no randomness."""
+        kept = spread_classes(num_classes, len(self.class_names))
+        rows = np.flatnonzero(np.isin(self.labels, kept))
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=np.searchsorted(kept, self.labels[rows]),
+            class_names=[self.class_names[k] for k in kept],
+            source=None if self.source is None else self.source[rows],
+            partition=None if self.partition is None else self.partition[rows],
+        )
+
+    def resized(self, image_size: int) -> "ImageArrays":
+        """Every image as an ``image_size`` square, see :func:`fit_square`."""
+        if isinstance(self.images, np.ndarray) and self.images.shape[1:3] == (image_size, image_size):
+            return self
+        return replace(self, images=squares(self.images, image_size))
+
+
+def spread_classes(num_classes: int, available: int) -> np.ndarray:
+    """Ids of ``num_classes`` classes, spread evenly over the ``available`` ones.
+
+    Example:
+        >>> spread_classes(4, 10).tolist()
+        [0, 2, 5, 7]
+    """
+    if not 2 <= num_classes <= available:
+        raise ValueError(f"data.num_classes must be between 2 and the {available} there are, but got {num_classes}")
+    return np.arange(num_classes) * available // num_classes
+
+
+def squares(images: np.ndarray | RaggedImages, image_size: int) -> np.ndarray:
+    """(N, image_size, image_size, C): every image, see :func:`fit_square`."""
+    channels = images.channels if isinstance(images, RaggedImages) else images.shape[3]
+    pictures = (Image.fromarray(image[..., 0] if channels == 1 else image) for image in images)
+    fitted = np.stack([np.asarray(fit_square(picture, image_size)) for picture in pictures])
+    return fitted.reshape(len(fitted), image_size, image_size, channels)
+
+
+def fit_square(picture: Image.Image, image_size: int) -> Image.Image:
+    """The largest centred square of a picture, resampled bilinearly with antialiasing."""
+    if image_size < 1:
+        raise ValueError(f"data.image_size must be at least 1, but got {image_size}")
+    return ImageOps.fit(picture, (image_size, image_size), method=Image.Resampling.BILINEAR)
+
+
+def require_two_images_a_class(labels: np.ndarray, class_names: Sequence[str], origin: str) -> None:
+    """Refuses data in which a query could have no right answer, or no wrong one.
+
+    Args:
+        labels: (N,), 0 to ``len(class_names) - 1``.
+        class_names: one a class.
+        origin: the path the data came from, for the message.
+    """
+    if len(class_names) < 2:
+        raise ValueError(f"{origin}: found {len(class_names)} class, but comparing classes needs at least 2")
+    counts = np.bincount(labels, minlength=len(class_names))
+    lonely = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
+    if lonely:
+        listed = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
+        raise ValueError(
+            f"{origin}: {len(lonely)} of {len(class_names)} classes have a single image ({listed}), so it has no "
+            "neighbour to find; add images or leave these classes out"
+        )

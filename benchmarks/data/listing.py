@@ -1,0 +1,132 @@
+"""What a data set consists of, before any image is read."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.data.arrays import GALLERY, QUERY, TEST, TRAIN, spread_classes
+
+Counts = Mapping[str, tuple[int, int]]  # part -> number of classes, number of images
+
+PARTS = {"training": TRAIN, "test": TEST, "query": QUERY, "gallery": GALLERY}
+
+
+class Listing(NamedTuple):
+    """Image files in the order of their rows: training classes first, then by class, then by file."""
+
+    files: list[Path]
+    labels: np.ndarray  # (N,), int64, 0 to num_classes - 1
+    class_names: list[str]
+    partition: np.ndarray | None  # (N,), uint8: TRAIN, TEST, QUERY or GALLERY
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[int, int | str, str, Path]]) -> "Listing":
+        """The rows put in order, their classes numbered from 0: training first, each side by class id.
+
+        Args:
+            rows: part (TRAIN, TEST, QUERY or GALLERY), id of the class, its name, the file.
+
+        Raises:
+            ValueError: if a class is on both sides.
+        """
+        ordered = sorted(rows, key=lambda row: (row[0] != TRAIN, row[1], row[0], row[3]))
+        numbers: dict[int | str, int] = {}
+        sides: dict[int | str, bool] = {}
+        names = []
+        for part, class_id, name, file in ordered:
+            if class_id not in numbers:
+                numbers[class_id] = len(numbers)
+                sides[class_id] = part == TRAIN
+                names.append(name)
+            elif sides[class_id] != (part == TRAIN):
+                raise ValueError(f"{file}: its class {name} is in the training and the test part; unpack the data anew")
+        labels = np.array([numbers[row[1]] for row in ordered], dtype=np.int64)
+        partition = np.array([row[0] for row in ordered], dtype=np.uint8)
+        return cls([row[3] for row in ordered], labels, names, partition)
+
+    def with_classes(self, num_classes: int) -> "Listing":
+        """Only ``num_classes`` of the classes, see :func:`spread_classes`."""
+        kept = spread_classes(num_classes, len(self.class_names))
+        rows = np.flatnonzero(np.isin(self.labels, kept))
+        return Listing(
+            [self.files[row] for row in rows],
+            np.searchsorted(kept, self.labels[rows]),
+            [self.class_names[k] for k in kept],
+            None if self.partition is None else self.partition[rows],
+        )
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Classes and images of each part that has any."""
+        parts = np.zeros(len(self.labels), dtype=np.uint8) if self.partition is None else self.partition
+        found = {}
+        for name, part in PARTS.items():
+            rows = parts == part
+            if rows.any():
+                found[name if self.partition is not None else "all"] = (
+                    len(np.unique(self.labels[rows])),
+                    int(rows.sum()),
+                )
+        return found
+
+
+def require_counts(listing: Listing, expected: Counts, path: Path) -> None:
+    """Refuses a published data set that is not whole, or not the published one.
+
+    Raises:
+        ValueError: naming each part that differs, with both counts.
+    """
+    found = listing.counts()
+    wrong = [
+        f"{images:,} {part} images of {classes:,} classes, but found {found.get(part, (0, 0))[1]:,} of "
+        f"{found.get(part, (0, 0))[0]:,}"
+        for part, (classes, images) in expected.items()
+        if found.get(part) != (classes, images)
+    ]
+    if wrong:
+        raise ValueError(
+            f"{path}: expected {'; '.join(wrong)}. Unpack the published archives anew, or set data.verify=false to "
+            "train on what is there"
+        )
+
+
+def require_files(listing: Listing, path: Path) -> None:
+    """Refuses a list of images of which some are not there.
+
+    Raises:
+        FileNotFoundError: saying how many, and which comes first.
+    """
+    missing = [file for file in listing.files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{path}: {len(missing):,} of {len(listing.files):,} listed images are missing, the first is {missing[0]}; "
+            "unpack the images beside the list"
+        )
+
+
+def find_base(path: Path, markers: Iterable[str], name: str, what: str) -> Path:
+    """The folder that holds one of the markers: ``path`` itself, or a folder in it.
+
+    Args:
+        path: what the user gave.
+        markers: relative paths, of which one must be there.
+        name: of the data set.
+        what: the layouts that are understood, for the message.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder; data.path must name the folder that holds {name}: {what}")
+    candidates = [path, *(child for child in sorted(path.iterdir()) if child.is_dir() and child.name[0] != ".")]
+    for marker in markers:
+        for base in candidates:
+            if (base / marker).exists():
+                return base
+    raise FileNotFoundError(f"{path}: found no {name} here; expected {what}")
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder, in the order of its names, without names that start with a dot."""
+    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))

@@ -1,0 +1,68 @@
+"""Cars196: 196 models of cars, the first 98 to train on."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from scipy.io import loadmat
+
+from benchmarks.data.arrays import TEST, TRAIN
+from benchmarks.data.listing import Listing, find_base, require_files
+from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
+
+COUNTS = {"training": (98, 8054), "test": (98, 8131)}
+BY_NAME = "car_data/car_data"  # of the archive that PML downloads; its own train and test halves share classes
+LAYOUTS = (
+    f"car_ims/*.jpg beside cars_annos.mat, or {LAYOUT}, or names.csv, anno_train.csv and anno_test.csv beside "
+    f"{BY_NAME}/"
+)
+
+Row = tuple[int, int | str, str, Path]
+
+
+def list_images(path: Path) -> Listing:
+    """Classes by their id, images by file name.
+
+    Raises:
+        FileNotFoundError: if the annotations, or some images, are missing.
+        ValueError: if the annotations cannot be read.
+
+    Source: Krause, Stark, Deng, Fei-Fei, "3D Object Representations for Fine-Grained Categorization", 3dRR 2013; the
+    split is that of Oh Song, Xiang, Jegelka, Savarese, "Deep Metric Learning via Lifted Structured Feature
+    Embedding", CVPR 2016.
+    """
+    base = find_base(path, ("cars_annos.mat", "names.csv", "train", "car_ims"), "Cars196", LAYOUTS)
+    if (base / "cars_annos.mat").is_file():
+        listing = Listing.of(_annotated(base))
+    elif (base / "names.csv").is_file():
+        listing = Listing.of(_by_name(base))
+    elif has_halves(base):
+        return list_halves(base)
+    else:
+        raise FileNotFoundError(f"{base}: found no cars_annos.mat, which says the class of each image in car_ims/")
+    require_files(listing, base)
+    return listing
+
+
+def _annotated(base: Path) -> Iterator[Row]:
+    file = base / "cars_annos.mat"
+    try:
+        content = loadmat(file, simplify_cells=True)
+        names, annotations = content["class_names"], content["annotations"]
+        found = [(str(one["relative_im_path"]), int(one["class"])) for one in annotations]
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise ValueError(f"{file}: not the annotations of Cars196 ({error}); download the file anew") from error
+    return (_row(number, str(names[number - 1]), base / image) for image, number in found)
+
+
+def _by_name(base: Path) -> Iterator[Row]:
+    names = [line.strip() for line in (base / "names.csv").read_text().splitlines()]
+    for half in ("train", "test"):
+        with open(base / f"anno_{half}.csv", newline="") as file:
+            for row in csv.reader(file):
+                name = names[int(row[-1]) - 1]
+                yield _row(int(row[-1]), name, base / BY_NAME / half / name.replace("/", "-") / row[0])
+
+
+def _row(number: int, name: str, file: Path) -> Row:
+    return TRAIN if number <= 98 else TEST, number, name, file

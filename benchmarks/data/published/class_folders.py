@@ -1,0 +1,41 @@
+"""Images by class in ``train/CLASS/`` and ``test/CLASS/``, as Proxy Synthesis arranges them."""
+
+import re
+from pathlib import Path
+
+from benchmarks.data.arrays import TEST, TRAIN
+from benchmarks.data.listing import Listing, visible
+
+LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg"
+
+
+def has_halves(base: Path) -> bool:
+    """Whether a folder has both halves."""
+    return (base / "train").is_dir() and (base / "test").is_dir()
+
+
+def list_halves(base: Path) -> Listing:
+    """Classes in the order of the numbers that their folders' names start with, else of the names.
+
+    Source: navervision/proxy-synthesis, README.md and dataset/prepare_cars.py, whose folders are class numbers. Its
+    loader (torchvision's ImageFolder) orders them as text, 1, 10, 100, 2, so folds of contiguous classes would differ
+    from those of the other layouts.
+    """
+    return Listing.of(
+        (part, _order(folder.name), folder.name, file)
+        for half, part in (("train", TRAIN), ("test", TEST))
+        for folder in visible(base / half)
+        if folder.is_dir()
+        for file in visible(folder)
+    )
+
+
+def _order(name: str) -> str:
+    """A name that sorts by the number it starts with.
+
+    Example:
+        >>> sorted(["10", "2", "1.b", "a"], key=_order)
+        ['1.b', '2', '10', 'a']
+    """
+    number = re.match(r"\d+", name)
+    return f"{int(number[0]):012d}{name[number.end() :]}" if number else name

@@ -1,0 +1,96 @@
+"""Which images train, validate and test: class-disjoint halves and folds."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.data.arrays import GALLERY, QUERY, TEST, TRAIN
+
+
+class Split(NamedTuple):
+    """Row indices into the data set, each ascending; no class of a part occurs in another (test and gallery share)."""
+
+    train: np.ndarray  # (N_train,), int64
+    val: np.ndarray  # (N_val,), int64; none where no fold validates
+    test: np.ndarray  # (N_test,), int64; the queries where there is a gallery
+    gallery: np.ndarray | None = None  # (N_gallery,), int64; None where the test images are searched themselves
+
+
+def class_disjoint_split(
+    labels: np.ndarray, fold: int, num_folds: int = 4, partition: np.ndarray | None = None
+) -> Split:
+    """Rows of the training classes, the validation classes and the test classes.
+
+    The classes are sorted by id. The second half is the test set (with an odd number of classes, the larger part),
+    unless a ``partition`` says which classes are. The others are cut into ``num_folds`` contiguous pieces as equal as
+    they can be: fold p validates on the piece that starts at p / num_folds and trains on the rest, wrapping around
+    the end. Over all folds every one of them validates exactly once. With ``num_folds=1`` none does: all train.
+
+    A piece must hold two classes: among images of one class every neighbour is right, so the scores would be 1
+    whatever the model, and could choose nothing. That asks for ``4 * num_folds`` classes.
+
+    Args:
+        labels: class id of every row, (N,), integers.
+        fold: which piece validates, 0 to ``num_folds - 1``.
+        num_folds: number of pieces; 1: no validation.
+        partition: what each row is for, (N,): 0 training (and validation), 1 test, 2 test as query only, 3 test as
+            gallery only; None for halves. A class is either of 0 or of the others.
+
+    Raises:
+        ValueError: if ``fold`` or ``num_folds`` is out of range, there are too few classes, or the partition puts a
+            class on both sides or asks with nothing to search.
+
+    Source: Musgrave, Belongie, Lim, "A Metric Learning Reality Check", ECCV 2020.
+
+    Example:
+        >>> split = class_disjoint_split(np.arange(16), fold=1)
+        >>> split.train.tolist(), split.val.tolist(), split.test.tolist()
+        ([0, 1, 4, 5, 6, 7], [2, 3], [8, 9, 10, 11, 12, 13, 14, 15])
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be a vector of integers, but got shape {labels.shape} of {labels.dtype}")
+    if num_folds < 1:
+        raise ValueError(f"num_folds must be at least 1, but got {num_folds}")
+    if not 0 <= fold < num_folds:
+        expected = "0" if num_folds == 1 else f"between 0 and {num_folds - 1}"
+        raise ValueError(f"fold must be {expected} with num_folds={num_folds}, but got {fold}")
+    classes = np.unique(labels)
+    if partition is None:
+        learned, tested = np.split(classes, [len(classes) // 2])
+        test, gallery = np.flatnonzero(np.isin(labels, tested)), None
+        needed = f"{4 * num_folds} classes (half of them test"
+    else:
+        learned, test, gallery = _parts(labels, np.asarray(partition))
+        classes = learned
+        needed = f"{2 * num_folds} training classes (the test set is given"
+    if len(learned) < 2 * num_folds:
+        folds = "1 fold needs" if num_folds == 1 else f"{num_folds} folds need"
+        raise ValueError(
+            f"{folds} at least {needed}, and each fold has two or more), but the data has {len(classes)}; "
+            "use more classes or fewer folds"
+        )
+    start, stop = (len(learned) * piece // num_folds for piece in (fold, fold + 1)) if num_folds > 1 else (0, 0)
+    trains = np.concatenate([learned[:start], learned[stop:]])
+    train, val = (np.flatnonzero(np.isin(labels, part)) for part in (trains, learned[start:stop]))
+    return Split(train, val, test, gallery)
+
+
+def _parts(labels: np.ndarray, partition: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The classes to learn from, the rows that ask, and the rows they search if those are others."""
+    if partition.shape != labels.shape or not np.isin(partition, (TRAIN, TEST, QUERY, GALLERY)).all():
+        raise ValueError(
+            f"partition must be a vector of 0, 1, 2 or 3, one a label ({len(labels)}), but got shape "
+            f"{partition.shape} with values {np.unique(partition)[:6].tolist()}"
+        )
+    learned = np.unique(labels[partition == TRAIN])
+    shared = np.intersect1d(learned, labels[partition != TRAIN])
+    if len(shared):
+        raise ValueError(f"partition puts {len(shared)} classes into training and test, such as {shared[:5].tolist()}")
+    test = np.flatnonzero(np.isin(partition, (TEST, QUERY)))
+    searched = np.flatnonzero(np.isin(partition, (TEST, GALLERY)))
+    lost = np.setdiff1d(labels[test], labels[searched])
+    if len(np.unique(labels[test])) < 2 or len(lost):
+        found = f"{len(lost)} query classes have no image to find" if len(lost) else "there are fewer than two"
+        raise ValueError(f"partition must give at least two test classes, each with images to find, but {found}")
+    return learned, test, searched if np.any(partition == GALLERY) else None

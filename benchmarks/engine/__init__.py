@@ -1,1 +1,0 @@
-"""The pieces of one training: images, sampling, trainer, evaluation, selection, checkpoints, cost."""

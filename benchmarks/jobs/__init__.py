@@ -1,0 +1,1 @@
+"""Many trainings: lists of jobs, estimates of their cost, and the executors that run them."""

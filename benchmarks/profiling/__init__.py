@@ -1,0 +1,1 @@
+"""What the methods cost and how fast this machine trains."""

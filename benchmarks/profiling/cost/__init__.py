@@ -1,0 +1,1 @@
+"""What each piece of a method costs beside the baseline loss."""

@@ -1,0 +1,189 @@
+"""What is measured: each piece of the library beside what a user would run without it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from pytorch_metric_learning import losses, miners
+from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
+from torch import nn
+
+from benchmarks.profiling.cost.steps import (
+    Size,
+    Step,
+    batch_update,
+    compared,
+    neighbor_correction,
+    training_step,
+    two_products,
+)
+from pml_aug import distances, wrappers
+
+COPIES = 3
+
+
+class Piece(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    baseline: Callable[[Size], Step]
+    augmented: Callable[[Size], Step]
+    goal: float  # most time that `augmented` should take, in units of `baseline`
+    size: Size = Size()
+    grows_with: tuple[str, ...] = ()
+    enlarged: Callable[[Size], Step] | None = None  # the loss alone, handed as many rows as the piece makes of them
+
+
+def _triplet(size: Size) -> nn.Module:
+    return losses.TripletMarginLoss()
+
+
+def _expanded_triplet(num_points: int) -> Callable[[Size], nn.Module]:
+    def make(size: Size) -> nn.Module:
+        return wrappers.EmbeddingExpansion(losses.TripletMarginLoss(), num_points, miner=miners.BatchHardMiner())
+
+    return make
+
+
+def _normalized_softmax(size: Size) -> nn.Module:
+    return losses.NormalizedSoftmaxLoss(size.classes, size.dimension)
+
+
+def _synthesised_softmax(size: Size) -> nn.Module:
+    return wrappers.ProxySynthesis(_normalized_softmax(size))
+
+
+def _enlarged_softmax(size: Size) -> Step:
+    size = size._replace(batch=2 * size.batch, classes=size.classes + size.batch)
+    return training_step(_normalized_softmax, by_class=True)(size)
+
+
+def _contrastive(size: Size) -> nn.Module:
+    return losses.ContrastiveLoss(pos_margin=0.8, neg_margin=0.5, distance=CosineSimilarity())
+
+
+def _multi_similarity(size: Size) -> nn.Module:
+    return losses.MultiSimilarityLoss()
+
+
+def _adapted(
+    make_loss: Callable[[Size], nn.Module], make_miner: Callable[[], nn.Module] | None = None
+) -> Callable[[Size], nn.Module]:
+    """IAA with the statistics of a training set of two rows a class."""
+
+    def make(size: Size) -> nn.Module:
+        wrapper = wrappers.IntraClassAdaptiveAugmentation(
+            make_loss(size),
+            size.classes,
+            size.dimension,
+            miner=None if make_miner is None else make_miner(),
+            num_copies=COPIES,
+        )
+        labels = torch.arange(size.classes).repeat(2)
+        wrapper.refresh(torch.randn(len(labels), size.dimension), labels)
+        return wrapper
+
+    return make
+
+
+def _proxy_anchor(size: Size) -> nn.Module:
+    return losses.ProxyAnchorLoss(size.classes, size.dimension)
+
+
+def _introspective_proxy_anchor(size: Size) -> nn.Module:
+    return losses.ProxyAnchorLoss(size.classes, size.dimension, distance=_introspective(size))
+
+
+def _cosine(size: Size) -> BaseDistance:
+    return CosineSimilarity()
+
+
+def _introspective(size: Size) -> BaseDistance:
+    return distances.IntrospectiveSimilarity(size.dimension)
+
+
+PIECES = (
+    Piece(
+        "EE, 2 points + hardest triplet",
+        training_step(_triplet, miners.BatchHardMiner),
+        training_step(_expanded_triplet(2)),
+        goal=1.6,
+        grows_with=("batch", "dimension"),
+    ),
+    Piece(
+        "EE, 8 points + hardest triplet",
+        training_step(_triplet, miners.BatchHardMiner),
+        training_step(_expanded_triplet(8)),
+        goal=5.0,
+        grows_with=("batch", "dimension"),
+    ),
+    Piece(
+        "PS + normalized softmax, 100 classes",
+        training_step(_normalized_softmax, by_class=True),
+        training_step(_synthesised_softmax, by_class=True),
+        goal=2.8,
+        grows_with=("batch", "classes", "dimension"),
+        enlarged=_enlarged_softmax,
+    ),
+    Piece(
+        "PS + normalized softmax, 11,318 classes",
+        training_step(_normalized_softmax, by_class=True),
+        training_step(_synthesised_softmax, by_class=True),
+        goal=1.35,
+        size=Size(classes=11_318),
+        enlarged=_enlarged_softmax,
+    ),
+    Piece(
+        f"IAA, {COPIES} copies + multi-similarity",
+        training_step(_multi_similarity, miners.MultiSimilarityMiner),
+        training_step(_adapted(_multi_similarity, miners.MultiSimilarityMiner)),
+        goal=2.2,
+        grows_with=("batch", "classes", "dimension"),
+        enlarged=training_step(_multi_similarity, miners.MultiSimilarityMiner, copies=COPIES),
+    ),
+    Piece(
+        f"IAA, {COPIES} copies + contrastive",
+        training_step(_contrastive),
+        training_step(_adapted(_contrastive)),
+        goal=2.2,
+        grows_with=("batch", "dimension"),
+        enlarged=training_step(_contrastive, copies=COPIES),
+    ),
+    Piece(
+        "IAA statistics of a batch: 11,318 classes beside 100",
+        batch_update(100),
+        batch_update(None),
+        goal=2.0,
+        size=Size(classes=11_318),
+    ),
+    Piece(
+        "IAA neighbour correction, 11,318 classes, beside two products",
+        two_products,
+        neighbor_correction,
+        goal=1.4,
+        size=Size(classes=11_318),
+    ),
+    Piece(
+        "IDML similarity to 11,318 proxies beside the cosine",
+        compared(_cosine, with_proxies=True, doubled=False),
+        compared(_introspective, with_proxies=True, doubled=True),
+        goal=1.2,
+        size=Size(classes=11_318),
+    ),
+    Piece(
+        "IDML similarity, 512 rows, beside the cosine",
+        compared(_cosine, with_proxies=False, doubled=False),
+        compared(_introspective, with_proxies=False, doubled=True),
+        goal=2.2,
+        size=Size(batch=512),
+        grows_with=("batch", "dimension"),
+    ),
+    Piece(
+        "IDML + proxy anchor, 11,318 classes",
+        training_step(_proxy_anchor, by_class=True),
+        training_step(_introspective_proxy_anchor, by_class=True, doubled=True),
+        goal=1.2,
+        size=Size(classes=11_318),
+        grows_with=("batch", "classes", "dimension"),
+    ),
+)

@@ -1,0 +1,98 @@
+"""What is timed of a training: each piece a call that handles so many images."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.config.compose import RunConfig
+from benchmarks.data import ImageArrays
+from benchmarks.data.split import Split
+from benchmarks.runs.writer import RunDir
+from benchmarks.training.precision import autocast
+from benchmarks.training.train import read_data
+from benchmarks.training.training import Training
+
+NEVER = 10_000  # epochs: nothing that happens between epochs comes into the timed ones
+RANDOM_PER_CLASS = 8
+
+
+class Timed(NamedTuple):
+    """A piece, and how many images one call handles."""
+
+    name: str
+    call: Callable[[], object]
+    images: int
+
+
+@contextmanager
+def training(
+    config: RunConfig, data: ImageArrays, split: Split, device: torch.device, steps: int
+) -> Iterator[Training]:
+    """A real training, its first two epochs of `steps` batches done; it evaluates nothing and leaves nothing behind."""
+    protocol = replace(config.protocol, iterations_per_epoch=steps, epochs=NEVER, evaluate_every=NEVER, warmup_epochs=0)
+    method = config.method
+    if (
+        method.hook is not None and "baseline_share" in method.hook
+    ):  # its statistics are taken once, after the first epoch
+        method = replace(method, hook={**method.hook, "baseline_share": 0.5 / NEVER, "every": NEVER})
+    config = replace(config, protocol=protocol, method=method)
+    with TemporaryDirectory() as runs:
+        folder = RunDir(Path(runs), config.identity())
+        folder.prepare()
+        made = Training(config, data, split, device, folder, tqdm(disable=True))
+        made.goes_on = lambda epoch: True  # type: ignore[method-assign]  # it asks the scores, and there are none
+        made.trainer.train(1, 2)
+        yield made
+        made.tensorboard.close()
+
+
+def step(name: str, made: Training) -> Timed:
+    """An epoch of whole steps: images, trunk, head, loss, backward, optimizers."""
+    trainer = made.trainer
+
+    def call() -> None:
+        trainer.train(trainer.epoch + 1, trainer.epoch + 1)
+
+    return Timed(name, call, trainer.iterations_per_epoch * trainer.batch_size)
+
+
+def trunk_alone(made: Training) -> Timed:
+    """Forward and backward of trunk and head on one batch that is there already."""
+    models, images = made.trainer.models, batch_of(made)
+
+    def call() -> None:
+        with autocast(made.protocol.precision, images.device):
+            embeddings = models["embedder"](models["trunk"](images))
+        embeddings.float().sum().backward()
+
+    return Timed("trunk and head alone", call, len(images))
+
+
+def data_alone(made: Training) -> Timed:
+    """One batch of training images, from where they are kept to what the trunk takes."""
+    return Timed("images alone", lambda: batch_of(made), made.trainer.batch_size)
+
+
+def batch_of(made: Training) -> torch.Tensor:
+    """A batch of training images on the device."""
+    images, _ = made.trainer.dataset.__getitems__(list(range(made.trainer.batch_size)))
+    return images.to(made.trainer.data_device)
+
+
+def data_for(config: RunConfig, random: int | None) -> tuple[ImageArrays, Split]:
+    """The configuration's data, or enough random colour images of that side: what they show costs no time."""
+    if random is None:
+        return read_data(config)
+    classes = 2 * config.protocol.batch_size
+    labels = np.arange(classes * RANDOM_PER_CLASS) // RANDOM_PER_CLASS
+    images = np.random.default_rng(0).integers(256, size=(len(labels), random, random, 3), dtype=np.uint8)
+    data = ImageArrays("random", images, labels, [str(number) for number in range(classes)], None, [])
+    everything, few = np.arange(len(labels)), np.arange(2 * RANDOM_PER_CLASS)
+    return data, Split(everything, few, few)

@@ -1,0 +1,110 @@
+"""How much better one run, or one directory of runs, is than another, in one line."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import UserError
+from benchmarks.report.formatting import interval, number, p_value
+from benchmarks.report.labels import loss_name, method_name
+from benchmarks.report.summary import Cell, Comparison
+from benchmarks.report.tuned_runs import value_at
+from benchmarks.runs.reader import PRIMARY, Run, read_run, read_runs
+
+SETUP = ("trunk", "protocol")  # config groups that decide under which conditions a loss and a method were tried
+
+
+def compare(a: Path, b: Path, force: bool = False) -> str:
+    """The line.
+
+    Args:
+        a, b: run folders, or folders of runs of one loss and method each.
+        force: whether unlike set-ups are compared and named, instead of refused.
+
+    Raises:
+        UserError: as :func:`main`.
+    """
+    sides = [_runs(path) for path in (a, b)]
+    differences = _differences(*sides)
+    if any(name == "data hash" for name, _ in differences) or (differences and not force):
+        told = "; ".join(f"{name}: {values}" for name, values in differences)
+        remedy = "" if any(name == "data hash" for name, _ in differences) else ". To compare all the same: --force"
+        raise UserError(f"{a} and {b} were not made alike, so their difference has other causes too. {told}{remedy}")
+    pairs = [{run.pair for run in side} for side in sides]
+    if pairs[0] != pairs[1]:
+        only = ", ".join(f"seed {seed} fold {fold}" for seed, fold in sorted(pairs[0] ^ pairs[1]))
+        raise UserError(f"runs are compared in pairs of one seed and fold, but only one of {a} and {b} has {only}")
+    line = _line(Comparison(method=Cell(tuple(sides[1])), baseline=Cell(tuple(sides[0]))))
+    return line + "".join(f" Set-ups differ in {name}: {values}." for name, values in differences)
+
+
+def _runs(path: Path) -> list[Run]:
+    """One finished run, or all in a folder, which must be of one kind."""
+    single = (path / "config.yaml").exists() or (path / "result.json").exists()
+    runs = [read_run(path)] if single else read_runs(path)
+    kinds = sorted({f"{run.loss} with method {run.method} on {run.data}" for run in runs})
+    if len(kinds) > 1:
+        raise UserError(
+            f"{path} holds {len(kinds)} kinds of runs ({', '.join(kinds)}); give folders of one kind each, or "
+            "`python -m benchmarks report` for all of them"
+        )
+    unscored = [run.path for run in runs if not run.selection]
+    if unscored:
+        raise UserError(f"{unscored[0]} was never scored on the test set, so it has nothing to compare")
+    repeated = len(runs) - len({run.pair for run in runs})
+    if repeated:
+        raise UserError(f"{path} holds {repeated} runs of a seed and fold that another one has as well")
+    return runs
+
+
+def _differences(a: list[Run], b: list[Run]) -> list[tuple[str, str]]:
+    """What the two set-ups do not share, with both values; also what differs among the runs of one side."""
+    found = []
+    runs = [*a, *b]
+    for fact in runs[0].facts:
+        values = [{str(run.facts[fact]) for run in side} for side in (a, b)]
+        folds = len({run.fold for run in runs}) > 1 and fact == "images seen"  # folds may have longer epochs
+        if values[0] != values[1] or (len(values[0]) > 1 and not folds):
+            found.append((fact, _versus(*values)))
+    named = {"trunk", "protocol"} & {fact for fact, _ in found}
+    keys = sorted({key for run in runs for group in SETUP for key in _leaves(run.config.get(group), group)})
+    for key in keys:
+        values = [{str(value_at(run.config, key)) for run in side} for side in (a, b)]
+        if key.split(".")[0] not in named and len(values[0] | values[1]) > 1:
+            found.append((key, _versus(*values)))
+    return found
+
+
+def _leaves(value: Any, prefix: str) -> list[str]:
+    if not isinstance(value, dict):
+        return [prefix]
+    return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{prefix}.{key}")]
+
+
+def _versus(a: set[str], b: set[str]) -> str:
+    return " against ".join(" / ".join(sorted(values)) for values in (a, b))
+
+
+def _line(comparison: Comparison) -> str:
+    effect, seeds = comparison.primary, comparison.num_seeds
+    direction = "higher" if effect.mean > 0 else "lower" if effect.mean < 0 else "different"
+    names = [_name(cell) for cell in (comparison.method, comparison.baseline)]
+    if names[0] == names[1]:
+        names = ["B", f"A, both {names[1]}"]
+    start = f"{names[0]} is {number(abs(effect.mean))} points of test MAP@R {direction} than {names[1]}"
+    levels = " against ".join(number(cell.score(PRIMARY).mean) for cell in (comparison.method, comparison.baseline))
+    classes = f"95 % over test classes {interval(comparison.over_classes)}"
+    if seeds == 1:
+        folds = len(comparison.method.folds)
+        covers = "one seed" if folds == 1 else f"one seed, {folds} folds"
+        return (
+            f"{start} ({levels}; {classes}). {covers.capitalize()}: the interval says what other test classes would "
+            "give these two models, not what another seed would."
+        )
+    return (
+        f"{start} ({levels}; 95 % over {seeds} seeds {interval(effect.interval)}; p = {p_value(comparison.p)} by the "
+        f"sign-flip test, {p_value(comparison.smallest_p)} at best; {classes})."
+    )
+
+
+def _name(cell: Cell) -> str:
+    return f"{loss_name(cell.loss)} {method_name(cell.method)}"

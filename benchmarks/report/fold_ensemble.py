@@ -1,0 +1,66 @@
+"""Scores of the folds' models put together: their embeddings side by side, as one long one."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import statistics
+from benchmarks.errors import UserError
+from benchmarks.report.summary import Estimate, order
+from benchmarks.report.tuned_runs import BASELINE
+from benchmarks.runs.checked_json import Fields
+from benchmarks.runs.reader import PRIMARY, Run
+
+SCHEMA = 1
+
+
+class Together(NamedTuple):
+    """One loss with one method on one data set. MAP@R in points, over seeds."""
+
+    data: str
+    loss: str
+    method: str
+    embedding_size: int  # of the concatenation
+    separated: Estimate  # mean of the folds' models
+    concatenated: Estimate
+    difference: Estimate | None  # of concatenations, to the baseline's; None for it, and where seeds differ
+
+
+def read_concatenated(root: Path, runs: Iterable[Run]) -> list[Together]:
+    """What ``root/concatenated`` holds of the runs' folds; files of other runs are left out.
+
+    Raises:
+        UserError: a file is damaged, or there are two of one loss, method and seed.
+    """
+    by_name: dict[str, list[Run]] = {}
+    for run in runs:
+        by_name.setdefault(run.name, []).append(run)
+    scores: dict[tuple[str, str, str], dict[int, tuple[float, float]]] = {}
+    sizes: dict[tuple[str, str, str], int] = {}
+    for path in sorted((root / "concatenated").glob("*.json")):
+        fields = Fields.of(path)
+        if fields.get("schema", int) != SCHEMA:
+            raise UserError(f"{path} has schema {fields.content['schema']}, but this report reads schema {SCHEMA}")
+        folds = [by_name.get(name, []) for name in fields.get("runs", list)]
+        methods = set.intersection(*({run.method for run in same} for same in folds)) if folds else set()
+        for method in sorted(methods):
+            key = (fields.get("data", str), fields.get("loss", str), method)
+            of_seed = scores.setdefault(key, {})
+            seed = fields.get("seed", int)
+            if seed in of_seed:
+                raise UserError(f"{path} is a second concatenation of {key[1]} with method {method} and seed {seed}")
+            of_seed[seed] = (fields.share(f"separated.{PRIMARY}"), fields.share(f"concatenated.{PRIMARY}"))
+            sizes[key] = fields.get("embedding_size", int)
+    return [_together(key, scores, sizes[key]) for key in sorted(scores, key=lambda key: (*key[:2], order(key[2])))]
+
+
+def _together(
+    key: tuple[str, str, str], scores: dict[tuple[str, str, str], dict[int, tuple[float, float]]], size: int
+) -> Together:
+    own, baseline = scores[key], scores.get((*key[:2], BASELINE), {})
+    difference = None
+    if key[2] != BASELINE and set(own) == set(baseline):
+        method, base = ({(seed, 0): 100 * both[1] for seed, both in side.items()} for side in (own, baseline))
+        difference = Estimate(tuple(statistics.paired_by_seed(method, base).tolist()))
+    separated, concatenated = ([100 * own[seed][i] for seed in sorted(own)] for i in (0, 1))
+    return Together(*key, size, Estimate(tuple(separated)), Estimate(tuple(concatenated)), difference)

@@ -1,0 +1,52 @@
+"""Names as people write them, from names as configs spell them."""
+
+ABBREVIATIONS = frozenset({"ee", "iaa", "idml", "ms", "nca", "nt", "ps", "snr", "xbm", "map"})
+METRIC_NAMES = {
+    "precision_at_1": "Precision@1",
+    "r_precision": "R-precision",
+    "mean_average_precision_at_r": "MAP@R",
+}
+RULE_NAMES = {"validation": "chosen by validation", "last": "last epoch", "test": "best on test"}
+AS_PUBLISHED = "best epoch on the test set (as published)"
+
+
+def rule_name(rule: str, honest: str = "validation") -> str:
+    """A rule as a column's name. Without validation the table repeats published training, whose rule is the oracle.
+
+    Example:
+        >>> rule_name("test"), rule_name("test", honest="last")
+        ('best on test', 'best epoch on the test set (as published)')
+    """
+    return AS_PUBLISHED if (rule, honest) == ("test", "last") else RULE_NAMES[rule]
+
+
+def counted_epoch(honest: str, chooser: str = "validation") -> str:
+    """The epoch of the honest rule, in a sentence.
+
+    Example:
+        >>> counted_epoch("validation"), counted_epoch("validation", "the validation fold"), counted_epoch("last")
+        ('epoch that validation chose', 'epoch that the validation fold chose', 'last epoch')
+    """
+    return f"epoch that {chooser} chose" if honest == "validation" else RULE_NAMES["last"]
+
+
+def loss_name(name: str) -> str:
+    """The loss in CamelCase, as PML's classes are.
+
+    Example:
+        >>> loss_name("multi_similarity"), loss_name("proxy_nca")
+        ('MultiSimilarity', 'ProxyNCA')
+    """
+    return "".join(part.upper() if part in ABBREVIATIONS else part.capitalize() for part in name.split("_"))
+
+
+def method_name(name: str) -> str:
+    """The method with its abbreviations in capitals; an unknown name stays as it is.
+
+    Example:
+        >>> method_name("none"), method_name("none+"), method_name("iaa_ps"), method_name("idml_no_mixup")
+        ('baseline', 'baseline, tuned longer', 'IAA PS', 'IDML no mixup')
+    """
+    if name.startswith("none"):
+        return "baseline, tuned longer" if name.endswith("+") else "baseline"
+    return " ".join(part.upper() if part in ABBREVIATIONS else part for part in name.split("_"))

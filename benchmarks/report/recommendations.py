@@ -1,0 +1,120 @@
+"""What would make the comparison stronger, read off its runs."""
+
+from collections.abc import Iterator
+
+from benchmarks import statistics
+from benchmarks.report.labels import loss_name, method_name
+from benchmarks.report.summary import Comparison, Summary
+from benchmarks.report.tuned_runs import EXTRA
+from benchmarks.report.verdicts import ALPHA, verdict
+
+LARGE_FAMILY = 10  # data sets from which ranks are a test
+
+
+def stronger(summary: Summary) -> list[str]:
+    """One sentence each, the most useful first; none when nothing is left."""
+    if not summary.comparisons:
+        return ["Run a method beside the baselines."]
+    kinds = (_seeds, _tuning, _folds, _data, _training, _care)
+    return [sentence for kind in kinds for sentence in kind(summary)]
+
+
+def _seeds(summary: Summary) -> Iterator[str]:
+    comparisons = summary.comparisons
+    needed = statistics.seeds_to_reach(ALPHA, len(comparisons))
+    fewest = min(comparison.num_seeds for comparison in comparisons)
+    if fewest < needed:
+        yield f"More seeds: {needed} instead of {fewest} are the fewest with which anything can be established here."
+    open_ones = [c for c in comparisons if verdict(c) in ("not established", "hint", "cannot be decided")]
+    wanted = [(seeds, c) for c in open_ones if (seeds := _for_margin(c)) is not None and seeds > c.num_seeds]
+    wanted.sort(key=lambda pair: pair[0])
+    if wanted:
+        fewest, most = wanted[0][0], wanted[-1][0]
+        takes = f"with the spread seen, a true difference of {summary.margin:g} points takes"
+        several = f"{fewest} to {most} of them, most for {_name(wanted[-1][1])}"
+        yield f"More seeds for what is open: {takes} {several if fewest < most else most}."
+
+
+def _for_margin(comparison: Comparison) -> int | None:
+    return statistics.seeds_to_detect(comparison.primary.per_seed, comparison.margin, comparison.family)
+
+
+def _name(comparison: Comparison) -> str:
+    return f"{loss_name(comparison.method.loss)} {method_name(comparison.method.method)} on {comparison.method.data}"
+
+
+def _tuning(summary: Summary) -> Iterator[str]:
+    untuned = sorted(
+        {f"{loss_name(run.loss)} on {run.data}" for run in summary.runs if run.tuned is None and run.curve}
+    )
+    if untuned:
+        yield (
+            f"Equal tuning: {', '.join(untuned)} ran with the values written in the configs, which may suit one side "
+            "better; `python -m benchmarks tune` gives baseline and methods the same budget."
+        )
+    for study in summary.studies:
+        for cell in study.cells:
+            if cell.best and cell.best.on_edge:
+                yield (
+                    f"A wider search for {loss_name(cell.loss)} {method_name(cell.method)}: its optimum lies on the "
+                    f"edge of {', '.join(cell.best.on_edge)}."
+                )
+        lacking = [loss for loss in study.losses() if EXTRA not in {cell.method for cell in study.of(loss)}]
+        if lacking:
+            yield f"A row of the baseline with the methods' extra budget for {', '.join(map(loss_name, lacking))}."
+
+
+def _folds(summary: Summary) -> Iterator[str]:
+    without = [table.data for table in summary.tables if table.rule == "last"]
+    if without:
+        yield (
+            f"A validation fold on {', '.join(without)} (`protocol.num_folds=4`): it could choose the epoch, and "
+            "settings by equal tuning, without the test set."
+        )
+    folds = {len(cell.folds) for table in summary.tables if table.data not in without for cell in table.cells}
+    if folds == {1}:
+        yield "The other folds: with one, nobody knows what other training classes would give."
+
+
+def _data(summary: Summary) -> Iterator[str]:
+    wider = [
+        comparison
+        for comparison in summary.comparisons
+        if comparison.over_classes and comparison.primary.interval
+        and _width(comparison.over_classes) > _width(comparison.primary.interval)
+    ]  # fmt: skip
+    if wider:
+        yield (
+            f"More test classes: in {len(wider)} of {len(summary.comparisons)} comparisons the interval over test "
+            "classes is wider than the one over seeds."
+        )
+    if len(summary.tables) == 1:
+        yield "Other data sets: one says nothing of another."
+    elif len(summary.tables) < LARGE_FAMILY:
+        yield f"More data sets: {len(summary.tables)} describe themselves; ranks are a test from {LARGE_FAMILY} on."
+
+
+def _training(summary: Summary) -> Iterator[str]:
+    rising = [run for run in summary.runs if run.curve and run.selected().epoch == max(run.curve)]
+    if 2 * len(rising) > len(summary.runs):
+        yield (
+            f"Longer training: in {len(rising)} of {len(summary.runs)} runs validation chose the last epoch, so the "
+            "budget ranks speed of convergence as well."
+        )
+
+
+def _care(summary: Summary) -> Iterator[str]:
+    if any(run.audit is None for run in summary.runs):
+        yield "A leakage audit of all runs: some were made by a version that had none."
+    most = max(run.test_scorings or 0 for run in summary.runs)
+    if most > 1:
+        yield (
+            f"A test set looked at once: it was scored up to {most} times in a run "
+            "(`protocol.test_scoring=once`), which nothing here chose by, but somebody could."
+        )
+    if any(run.environment.get("dirty") for run in summary.runs):
+        yield "Committed code: some runs were made with changes that no commit names."
+
+
+def _width(interval: statistics.Interval) -> float:
+    return interval.high - interval.low

@@ -1,3 +1,0 @@
-"""How fast this machine trains and evaluates, beside what it could do at most."""
-
-from .command import main as main

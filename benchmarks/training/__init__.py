@@ -1,0 +1,1 @@
+"""One training: data pipeline, trainer, evaluation, selection, checkpoints, resources."""

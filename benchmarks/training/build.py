@@ -1,0 +1,238 @@
+"""From a configuration to objects: the only place that resolves names of classes."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from pytorch_metric_learning.distances import BaseDistance
+from pytorch_metric_learning.trainers import BaseTrainer
+from torch import nn
+from torch.nn.utils import clip_grad_value_
+from tqdm import tqdm
+
+from benchmarks.config.compose import RunConfig
+from benchmarks.errors import UserError, unknown
+from benchmarks.training.seeds import stream_seed
+
+Hook = Callable[[Any], Any]
+
+
+class Parts(NamedTuple):
+    """What PML's trainer is made of."""
+
+    models: dict[str, nn.Module]  # trunk, embedder
+    loss_funcs: dict[str, nn.Module]  # metric_loss: the baseline, or the method's wrapper around it
+    mining_funcs: dict[str, nn.Module]  # tuple_miner, unless there is none or the wrapper took it
+    optimizers: dict[str, torch.optim.Optimizer]
+    lr_schedulers: dict[str, Any]  # one an optimizer, or none
+
+
+def build(config: RunConfig, num_classes: int, channels: int, device: torch.device) -> Parts:
+    """The parts of one training on ``device``, initialised from the run's seed.
+
+    Weights and proxies are drawn from streams that know nothing of the method, so a method and the baseline start
+    alike.
+
+    Args:
+        num_classes: training classes.
+        channels: of the images, 1 or 3.
+
+    Raises:
+        UserError: if the loss, its miner and the method do not go together.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(config.seed, "initial weights of the trunk"))
+        trunk = _trunk(config, channels)
+        torch.manual_seed(stream_seed(config.seed, "initial weights of the embedder"))
+        embedder = _embedder(config, trunk.out_features)
+        torch.manual_seed(stream_seed(config.seed, "initial weights of the loss"))
+        loss, miners = _loss(config, num_classes)
+    models = {"trunk": trunk.to(device), "embedder": embedder.to(device)}
+    loss_funcs = {"metric_loss": loss.to(device)}
+    protocol = config.protocol
+    own: dict[str, tuple[nn.Module, dict[str, float | None]]] = {
+        "trunk": (trunk, {}),
+        "embedder": (embedder, {"lr": protocol.embedder_lr, "weight_decay": protocol.embedder_weight_decay}),
+    }
+    if config.loss.proxy_lr is not None:
+        own["metric_loss"] = (loss, {"lr": config.loss.proxy_lr, "weight_decay": config.loss.proxy_weight_decay})
+    optimizers = {
+        f"{name}_optimizer": _optimizer(config, model, changed)
+        for name, (model, changed) in own.items()
+        if _trainable(model)
+    }
+    schedulers = {}
+    if protocol.lr_scheduler is not None:
+        for name, optimizer in optimizers.items():
+            key = f"{name.removesuffix('_optimizer')}_scheduler_by_{protocol.lr_scheduler_step}"
+            schedulers[key] = _make("protocol.lr_scheduler", protocol.lr_scheduler, optimizer)
+    return Parts(models, loss_funcs, miners, optimizers, schedulers)
+
+
+def check(config: RunConfig) -> None:
+    """Build everything once, small, so that what cannot be built is refused before any data is read.
+
+    Raises:
+        UserError: as :func:`build` does.
+    """
+    for key in ("train_images", "eval_images"):
+        _make(f"protocol.{key}", getattr(config.protocol, key))
+    cpu = torch.device("cpu")
+    parts = build(config, num_classes=config.protocol.batch_size, channels=1, device=cpu)
+    make_hook(config, then=lambda trainer: True)
+    if config.method.trainer is not None:
+        make_trainer(
+            config,
+            BaseTrainer,
+            **parts._asdict(),
+            batch_size=config.protocol.batch_size,
+            dataset=[],
+            data_device=cpu,
+            progress=tqdm(disable=True),
+        )
+
+
+def make_trainer(config: RunConfig, plain: type[BaseTrainer], **arguments: Any) -> Any:
+    """The method's trainer, or the plain one, told what the protocol says of the trunk and of the gradients.
+
+    BatchNorm is frozen as in the reality check: PML's trainer keeps its layers in eval mode, so that their running
+    statistics stay, while their affine parts learn on.
+    """
+    protocol = config.protocol
+    arguments |= {"freeze_trunk_batchnorm": protocol.freeze_batchnorm, "warmup_epochs": protocol.warmup_epochs}
+    if protocol.clip_grad is not None:
+        parts = [*arguments["models"].values(), *arguments["loss_funcs"].values()]
+        weights = [weight for part in parts for weight in _trainable(part)]
+        # one for all of them: PyTorch refuses to clip nothing, and a trunk that waits has no gradients
+        clipper = functools.partial(clip_grad_value_, weights, protocol.clip_grad)
+        arguments["gradient_clippers"] = {"trunk_grad_clipper": clipper}
+    node = config.method.trainer
+    if node is None:
+        return plain(**arguments)
+    with _refused(f"method={config.method.name}"):
+        return _partial(node)(**arguments)
+
+
+def make_hook(config: RunConfig, then: Hook) -> Hook:
+    """The method's hook for the end of an epoch, which then calls `then`; or `then` itself."""
+    node = config.method.hook
+    if node is None:
+        return then
+    return _make(f"method={config.method.name}", node, num_epochs=config.protocol.epochs, then=then)
+
+
+def _trunk(config: RunConfig, channels: int) -> Any:
+    name = f"trunk={config.trunk.name}"
+    trunk = _make(name, config.trunk.network, in_channels=config.trunk.channels or channels)
+    for frozen in config.trunk.freeze:
+        try:
+            trunk.get_submodule(frozen).requires_grad_(False)
+        except AttributeError as error:
+            layers = [layer for layer, _ in trunk.named_modules() if layer]
+            raise UserError(f"{name}: trunk.freeze: {unknown('layer', frozen, layers)}") from error
+    return trunk
+
+
+def _embedder(config: RunConfig, in_features: int) -> nn.Module:
+    """A linear head, or the method's, whose semantic part starts from the weights that the linear one would have."""
+    size, asked = config.protocol.embedding_size, config.protocol.embedder
+    linear = nn.Linear(in_features, size, bias=asked.bias is not None)
+    if asked.init is not None:
+        _make("protocol.embedder.init", asked.init, linear.weight)
+    if asked.bias == "zero":
+        nn.init.zeros_(linear.bias)
+    head: Any = linear
+    if config.method.head is not None:
+        if asked.bias is None:
+            raise UserError(
+                f"method={config.method.name} has a head with a bias: protocol.embedder.bias must not be null"
+            )
+        name = f"method={config.method.name}"
+        head = _make(name, config.method.head, in_features=in_features, embedding_size=size)
+        head.semantic_layer.load_state_dict(linear.state_dict())
+    if asked.layer_norm:
+        return nn.Sequential(nn.LayerNorm(in_features, elementwise_affine=False), head)
+    return head
+
+
+def _loss(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str, nn.Module]]:
+    known: dict[str, Any] = {"num_classes": num_classes, "embedding_size": config.protocol.embedding_size}
+    name = config.loss.name
+    asked = f"loss={name}" if config.method.distances is None else f"loss={name} method={config.method.name}"
+    measured: dict[str, Any] = {}
+    if config.method.distances is not None:
+        with torch.random.fork_rng():  # so that the loss's own weights are drawn as without the method
+            measured["distance"] = _distance(config, _make(asked, config.loss.criterion, **known).distance)
+    loss = _make(asked, {**config.loss.criterion, **measured}, **known)
+    has_weights = any(True for _ in loss.parameters())
+    if has_weights and config.loss.proxy_lr is None:
+        raise UserError(f"loss={name} has weights of its own, which would never move: set loss.proxy_lr")
+    if not has_weights and config.loss.proxy_lr is not None:
+        raise UserError(
+            f"loss={name} has no weights of its own: loss.proxy_lr must be null, not {config.loss.proxy_lr}"
+        )
+    miner = None if config.loss.miner is None else _make(asked, {**config.loss.miner, **measured})
+    for wrapper in (config.method.wrapper, config.method.outer_wrapper):
+        if wrapper is None:
+            continue
+        known["miner"] = None
+        if miner is not None and "miner" in _accepted(_partial(wrapper)):
+            known["miner"], miner = miner, None
+        loss = _make(f"loss={name} method={config.method.name}", wrapper, loss, **known)
+    return loss, {} if miner is None else {"tuple_miner": miner}
+
+
+def _distance(config: RunConfig, own: BaseDistance) -> BaseDistance:
+    """The method's distance of the kind of the loss's own, with its power."""
+    assert config.method.distances is not None
+    node = config.method.distances["similarity" if own.is_inverted else "distance"]
+    return _partial(node)(embedding_size=config.protocol.embedding_size, power=own.power)
+
+
+def _make(asked: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:
+    """The object of a config node, told those of the ``known`` values that its class accepts."""
+    partial = _partial(node)
+    accepted = _accepted(partial)
+    with _refused(asked):
+        return partial(*args, **{name: value for name, value in known.items() if name in accepted})
+
+
+@contextmanager
+def _refused(asked: str) -> Iterator[None]:
+    """What a class says of its arguments becomes the answer to what was asked for."""
+    try:
+        yield
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"{asked} cannot be built: {error}") from error
+
+
+def _partial(node: dict[str, Any]) -> functools.partial:
+    try:
+        return instantiate(node, _partial_=True, _convert_="all")
+    except InstantiationException as error:
+        raise UserError(f"{node.get('_target_')} cannot be built: {error}") from error
+
+
+def _accepted(partial: functools.partial) -> set[str]:
+    """Names of the arguments; of those too that a class passes on to the one it extends (CosFaceLoss)."""
+    accepted: set[str] = set()
+    for maker in inspect.getmro(partial.func)[:-1] if inspect.isclass(partial.func) else [partial.func]:
+        parameters = inspect.signature(maker).parameters
+        accepted |= set(parameters)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break
+    return accepted
+
+
+def _optimizer(config: RunConfig, model: nn.Module, changed: Mapping[str, float | None]) -> torch.optim.Optimizer:
+    node = config.protocol.optimizer | {key: value for key, value in changed.items() if value is not None}
+    return _make("protocol.optimizer", node, _trainable(model))
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -1,0 +1,179 @@
+"""The model's scores on validation, if any, and, as often as the protocol says, on test; the test queries' own at one
+epoch."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import torch
+from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.training.accuracy import METRICS, PER_QUERY, RetrievalAccuracy, Retrieved
+from benchmarks.training.images import StoredImages, keep_batch
+from benchmarks.training.neighbors import NEIGHBOR_SEARCHES
+from benchmarks.training.precision import autocast, uncompiled
+from benchmarks.training.selection import chosen_entry
+
+BATCH_SIZE = 256
+SHOWN = 6  # neighbours of each query that is shown
+
+
+class MemoryTester(GlobalEmbeddingSpaceTester):
+    """PML's tester over images in memory, without a progress bar of its own.
+
+    Args:
+        precision: of trunk and embedder, "float32" or "bfloat16"; embeddings and distances are float32.
+        **tester: of PML's tester.
+
+    Attributes:
+        retrieved: what the queries of each split found, of the last call.
+    """
+
+    def __init__(self, *, precision: str, **tester: Any) -> None:
+        super().__init__(**tester)
+        self.precision = precision
+        self.retrieved: dict[str, Retrieved] = {}
+
+    def compute_all_embeddings(
+        self, dataloader: "DataLoader[Any]", trunk_model: nn.Module, embedder_model: nn.Module
+    ) -> tuple[Tensor, Tensor]:
+        with torch.no_grad(), autocast(self.precision, self.data_device):
+            batches = [
+                (self.get_embeddings_for_eval(trunk_model, embedder_model, images).float(), labels)
+                for images, labels in cast(StoredImages, dataloader.dataset).ahead(dataloader)
+            ]
+        embeddings, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        return embeddings, labels[:, None].to(self.data_device)
+
+    def maybe_combine_splits(
+        self, embeddings_and_labels: Mapping[str, tuple[Tensor, Tensor]], splits: list[str]
+    ) -> tuple[Tensor, Tensor]:
+        (split,) = splits  # nothing to combine, so nothing to copy
+        return embeddings_and_labels[split]
+
+    def do_knn_and_accuracies(self, accuracies: dict[str, float], embedded: Any, query: str, searched: Any) -> None:
+        super().do_knn_and_accuracies(accuracies, embedded, query, searched)
+        self.retrieved[query] = self.accuracy_calculator.retrieved
+
+
+class ScoringRules(NamedTuple):
+    """What a protocol says of the test set."""
+
+    scoring: str  # every evaluation; once: only the weights that count; never
+    keep_embeddings: bool
+    shown: Tensor  # positions among the test images of the queries whose neighbours are kept, (G,)
+    neighbors: str = "exact"  # or faiss: how they are found
+
+
+class Evaluation:
+    """Scores a model whenever it is called, and remembers.
+
+    Args:
+        images: data sets by name: val if a fold validates, test, and gallery where the test images are searched for
+            among others.
+        rules: what becomes of the test set.
+        device: of the models.
+        precision: of the models, as in training.
+        record: called with the tester after each evaluation, as PML's ``end_of_testing_hook``.
+        log_test: called with the epoch before the test set is touched.
+
+    Attributes:
+        history: one entry an evaluation: epoch, iterations, loss, val, test (None where it was not scored).
+        best: of the epoch that counts (:func:`chosen_entry`), once it was scored on the test set: each query's scores,
+            (Q,), ``neighbors`` (G, K), positions among the images searched, nearest first; and, if they are kept,
+            ``embeddings`` (Q, D) and ``gallery_embeddings``.
+        weights: of the models at that epoch, where they wait for :meth:`score_chosen`.
+        final: the test scores that :meth:`score_chosen` gave.
+    """
+
+    def __init__(
+        self,
+        images: "Mapping[str, Dataset[Any]]",
+        rules: ScoringRules,
+        device: torch.device,
+        precision: str,
+        record: Callable[[GlobalEmbeddingSpaceTester], None],
+        log_test: Callable[[int], None],
+    ) -> None:
+        self.images = images
+        self.rules = rules
+        self.record = record
+        self.log_test = log_test
+        self.searched = "gallery" if "gallery" in images else "test"
+        self.history: list[dict[str, Any]] = []
+        self.scored: dict[str, Any] = {}  # the entry whose scores are being found
+        self.best: dict[str, Tensor] = {}
+        self.weights: dict[str, dict[str, Any]] = {}
+        self.final: dict[str, float] | None = None
+        self.tester = MemoryTester(
+            precision=precision,
+            batch_size=BATCH_SIZE,
+            dataloader_num_workers=0,
+            data_device=device,
+            accuracy_calculator=RetrievalAccuracy(device, NEIGHBOR_SEARCHES[rules.neighbors]()),
+            end_of_testing_hook=self._remember,
+        )
+
+    def __call__(self, epoch: int, iterations: int, loss: float | None, models: Mapping[str, nn.Module]) -> None:
+        """Score validation, and the test set if it is scored every time."""
+        self.history.append({"epoch": epoch, "iterations": iterations, "loss": loss, "val": None, "test": None})
+        wanted = ["val", "test"] if self.rules.scoring == "every" else ["val"]
+        self._score([split for split in wanted if split in self.images], self.history[-1], models)
+        if self.rules.scoring == "once" and chosen_entry(self.history) is self.history[-1]:
+            self.weights = {name: _copies(model.state_dict()) for name, model in models.items()}
+
+    def score_chosen(self, models: Mapping[str, nn.Module]) -> None:
+        """Score the weights that count on the test set; the models have them afterwards."""
+        for name, model in models.items():
+            model.load_state_dict(self.weights[name])
+        chosen = dict(chosen_entry(self.history))
+        self._score(["test"], chosen, models)
+        self.final = chosen["test"]
+
+    def test_scorings(self) -> int:
+        """How many sets of weights were scored on the test set."""
+        return sum(entry["test"] is not None for entry in self.history) + (self.final is not None)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "best": self.best, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.history, self.best, self.weights = state["history"], state["best"], state["weights"]
+
+    def _score(self, splits: list[str], entry: dict[str, Any], models: Mapping[str, nn.Module]) -> None:
+        if not splits:
+            return
+        if "test" in splits:
+            self.log_test(entry["epoch"])
+        self.scored = entry
+        pairs = [(split, [self.searched if split == "test" else split]) for split in splits]
+        with uncompiled(models["trunk"]):
+            self.tester.test(
+                self.images,
+                entry["epoch"],
+                models["trunk"],
+                models["embedder"],
+                splits_to_eval=pairs,
+                collate_fn=keep_batch,
+            )
+
+    def _remember(self, tester: GlobalEmbeddingSpaceTester) -> None:
+        self.record(tester)
+        for split, scores in tester.all_accuracies.items():
+            self.scored[split] = {name: scores[tester.accuracies_keyname(name)] for name in METRICS}
+        if "test" in tester.all_accuracies and self.scored["epoch"] == chosen_entry(self.history)["epoch"]:
+            self.best = self._queries(tester.retrieved["test"], tester.embeddings_and_labels)
+
+    def _queries(self, retrieved: Retrieved, embedded: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        shown = retrieved.neighbors[self.rules.shown.to(retrieved.neighbors.device), :SHOWN]
+        kept = {**{name: retrieved.scores[name] for name in PER_QUERY}, "neighbors": shown}
+        if self.rules.keep_embeddings:
+            kept["embeddings"] = embedded["test"][0]
+            if self.searched == "gallery":
+                kept["gallery_embeddings"] = embedded["gallery"][0]
+        return {name: tensor.cpu() for name, tensor in kept.items()}
+
+
+def _copies(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: part.to("cpu", copy=True) if isinstance(part, Tensor) else part for key, part in state.items()}

@@ -1,0 +1,55 @@
+"""A few test queries, always the same, to look at with their nearest neighbours."""
+
+import numpy as np
+
+from benchmarks.data import ImageArrays
+from benchmarks.data.arrays import squares
+from benchmarks.data.ragged import RaggedImages
+from benchmarks.training.seeds import stream_seed
+
+QUERIES = 24
+SHOWN_SIZE = 96  # pixels, each way
+
+
+def gallery_queries(data: ImageArrays, test: np.ndarray, fold: int) -> np.ndarray:
+    """Positions in ``test`` of up to 24 queries, of different classes while there are enough.
+
+    They depend on the data and the fold alone, so that every method and seed shows the same ones.
+
+    Args:
+        test: rows of the test images.
+    """
+    random = np.random.default_rng(stream_seed(int(data.content_hash[:12], 16), "gallery", fold))
+    shuffled = random.permutation(len(test))
+    _, first = np.unique(data.labels[test[shuffled]], return_index=True)
+    one_a_class = shuffled[np.sort(first)]
+    others = np.setdiff1d(shuffled, one_a_class)
+    return np.sort(np.concatenate([one_a_class, others])[:QUERIES])
+
+
+def gallery_arrays(
+    data: ImageArrays, queries: np.ndarray, searched: np.ndarray, neighbors: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The arrays of ``gallery.npz``; images of several sizes, or large ones, as small squares.
+
+    Args:
+        queries: rows of the queries, (G,).
+        searched: rows of the images searched.
+        neighbors: positions in ``searched``, (G, K), nearest first.
+    """
+    neighbor = searched[neighbors]
+    return {
+        "query": queries,
+        "neighbors": neighbor,
+        "query_label": data.labels[queries],
+        "neighbor_label": data.labels[neighbor],
+        "query_image": _shown(data, queries),
+        "neighbor_image": _shown(data, neighbor),
+    }
+
+
+def _shown(data: ImageArrays, rows: np.ndarray) -> np.ndarray:
+    images = data.images[rows.reshape(-1)]
+    if isinstance(images, RaggedImages) or images.shape[1] > SHOWN_SIZE:
+        images = squares(images, min(data.image_size, SHOWN_SIZE))
+    return images.reshape(*rows.shape, *images.shape[1:])

@@ -1,0 +1,133 @@
+"""Where a data set's pixels are while it is trained on: on the device if they fit, else where they were read to."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.data import ImageArrays
+from benchmarks.data.ragged import RaggedImages
+from pml_aug.to_device import to_device
+
+LARGEST_SHARE = 0.5  # of a training's part of the device's free memory; the rest is the model's
+READERS = 4  # threads that copy one batch, waiting for the disk at the same time
+UPLOADED_AT_ONCE = 2**28  # bytes
+
+
+class Pictures(NamedTuple):
+    """A batch of pictures, of one size or of several.
+
+    Behind the last picture there are at least as many bytes as the data set's longest row has, whatever they hold, so
+    that rows of a narrow picture may be read as long as those of a wide one.
+    """
+
+    pixels: Tensor  # flat, uint8, on the device; rows, then columns, then channels of each picture
+    starts: Tensor  # (B,), long, on the host: where each picture starts in `pixels`
+    sizes: Tensor  # (B, 2), long, on the host: height and width
+    channels: int
+
+
+class ImageStore:
+    """All pictures of a data set, handed out a batch at a time, with the same pixels wherever they are kept.
+
+    Args:
+        images: the data set's.
+        device: where batches go.
+        on_device: keep all pixels there; None does so on CUDA if they take at most half of this training's part of the
+            free memory. Otherwise they stay where they are, in memory or in a file that is mapped to it, and each batch
+            is copied: through pinned memory on CUDA, without a wait.
+        per_gpu: trainings that share the device, each with its own copy of the images. They may start at the same
+            time and find the same memory free.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray | RaggedImages,
+        device: torch.device,
+        on_device: bool | None = None,
+        per_gpu: int = 1,
+    ) -> None:
+        ragged = images if isinstance(images, RaggedImages) else _as_ragged(images)
+        self.device = device
+        self.channels = ragged.channels
+        self.sizes = torch.from_numpy(ragged.sizes)
+        self.lengths = ragged.sizes.prod(axis=1) * self.channels
+        self.longest_row = int(ragged.sizes[:, 1].max()) * self.channels
+        self.source, self.offsets = ragged.pixels, ragged.offsets
+        self.bytes = int(self.lengths.sum())
+        self.free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+        self.on_device = self.bytes <= LARGEST_SHARE * self.free_bytes / per_gpu if on_device is None else on_device
+        self.readers = ThreadPoolExecutor(READERS) if device.type == "cuda" else None
+        if self.on_device:
+            self.starts = torch.from_numpy(np.cumsum(self.lengths) - self.lengths)
+            self.pixels = self._upload()
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether a batch costs no copy from host to device."""
+        return self.on_device or self.device.type == "cpu"
+
+    def __str__(self) -> str:
+        if self.device.type == "cpu":
+            return f"{self.bytes / 1e9:.2f} GB of images stay where they are"
+        placed = "are kept on" if self.on_device else "do not fit beside a model: batches are copied to"
+        return f"{self.bytes / 1e9:.2f} GB of images {placed} {self.device} ({self.free_bytes / 1e9:.1f} GB free)"
+
+    def pictures(self, rows: Sequence[int]) -> Pictures:
+        """These pictures, on the device."""
+        index = np.asarray(rows)
+        sizes = self.sizes[index]
+        if self.on_device:
+            return Pictures(self.pixels, self.starts[index], sizes, self.channels)
+        copied, starts = self._copy(index)
+        return Pictures(to_device(copied, self.device), starts, sizes, self.channels)
+
+    def _copy(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The pixels of these pictures one after the other, on the host, and where each one starts."""
+        lengths, sources = self.lengths[rows], self.offsets[rows]
+        starts = np.cumsum(lengths) - lengths
+        pinned = self.device.type == "cuda"
+        copied = torch.empty(int(lengths.sum()) + self.longest_row, dtype=torch.uint8, pin_memory=pinned)
+        target = copied.numpy()
+
+        def copy(pictures: slice) -> None:
+            spans = zip(*(part[pictures].tolist() for part in (starts, sources, lengths)), strict=True)
+            for start, source, length in spans:
+                target[start : start + length] = self.source[source : source + length]
+
+        if self.readers is None:
+            copy(slice(None))
+        else:
+            list(self.readers.map(copy, (slice(first, None, READERS) for first in range(READERS))))
+        return copied, torch.from_numpy(starts)
+
+    def _upload(self) -> Tensor:
+        pixels = torch.empty(self.bytes + self.longest_row, dtype=torch.uint8, device=self.device)
+        parts = np.cumsum(self.lengths) // UPLOADED_AT_ONCE
+        for rows in np.split(np.arange(len(parts)), np.flatnonzero(np.diff(parts)) + 1):
+            copied, _ = self._copy(rows)
+            start = int(self.starts[rows[0]])
+            pixels[start : start + len(copied)] = copied.to(self.device)
+        return pixels
+
+
+def store_of(data: ImageArrays, device: torch.device, per_gpu: int = 1, on_device: bool | None = None) -> ImageStore:
+    """The data set's store on this device, the same one for every training as long as the data set is kept."""
+    store = _STORES.get(data)
+    if store is None or store.device != device:
+        store = _STORES[data] = ImageStore(data.images, device, on_device, per_gpu)
+    return store
+
+
+_STORES: "WeakKeyDictionary[ImageArrays, ImageStore]" = WeakKeyDictionary()
+
+
+def _as_ragged(images: np.ndarray) -> RaggedImages:
+    count, height, width, channels = images.shape
+    offsets = np.arange(count, dtype=np.int64) * (height * width * channels)
+    sizes = np.tile(np.array([[height, width]], dtype=np.int64), (count, 1))
+    return RaggedImages(np.ascontiguousarray(images).reshape(-1), offsets, sizes, channels)

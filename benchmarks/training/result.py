@@ -1,0 +1,54 @@
+"""The content of result.json."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from benchmarks.config.compose import RunConfig
+from benchmarks.data import ImageArrays
+from benchmarks.data.split import Split
+from benchmarks.training.selection import selection
+from benchmarks.training.training import Training
+
+SCHEMA = 2
+
+
+def result(
+    config: RunConfig, data: ImageArrays, split: Split, training: Training, cost: dict[str, Any]
+) -> dict[str, Any]:
+    """What result.json says of a training that has ended."""
+    history, seconds = training.evaluation.history, training.trainer.seconds
+    steps, batch_size = history[-1]["iterations"], config.protocol.batch_size
+    rows = {name: part for name, part in split._asdict().items() if part is not None}
+    return {
+        "schema": SCHEMA,
+        "loss": config.loss.name,
+        "method": config.method.name,
+        "fold": config.fold,
+        "seed": config.seed,
+        "data": {
+            "name": data.name,
+            "hash": data.content_hash,
+            "image_size": data.image_size,
+            "channels": data.channels,
+            "classes": {name: len(np.unique(data.labels[part])) for name, part in rows.items()},
+            "images": {name: len(part) for name, part in rows.items()},
+        },
+        "trunk": config.trunk.name,
+        "embedding_size": config.protocol.embedding_size,
+        "protocol": config.protocol.name,
+        "protocol_version": config.protocol.version,
+        "batch_size": batch_size,
+        "images_seen": steps * batch_size,
+        "tuned": None if config.tuned is None else asdict(config.tuned),
+        "test_scorings": training.evaluation.test_scorings(),
+        "selection": selection(history, training.evaluation.final),
+        "history": history,
+        "cost": {
+            "seconds_per_step": seconds / steps,
+            "images_per_second": steps * batch_size / seconds,
+            "train_seconds": seconds,
+            **cost,
+        },
+    }

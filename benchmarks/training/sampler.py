@@ -1,0 +1,81 @@
+"""Samplers whose batches depend on nothing but the run's seed and the epoch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from pytorch_metric_learning.samplers import MPerClassSampler
+from pytorch_metric_learning.utils import common_functions as c_f
+from torch.utils.data import Sampler
+
+from benchmarks.training.seeds import stream_seed
+
+
+def make_sampler(
+    labels: np.ndarray, images_per_class: int | None, batch_size: int, batches: int, seed: int
+) -> "EpochSampler | ShuffledSampler":
+    """Batches of so many images of each class, or, with None, of images in random order."""
+    if images_per_class is None:
+        return ShuffledSampler(len(labels), batch_size * batches, seed)
+    return EpochSampler(labels, images_per_class, batch_size, batches, seed)
+
+
+class ShuffledSampler(Sampler[int]):
+    """Row numbers in random order, all of them before any comes again.
+
+    Args:
+        rows: training images.
+        length: row numbers in an epoch.
+        seed: the run's.
+    """
+
+    def __init__(self, rows: int, length: int, seed: int) -> None:
+        self.rows = rows
+        self.length = length
+        self.seed = seed
+        self.start_epoch(1)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(stream_seed(self.seed, "batches", self.epoch))
+        left = self.length
+        while left > 0:
+            yield from torch.randperm(self.rows, generator=generator)[:left].tolist()
+            left -= self.rows
+
+
+class EpochSampler(MPerClassSampler):
+    """Row numbers of one epoch's batches: ``batch_size / images_per_class`` random classes a batch.
+
+    PML's sampler draws from a generator that it shares with all of PML, and shuffles its class list in place, so its
+    batches depend on whatever ran before. Here each epoch starts from the sorted list and a generator of its own.
+
+    Args:
+        labels: of the training images, (N,), with at least as many classes as a batch needs.
+        images_per_class: of each class in a batch, drawn with replacement only if the class has fewer.
+        batch_size: a multiple of ``images_per_class``.
+        batches: in an epoch.
+        seed: the run's.
+    """
+
+    def __init__(self, labels: np.ndarray, images_per_class: int, batch_size: int, batches: int, seed: int) -> None:
+        super().__init__(labels, images_per_class, batch_size, length_before_new_iter=batches * batch_size)
+        self.seed = seed
+        self.start_epoch(1)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        self.labels.sort()
+        shared = c_f.NUMPY_RANDOM
+        c_f.NUMPY_RANDOM = np.random.RandomState(stream_seed(self.seed, "batches", self.epoch))
+        try:
+            return super().__iter__()
+        finally:
+            c_f.NUMPY_RANDOM = shared

@@ -1,0 +1,110 @@
+"""PML's trainer, with epochs that can be repeated one by one and a single progress bar."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from pytorch_metric_learning.trainers import BaseTrainer, MetricLossOnly
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.training.distributed import ALONE, Ranks
+from benchmarks.training.precision import autocast, is_compiled, uncompiled
+from pml_aug.trainers import IntrospectiveTrainer
+
+
+class EpochTrainer(BaseTrainer):
+    """Mix-in for PML's trainers, to stand before one of them among the bases.
+
+    Each epoch tells its number to the sampler and the data set and takes a fresh iterator, so that its batches and
+    its image augmentation are the same whether or not other epochs ran before it. Loss and miner get float32.
+    The loop itself waits for the device once an epoch; a loss or miner that looks for pairs may wait in each step.
+
+    Args:
+        progress: counts iterations; the only bar there is.
+        precision: of trunk and embedder, "float32" or "bfloat16".
+        warmup_epochs: at the start, in which the trunk's weights stay as they are.
+        ranks: of the processes that share the batches; each gets its part of every batch, in their order.
+        **trainer: of PML's trainer.
+    """
+
+    dataloader_iter: Iterator[Any]
+
+    def __init__(
+        self,
+        *,
+        progress: tqdm,
+        precision: str = "float32",
+        warmup_epochs: int = 0,
+        ranks: Ranks = ALONE,
+        **trainer: object,
+    ) -> None:
+        super().__init__(**trainer)
+        self.ranks = ranks
+        self.warmup_epochs = warmup_epochs
+        self.trunk_weights = [weight for weight in self.models["trunk"].parameters() if weight.requires_grad]
+        self.progress = progress
+        self.precision = precision
+        self.seconds = 0.0  # in iterations, evaluation not counted
+        self.epoch_seconds = 0.0  # of them, in the epoch's iterations
+        self.epoch_ended = 0.0  # when the last iteration was over, by the clock of `time.perf_counter`
+        self.epoch_loss = 0.0  # mean over the epoch's iterations
+
+    def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
+        for self.epoch in range(start_epoch, num_epochs + 1):
+            self.sampler.start_epoch(self.epoch)
+            self.dataset.start_epoch(self.epoch)
+            self.initialize_dataloader()
+            self.dataloader_iter = self.dataset.ahead(self.dataloader_iter)
+            self.set_to_train()
+            total_loss = torch.zeros((), device=self.data_device)
+            started = time.perf_counter()
+            for iteration in range(self.iterations_per_epoch):
+                self.iteration = iteration
+                if is_compiled(self.models["trunk"]):
+                    torch.compiler.cudagraph_mark_step_begin()  # the features of the last step are free
+                self.forward_and_backward()
+                total_loss += self.losses["total_loss"].detach()
+                self.end_of_iteration_hook(self)
+                self.step_lr_schedulers(end_of_epoch=False)
+                self.progress.update()
+            # waits for the device, so that the time is the work's
+            self.epoch_loss = total_loss.item() / self.iterations_per_epoch
+            self.epoch_ended = time.perf_counter()
+            self.epoch_seconds = self.epoch_ended - started
+            self.seconds += self.epoch_seconds
+            self.step_lr_schedulers(end_of_epoch=True)
+            self.zero_losses()
+            self.ranks.copy_buffers(self.models)
+            with uncompiled(self.models["trunk"]):  # what looks at all images takes them in batches of other sizes
+                goes_on = self.end_of_epoch_hook(self)
+            if goes_on is False:
+                break
+
+    def set_to_train(self) -> None:
+        super().set_to_train()
+        if self.warmup_epochs:
+            for weight in self.trunk_weights:
+                weight.requires_grad_(self.epoch > self.warmup_epochs)
+
+    def get_batch(self) -> tuple[Tensor, Tensor]:
+        # PML's own would bring the labels back to the host and wait for them, to map what is mapped already
+        data, labels = next(self.dataloader_iter)
+        return self.ranks.share(data), self.ranks.share(labels)
+
+    def backward(self) -> None:
+        super().backward()
+        self.ranks.finish()
+
+    def compute_embeddings(self, data: Tensor) -> Tensor:
+        with autocast(self.precision, self.data_device):
+            return super().compute_embeddings(data).float()
+
+
+class Trainer(EpochTrainer, MetricLossOnly):
+    """PML's MetricLossOnly in repeatable epochs."""
+
+
+class MixupTrainer(EpochTrainer, IntrospectiveTrainer):
+    """pml_aug's IntrospectiveTrainer, with or without an introspective head, in repeatable epochs."""

@@ -1,0 +1,106 @@
+"""The trainings of what a study chose, over folds and seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmarks.config.compose import RunOptions, parse, split_own
+from benchmarks.config.lists import check_listed
+from benchmarks.config.schema import Tuned
+from benchmarks.errors import UserError, unknown
+from benchmarks.jobs.runner import TrainingJob
+from benchmarks.tuning import ledger
+from benchmarks.tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
+from benchmarks.tuning.summary import write_best
+
+
+@dataclass
+class FinalConfig:
+    """What the final runs add to their study."""
+
+    runs: str  # where the study is
+    seeds: list[int] = field(default_factory=lambda: list(range(10)))
+    folds: list[int] | None = None  # null: the study's
+    out: str | None = None  # folder of the report; RUNS/report
+    workers: int | None = None  # trainings at a time; null: one a core, or as many as the GPUs take
+    engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
+
+    def __post_init__(self) -> None:
+        check_listed(seeds=self.seeds)
+        if self.folds is not None:
+            check_listed(folds=self.folds)
+
+
+class Row(NamedTuple):
+    """A search's best parameters, to be trained over all folds and seeds."""
+
+    cell: Cell
+    chosen: dict[str, Any]  # of best.json
+    tasks: list[TrainingJob]
+
+    def __str__(self) -> str:
+        off = ", augmentation off" if self.chosen["augmentation_off"] else ""
+        return f"{self.cell.name}: {len(self.tasks)} trainings with trial {self.chosen['trial']}{off}"
+
+
+def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[str]]:
+    """The keys of the final runs, and those of each run that do not change its numbers.
+
+    Raises:
+        UserError: for a key that would train something else than was tuned, or a value of a wrong type.
+    """
+    own, options = ([key.name for key in fields(kind)] for kind in (FinalConfig, RunOptions))
+    for override in parse(overrides):
+        if override.key_or_group not in (*own, *options):
+            raise UserError(
+                unknown("key of final runs", override.key_or_group, (*own, *options))
+                + "; all else is as in the study that was tuned"
+            )
+    values, rest = split_own(overrides, own)
+    values.setdefault("runs", read_study(name, []).runs)
+    try:
+        final = cast(FinalConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FinalConfig), values)))
+    except OmegaConfBaseException as error:
+        raise UserError(f"final {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
+    return final, rest
+
+
+def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
+    """What is to be trained, for every search of the study.
+
+    Searches that chose alike share their trainings: ``none+`` with ``none``, or a method that is best switched off.
+
+    Raises:
+        UserError: if a search has not ended or has no score, or a seed is the one that chose.
+    """
+    if study.seed in final.seeds:
+        raise UserError(f"seeds={final.seeds} holds {study.seed}, the seed of the trials, which chose: use others")
+    cells = list_cells(study)
+    lines = ledger.read(study.folder / "ledger.jsonl")
+    best = write_best(study, cells)
+    rows = []
+    for cell in cells:
+        ended = ledger.count(line for line in lines if line["cell"] == cell.name)
+        if ended < cell.trials or cell.name not in best:
+            raise UserError(
+                f"{cell.name} has {ended} of {cell.trials} trials and {'a' if cell.name in best else 'no'} score: "
+                f"end the search first, python -m benchmarks tune {study.name} runs={study.runs}"
+            )
+        rows.append(Row(cell, best[cell.name], list_tasks(study, final, cell, best[cell.name])))
+    return rows
+
+
+def list_tasks(study: StudyConfig, final: FinalConfig, cell: Cell, chosen: Mapping[str, Any]) -> list[TrainingJob]:
+    """The trainings of one search's best parameters."""
+    config, options = trial_config(study, cell, chosen["params"], chosen["augmentation_off"])
+    folds = study.folds if final.folds is None else final.folds
+    config = replace(
+        config,
+        protocol=replace(config.protocol, test_scoring="once", keep_embeddings=True),
+        tuned=Tuned(study.name, chosen["trial"]),
+    )
+    options = replace(options, runs=final.runs)
+    return [TrainingJob(replace(config, fold=fold, seed=seed), options) for seed in final.seeds for fold in folds]

@@ -1,0 +1,122 @@
+"""The two scores of the models that a seed's folds gave: one by one, and with their embeddings side by side."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.errors import UserError
+from benchmarks.jobs.runner import TrainingJob
+from benchmarks.runs.writer import RunDir, run_name, write_whole
+from benchmarks.training.accuracy import METRICS, PER_QUERY, RetrievalAccuracy
+from benchmarks.training.device import choose_device, repeatable
+from benchmarks.training.train import read_data
+
+SCHEMA = 1
+
+
+class Embedded(NamedTuple):
+    """Test images side by side from several models."""
+
+    queries: Tensor  # (Q, D), normalised
+    labels: Tensor  # (Q,)
+    gallery: tuple[Tensor, Tensor] | None  # (G, D), (G,): what is searched, if not the queries themselves
+
+
+def write_concatenated(tasks: Sequence[TrainingJob]) -> list[Path]:
+    """Write the separated and concatenated scores of finished trainings; the paths of the json files.
+
+    The trainings that differ in nothing but the fold belong together: the mean of their scores is the *separated*
+    one, the score of their embeddings side by side, normalised, the *concatenated* one. A seed with one fold has none.
+
+    Raises:
+        UserError: if a training kept no embeddings, or its test images are not those of the other folds.
+
+    Source: Musgrave, Belongie, Lim, "A Metric Learning Reality Check", ECCV 2020.
+    """
+    together: dict[str, list[TrainingJob]] = {}
+    for task in sorted(tasks, key=lambda task: task.config.fold):
+        identity = {key: value for key, value in task.config.identity().items() if key != "fold"}
+        together.setdefault(run_name(identity), []).append(task)
+    return [_write(name, group) for name, group in together.items() if len(group) > 1]
+
+
+def _write(name: str, group: Sequence[TrainingJob]) -> Path:
+    config, options = group[0]
+    path = Path(options.runs) / "concatenated" / f"{name}.json"
+    runs = [task.folder.name for task in group]
+    if path.exists() and json.loads(path.read_text())["runs"] == runs:
+        return path
+    path.parent.mkdir(exist_ok=True)
+    embedded = read_embedded(group)
+    with repeatable(options.threads):
+        scores, of_queries = score(embedded, choose_device(options.device))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, labels=embedded.labels.numpy(), **of_queries)
+    write_whole(path.with_suffix(".npz"), buffer.getvalue())
+    content = {
+        "schema": SCHEMA,
+        "data": config.data["name"],
+        "loss": config.loss.name,
+        "method": config.method.name,
+        "seed": config.seed,
+        "folds": [task.config.fold for task in group],
+        "tuned": None if config.tuned is None else asdict(config.tuned),
+        "runs": runs,
+        "separated": separated([json.loads(task.folder.result.read_text()) for task in group]),
+        "concatenated": scores,
+        "embedding_size": embedded.queries.shape[1],
+    }
+    write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    return path
+
+
+def separated(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean test scores of several results, each at the epoch that its validation chose."""
+    chosen = [result["selection"]["validation"]["test"] for result in results]
+    return {metric: float(np.mean([scores[metric] for scores in chosen])) for metric in METRICS}
+
+
+def read_embedded(group: Sequence[TrainingJob]) -> Embedded:
+    """The kept embeddings of several trainings, side by side, each training's and then the whole normalised."""
+    folders = [task.folder for task in group]
+    labels = _labels(folders[0])
+    for folder in folders[1:]:
+        if not np.array_equal(labels, _labels(folder)):
+            raise UserError(f"{folders[0].path} and {folder.path} were not scored on the same test images")
+    queries = _side_by_side(folders, "embeddings")
+    gallery = None
+    data, split = read_data(group[0].config)
+    if split.gallery is not None:
+        gallery = _side_by_side(folders, "gallery_embeddings"), torch.from_numpy(data.labels[split.gallery])
+    return Embedded(queries, torch.from_numpy(labels), gallery)
+
+
+def _labels(folder: RunDir) -> np.ndarray:
+    with np.load(folder.path / "queries.npz", allow_pickle=False) as queries:
+        return np.array(queries["labels"])
+
+
+def _side_by_side(folders: Sequence[RunDir], name: str) -> Tensor:
+    parts = []
+    for folder in folders:
+        path = folder.path / f"{name}.npy"
+        if not path.exists():
+            raise UserError(f"{path} is missing: train with protocol.keep_embeddings=true")
+        parts.append(F.normalize(torch.from_numpy(np.load(path, allow_pickle=False)), dim=1))
+    return F.normalize(torch.cat(parts, dim=1), dim=1)
+
+
+def score(embedded: Embedded, device: torch.device) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """All metrics, and of each query, (Q,), those that it has."""
+    calculator = RetrievalAccuracy(device=device)
+    found = calculator.get_accuracy(embedded.queries, embedded.labels, *(embedded.gallery or ()))
+    of_queries = calculator.retrieved.scores
+    return {metric: found[metric] for metric in METRICS}, {name: of_queries[name].cpu().numpy() for name in PER_QUERY}

@@ -1,0 +1,135 @@
+import json
+from pathlib import Path
+
+import pytest
+from tiny_training import TINY
+
+from benchmarks.__main__ import main
+from benchmarks.config.lists import read_suite
+from benchmarks.errors import UserError
+from benchmarks.jobs.suite import list_tasks
+from benchmarks.training.train import read_data
+
+SETTINGS = [
+    *TINY,
+    "protocol.iterations_per_epoch=2",
+    "protocol.epochs=1",
+    "device=auto",  # as where nothing is said of it
+]
+
+
+def test_a_suite_is_every_data_loss_method_fold_and_seed_once() -> None:
+    suite, rest = read_suite("smoke", [*SETTINGS, "seeds=[3,1]", "folds=[0,2]"])
+    kinds = [(comparison.loss, method) for comparison in suite.comparisons for method in comparison.methods]
+    suite.comparisons.append(suite.comparisons[0])  # the same baseline and methods again
+    tasks = list_tasks(suite, rest)
+    listed = [(task.config.seed, task.config.fold, task.config.loss.name, task.config.method.name) for task in tasks]
+    assert listed == [(seed, fold, *kind) for seed in (3, 1) for fold in (0, 2) for kind in kinds]
+    assert len({task.folder.path for task in tasks}) == len(tasks)
+
+
+@pytest.mark.parametrize("suite", ["quickstart", "standard"])
+def test_every_loss_of_a_suite_is_there_baseline_and_with_a_method_over_enough_seeds(suite: str) -> None:
+    config, _ = read_suite(suite, [])
+    assert all(comparison.methods[0] == "none" and len(comparison.methods) > 1 for comparison in config.comparisons)
+    assert 2 ** (1 - len(config.seeds)) < 0.05  # what the sign-flip test can reach
+    assert list_tasks(config, ["data.num_classes=100", "data.image_size=8"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["seeds=many"], "suite smoke: seeds"),
+        (["sedes=[1]"], "unknown key 'sedes'; the nearest known one is 'seeds'"),
+        (["method.wrapper.num_points=1"], "unknown key 'method.wrapper.num_points'"),
+        (["folds=[9]"], "fold must be between 0 and 3"),
+        (["data=[glyfs]"], "unknown data 'glyfs'; the nearest known one is 'glyphs'"),
+        (["engine=rai"], "unknown engine 'rai'; the nearest known one is 'ray'"),
+        (["per_gpu=0"], "per_gpu must be at least 1, but got 0"),
+        ([f"runs={__file__}/deeper"], f"runs must be a folder, but {__file__} is none"),
+        (
+            ["comparisons=[{loss: triplet, methods: [ee]}]"],
+            "method=ee fold=0 seed=0 has no baseline to be compared with: add none to the methods of triplet",
+        ),
+        (["seeds=[]"], "seeds must be one or more, but got []"),
+        (["folds=[]"], "folds must be one or more, but got []"),
+        (["data=[]"], "data must be one or more, but got []"),
+        (["comparisons=[]"], "comparisons must be one or more, but got []"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        list_tasks(*read_suite("smoke", [*SETTINGS, *overrides]))
+    assert sentence in str(refusal.value)
+
+
+def test_a_baseline_loss_that_was_trained_before_may_be_left_out(tmp_path: Path) -> None:
+    words = [*SETTINGS, f"runs={tmp_path}", "seeds=[0]"]
+    (baseline,) = list_tasks(*read_suite("smoke", [*words, "comparisons=[{loss: triplet, methods: [none]}]"]))
+    baseline.folder.prepare()
+    baseline.folder.finish({})
+    (left,) = list_tasks(*read_suite("smoke", [*words, "comparisons=[{loss: triplet, methods: [ee]}]"]))
+    assert left.config.method.name == "ee"
+
+
+def test_an_unfinished_training_of_another_list_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SETTINGS, f"runs={tmp_path}", "comparisons=[{loss: triplet, methods: [none]}]"]
+    tasks = list_tasks(*read_suite("smoke", [*words, "seeds=[0,1,2]"]))
+    begun, ended, started = (task.folder for task in tasks)
+    for folder in (begun, ended, started):
+        folder.prepare()
+    ended.finish({"data": {"hash": read_data(tasks[1].config)[0].content_hash}})
+
+    def said(*seeds: str) -> str:
+        assert main(["suite", "smoke", *words, *seeds, "--dry-run"]) in (0, 2)
+        return capsys.readouterr().err
+
+    with started.held(wait=False):
+        refused = said("seeds=[1]")
+        assert f"{begun.path}: unfinished and not in this list" in refused
+        assert str(started.path) not in refused  # whoever is at it will end it
+        assert said("seeds=[0,1]") == ""
+    assert str(started.path) in said("seeds=[0,1]")
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["suite", "smoke", *SETTINGS, f"runs={tmp_path}", f"out={__file__}", "--dry-run"]) == 2
+    assert f"out must be a folder, but {__file__} is none" in capsys.readouterr().err
+
+
+def test_an_unknown_suite_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["suite", "quikstart"]) == 2
+    assert "unknown suite 'quikstart'; the nearest known one is 'quickstart'" in capsys.readouterr().err
+
+
+def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["smoke", *SETTINGS, f"runs={tmp_path}", "workers=1", "seeds=[0]"]
+    first, *others = list_tasks(*read_suite(words[0], words[1:]))
+    first.folder.path.mkdir()
+    (first.folder.path / "records").write_text("a file where the run wants a folder")
+
+    assert main(["suite", *words, "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert f"{1 + len(others)} trainings, 0 of them done; to do: {16 * (1 + len(others))} training images" in shown.out
+    assert not first.folder.log.exists()
+
+    assert main(["suite", *words]) == 1
+    shown = capsys.readouterr()
+    assert f"failed: {first}: FileExistsError" in shown.err and str(first.folder.log) in shown.err
+    assert "Traceback" in first.folder.log.read_text()
+    assert f"1 of {1 + len(others)} trainings failed, so there is no report" in shown.out
+    assert others and all(task.folder.is_done() for task in others)
+
+    (first.folder.path / "records").unlink()
+    assert main(["suite", *words]) == 0
+    shown = capsys.readouterr()
+    assert f"1 trained, {len(others)} done before, 0 failed" in shown.out
+    assert str(tmp_path / "report" / "report.html") in shown.out and (tmp_path / "report" / "report.html").exists()
+    (done,) = {json.loads(task.folder.result.read_text())["images_seen"] for task in (first, *others)}
+    assert done == 16

@@ -1,0 +1,92 @@
+import pytest
+
+from benchmarks.config.compose import compose
+from benchmarks.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("loss=tripelt", "unknown loss 'tripelt'; the nearest known one is 'triplet'"),
+        ("method=eee", "unknown method 'eee'; the nearest known one is 'ee'"),
+        ("sed=1", "unknown key 'sed'; the nearest known one is 'seed'"),
+        ("protocol.epoch=1", "unknown key 'protocol.epoch'; the nearest known one is 'protocol.epochs'"),
+        ("loss.criterion.alhpa=1", "the nearest known one is 'loss.criterion.alpha'"),
+        ("method.wrapper.num_points=1", "unknown key 'method.wrapper.num_points'"),  # the baseline has no wrapper
+        ("fold=first", "fold: Value 'first' of type 'str' could not be converted to Integer"),
+        ("protocol.epochs=2.5", "protocol.epochs: Value '2.5' of type 'float' could not be converted"),
+        ("+extra=1", "expected key=value"),
+        ("~seed", "expected key=value"),
+        ("seed=0,1", "expected key=value"),
+        ("seed", "cannot read 'seed' as key=value: missing EQUAL"),
+        ("seed=-1", "seed must be at least 0, but got -1"),
+        ("threads=0", "threads must be at least 1, but got 0"),
+        (f"runs={__file__}/deeper", f"runs must be a folder, but {__file__} is none"),
+        ("protocol.epochs=0", "protocol.epochs must be at least 1, but got 0"),
+        ("protocol.patience=-1", "protocol.patience must be null or at least 0, but got -1"),
+        ("protocol.num_folds=0", "protocol.num_folds must be at least 1, but got 0"),
+        ("protocol.warmup_epochs=13", "must be between 0 and protocol.epochs=12, but got 13"),
+        ("protocol.embedder_lr=-1", "protocol.embedder_lr must be null or at least 0, but got -1.0"),
+        ("protocol.clip_grad=0", "protocol.clip_grad must be null or above 0, but got 0.0"),
+        ("protocol.test_scoring=twice", "must be one of never, once, every, but got 'twice'"),
+        ("protocol.precision=float16", "must be one of float32, bfloat16, but got 'float16'"),
+        ("protocol.epsilon=1", "unknown key 'protocol.epsilon'"),
+        ("tuned={study: s}", "tuned.trial"),
+        ("trunk.normalization={mean: [0.5], std: [0.0]}", "divides by std=[0.0]"),
+        ("trunk.normalization={mean: [0.5, 0.5], std: [1, 1]}", "for 1 or for 3 channels, but got 2 and 2"),
+        ("protocol.batch_size=30", "must divide protocol.batch_size=30, but got 4"),
+        ("data.image_size=abc", "data.image_size must be a whole number or null, but got 'abc'"),
+        ("data.num_classes=24.5", "data.num_classes must be a whole number or null, but got 24.5"),
+        ("data.num_classes=true", "data.num_classes must be a whole number or null, but got True"),
+        ("data.name=null", "data.name must be text, but got None"),
+        ("data.path=3", "data.path must be text or null, but got 3"),
+        ("data.twins_allowed=null", "data.twins_allowed must be a number from 0 to 1, but got None"),
+        ("data.identical_allowed=1.5", "data.identical_allowed must be a number from 0 to 1, but got 1.5"),
+    ],
+)
+def test_a_wrong_word_is_refused_by_name(override: str, sentence: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        compose([override])
+    assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("protocol.patience=3", "patience=3 waits for a better validation score"),
+        ("protocol.test_scoring=never", "test_scoring=never, as in tuning, leaves validation scores alone"),
+    ],
+)
+def test_what_needs_validation_is_refused_where_no_fold_validates(override: str, sentence: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        compose(["protocol.num_folds=1", override])
+    said = str(refusal.value)
+    assert said.startswith("protocol quickstart has no validation (protocol.num_folds=1)") and sentence in said
+    assert "protocol.num_folds=4" in said
+
+
+def test_keys_of_a_chosen_group_option_can_be_set() -> None:
+    config, _ = compose(["method=ee", "method.wrapper.num_points=5", "data=npz", "data.path='/a b/c=d.npz'"])
+    assert config.method.wrapper is not None and config.method.wrapper["num_points"] == 5
+    assert config.data["path"] == "/a b/c=d.npz"
+
+
+def test_the_identity_leaves_out_where_and_how_a_run_is_computed() -> None:
+    plain, _ = compose([])
+    elsewhere, options = compose(["runs=/elsewhere", "quiet=true", "threads=3", "device=cpu"])
+    assert plain.identity() == elsewhere.identity()
+    assert (options.runs, options.quiet, options.threads, options.device) == ("/elsewhere", True, 3, "cpu")
+
+
+def test_the_identity_holds_everything_that_moves_the_numbers() -> None:
+    plain = compose([])[0].identity()
+    for override in ("seed=1", "fold=1", "loss.criterion.alpha=3", "data.num_classes=50", "protocol.epochs=1"):
+        assert compose([override])[0].identity() != plain
+
+
+def test_every_option_of_every_group_composes() -> None:
+    from benchmarks.config.compose import GROUPS, options_of
+
+    for group in GROUPS:
+        for option in options_of(group):
+            assert compose([f"{group}={option}"])[0].identity()[group]["name"] == option

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ks_2samp
+from torchvision.transforms.v2 import RandomResizedCrop as Reference
+from torchvision.transforms.v2.functional import center_crop
+
+from benchmarks.data.ragged import RaggedImages
+from benchmarks.training.crops import CenterCrop, RandomResizedCrop
+from benchmarks.training.pixel_store import ImageStore
+
+CPU = torch.device("cpu")
+
+
+def several_sizes(count: int, channels: int = 3, sides: tuple[int, int] = (20, 60)) -> RaggedImages:
+    random = np.random.default_rng(0)
+    return RaggedImages.of(
+        [random.integers(0, 256, (*random.integers(*sides, 2), channels), dtype=np.uint8) for _ in range(count)]
+    )
+
+
+def reference_boxes(crop: RandomResizedCrop, height: int, width: int, draws: int) -> torch.Tensor:
+    reference = Reference(crop.size, scale=crop.scale, ratio=crop.ratio)
+    image = torch.empty(1, height, width)
+    boxes = (reference.make_params([image]) for _ in range(draws))
+    return torch.tensor([[box[name] for name in ("top", "left", "height", "width")] for box in boxes])
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (256, 341), (300, 90), (40, 400)])
+def test_boxes_are_distributed_as_torchvisions(height: int, width: int) -> None:
+    crop, draws = RandomResizedCrop(), 1500
+    ours = crop.boxes(torch.tensor([[height, width]]).expand(8000, 2), torch.Generator().manual_seed(0))
+    theirs = reference_boxes(crop, height, width, draws)
+    for name, column in zip(("top", "left", "height", "width"), theirs.T, strict=True):
+        values = getattr(ours, name)
+        assert ks_2samp(values.numpy(), column.numpy()).pvalue > 1e-4, name
+    area, their_area = ours.height * ours.width, theirs[:, 2] * theirs[:, 3]
+    assert ks_2samp(area.numpy(), their_area.numpy()).pvalue > 1e-4
+    assert abs(ours.mirrored.double().mean().item() - 0.5) < 0.03
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 400), (400, 10), (33, 1000), (7, 5)])
+def test_where_no_try_fits_the_largest_centred_box_is_torchvisions(height: int, width: int) -> None:
+    crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(0.9, 1.1))
+    if (height, width) == (7, 5):
+        crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    ours = crop.boxes(torch.tensor([[height, width]]), torch.Generator().manual_seed(0))
+    assert [int(part) for part in ours[:4]] == reference_boxes(crop, height, width, 1)[0].tolist()
+
+
+def test_boxes_lie_within_their_pictures() -> None:
+    sizes = torch.randint(1, 60, (5000, 2))
+    boxes = RandomResizedCrop(scale=(0.01, 1.0), ratio=(0.1, 10.0)).boxes(sizes, torch.Generator().manual_seed(0))
+    assert (boxes.height >= 1).all() and (boxes.width >= 1).all()
+    assert (boxes.top >= 0).all() and (boxes.top + boxes.height <= sizes[:, 0]).all()
+    assert (boxes.left >= 0).all() and (boxes.left + boxes.width <= sizes[:, 1]).all()
+
+
+def test_images_draw_the_same_numbers_whatever_the_others_sizes() -> None:
+    crop = RandomResizedCrop()
+    first = crop.boxes(torch.tensor([[50, 50], [40, 90]]), torch.Generator().manual_seed(3))
+    other = crop.boxes(torch.tensor([[900, 2], [40, 90]]), torch.Generator().manual_seed(3))
+    assert [int(part[1]) for part in first] == [int(part[1]) for part in other]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_centre_is_torchvisions_pixel_by_pixel(channels: int) -> None:
+    images = several_sizes(30, channels)
+    squares = CenterCrop(20)(ImageStore(images, CPU).pictures(range(30)), torch.Generator())
+    assert squares.dtype == torch.uint8
+    for picture, square in zip(images, squares, strict=True):
+        assert torch.equal(square, center_crop(torch.from_numpy(picture.copy()).movedim(-1, 0), [20, 20]))
+
+
+def test_what_cannot_be_cropped_is_refused() -> None:
+    with pytest.raises(ValueError, match="size must be at most the pictures' shortest side, 20 pixels, but got 21"):
+        CenterCrop(21).check(torch.tensor([[40, 20]]))
+    with pytest.raises(ValueError, match="size must be at least 1, but got 0"):
+        CenterCrop(0)
+    with pytest.raises(ValueError, match="scale must go up from above 0 to at most 1, but got 0.5 to 0.2"):
+        RandomResizedCrop(scale=(0.5, 0.2))
+    with pytest.raises(ValueError, match="ratio must go up from above 0"):
+        RandomResizedCrop(ratio=(0.0, 0.2))
+    with pytest.raises(ValueError, match="flip must be between 0 and 1, but got 2"):
+        RandomResizedCrop(flip=2)

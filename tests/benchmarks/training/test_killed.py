@@ -1,0 +1,44 @@
+"""A training killed at any moment and started again ends as one never interrupted, bit for bit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DRIVER = Path(__file__).parents[2] / "helpers" / "killed_trainings.py"
+FAILPOINTS = [
+    ("iaa_ps", [("half a file", 2), ("before replace", 1), ("after replace", 4)]),  # config, environment, checkpoint
+    ("iaa_ps", [("before replace", 3), ("half a file", 3)]),  # between a checkpoint and the one before
+    ("iaa_ps", [("half a transaction", 30), ("deleting", 5)]),  # then while the records are put back
+    ("memory", [("after replace", 5), ("half a transaction", 8), ("half a file", 4)]),
+    ("memory", [("before replace", 13), ("before replace", 6)]),  # result.json is there, and no mark
+    ("memory", [("after replace", 13)]),  # the mark is there, and the checkpoints still
+    ("idml", [("half a file", 9)]),
+]
+
+
+def driven(scratch: Path, *arguments: object) -> list[dict]:
+    driver = [sys.executable, str(DRIVER), str(scratch), *map(str, arguments)]
+    done = subprocess.run(driver, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    return driven(tmp_path_factory.mktemp("runs"), 0, 3, json.dumps(FAILPOINTS))
+
+
+def test_killed_trainings_end_as_if_they_had_not_been(trials: list[dict]) -> None:
+    assert len(trials) == 3 + len(FAILPOINTS)
+    assert {str(trial): trial["differences"] for trial in trials if trial["differences"]} == {}
+
+
+def test_they_were_killed_early_and_late(trials: list[dict]) -> None:
+    seen = {where for trial in trials for where in trial["seen"]}
+    assert {"nothing", "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.pt+checkpoint.previous.pt"} <= seen
+    assert "checkpoint.pt+checkpoint.previous.pt+result.json" in seen
+    assert "checkpoint.pt+checkpoint.previous.pt+result.json+done" in seen
+    assert sum(len(trial["seen"]) for trial in trials) >= 15
