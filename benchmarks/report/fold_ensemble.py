@@ -10,8 +10,7 @@ from benchmarks.report.summary import Estimate, order
 from benchmarks.report.tuned_runs import BASELINE
 from benchmarks.runs.checked_json import Fields
 from benchmarks.runs.reader import PRIMARY, Run
-
-SCHEMA = 1
+from benchmarks.runs.schema import SCHEMA
 
 
 class Together(NamedTuple):

@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks import statistics
 from benchmarks.errors import UserError
 from benchmarks.runs.checked_json import Fields
+from benchmarks.runs.schema import SCHEMA
 
-SCHEMA = 1
 OUTCOMES = ("complete", "pruned", "failed")
 
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from benchmarks.errors import UserError
 from benchmarks.runs.checked_json import Fields, parsed
+from benchmarks.runs.schema import SCHEMA
 
-SCHEMAS = (1, 2)
+SCHEMAS = (1, 2, SCHEMA)
 METRICS = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
 PRIMARY = "mean_average_precision_at_r"
 RULES = ("validation", "last", "test")

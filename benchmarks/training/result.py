@@ -8,10 +8,9 @@ import numpy as np
 from benchmarks.config.compose import RunConfig
 from benchmarks.data import ImageArrays
 from benchmarks.data.split import Split
+from benchmarks.runs.schema import SCHEMA
 from benchmarks.training.selection import selection
 from benchmarks.training.training import Training
-
-SCHEMA = 2
 
 
 def result(

@@ -14,12 +14,11 @@ from torch.nn import functional as F
 
 from benchmarks.errors import UserError
 from benchmarks.jobs.runner import TrainingJob
+from benchmarks.runs.schema import SCHEMA
 from benchmarks.runs.writer import RunDir, run_name, write_whole
 from benchmarks.training.accuracy import METRICS, PER_QUERY, RetrievalAccuracy
 from benchmarks.training.device import choose_device, repeatable
 from benchmarks.training.train import read_data
-
-SCHEMA = 1
 
 
 class Embedded(NamedTuple):

@@ -10,13 +10,13 @@ from filelock import FileLock
 
 from benchmarks.config.lists import Comparison
 from benchmarks.errors import UserError
+from benchmarks.runs.schema import SCHEMA
 from benchmarks.runs.writer import run_name, write_whole
 from benchmarks.training.train import read_data
 from benchmarks.tuning import ledger
 from benchmarks.tuning.space import describe, on_edge
 from benchmarks.tuning.study import Cell, StudyConfig, trial_config
 
-SCHEMA = 1
 OBJECTIVE = "mean over folds of best validation mean_average_precision_at_r"
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks.runs.schema import SCHEMA
+
 METRICS = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
 EPOCHS = 6
 # (loss, method) -> test MAP@R of the baseline, and what the method adds
@@ -129,7 +131,7 @@ class CannedRuns:
                     chosen[cell] = {"trial": trial, "params": params, "augmentation_off": False,
                                     "score": line["score"], "on_edge": edge}  # fmt: skip
         described = {
-            "schema": 1, "study": name, "data": "glyphs", "protocol": "quickstart", "folds": [0], "seed": 0,
+            "schema": SCHEMA, "study": name, "data": "glyphs", "protocol": "quickstart", "folds": [0], "seed": 0,
             "objective": "mean over folds of best validation mean_average_precision_at_r",
             "sampler": "quasi_random", "trials": trials, "cells": cells,
         }  # fmt: skip
@@ -152,7 +154,7 @@ class CannedRuns:
         results = [json.loads((run / "result.json").read_text()) for run in runs]
         separated = float(np.mean([r["selection"]["validation"]["test"][METRICS[2]] for r in results]))
         content = {
-            "schema": 1, "data": "glyphs", "loss": results[0]["loss"], "method": results[0]["method"],
+            "schema": SCHEMA, "data": "glyphs", "loss": results[0]["loss"], "method": results[0]["method"],
             "seed": results[0]["seed"], "tuned": results[0].get("tuned"), "runs": [run.name for run in runs],
             "separated": scores(separated), "concatenated": scores(concatenated),
             "embedding_size": 64 * len(runs),

@@ -94,8 +94,8 @@ def test_a_file_that_holds_no_mapping_is_damage(canned):
 
 
 def test_another_schema_is_refused(canned):
-    with pytest.raises(UserError, match="schema 3, but this report reads schemas 1 and 2"):
-        read_run(canned.write(schema=3))
+    with pytest.raises(UserError, match="schema 4, but this report reads schemas 1 and 2 and 3"):
+        read_run(canned.write(schema=4))
 
 
 @pytest.mark.parametrize("key", ["seed", "trunk", "images_seen", "selection", "history", "cost"])

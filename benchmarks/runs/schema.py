@@ -1,0 +1,26 @@
+"""Version, metrics and file names of run directories, studies and fold ensembles; writers and readers import them."""
+
+SCHEMA = 3  # of result.json, study.json and the files of fold ensembles; nothing reads another version
+
+PRIMARY = "mean_average_precision_at_r"  # chooses the epoch on validation; tested and corrected for in the report
+PER_QUERY = ("precision_at_1", "r_precision", PRIMARY)  # kept for each test query
+RECALL_AT = (1, 2, 4, 8)
+METRICS = (*PER_QUERY, *(f"recall_at_{k}" for k in RECALL_AT))  # of every evaluation, 0 to 1
+
+# selection rules, the ones that a report may conclude from first: the best epoch on validation or, where no fold
+# validates, the last epoch; the best epoch on the test set is always an oracle
+RULES = ("validation", "last", "test")
+
+BASELINE = "none"  # the method of a loss without augmentation
+EXTENDED_BASELINE = "none+"  # the baseline tuned with the methods' extra budget
+
+CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
+RESULT = "result.json"
+QUERIES = "queries.npz"  # scores of each test query; of runs that were scored on the test set
+GALLERY = "gallery.npz"  # a few test queries with their nearest neighbours; of the same runs
+DONE = "done"  # sha256 of each of the other files: the run has ended
+
+STUDY = "study.json"
+LEDGER = "ledger.jsonl"
+BEST = "best.json"
