@@ -1,22 +1,14 @@
 """Distances between rows [semantic | uncertainty] in which uncertain pairs are less dissimilar (IDML)."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import CosineSimilarity, LpDistance
-from torch import Tensor, nn
+from torch import Tensor
 
 from pml_aug.distances.delegating import defined_by_settings
 from pml_aug.distances.introspective_base import IntrospectiveBase, trust
 from pml_aug.validation import check_flag
-
-_WHOLE_ROWS = "it computes on whole rows itself, so the uncertainty would be treated as semantic content"
-_WANTS_SIMILARITY = "it needs a similarity; use IntrospectiveSimilarity"
-_WANTS_DISTANCE = "it needs an LpDistance; use IntrospectiveDistance"
-_KEEPS_GRAPHS = "its histogram keeps the graph of earlier calls, so that a second backward pass fails"
-_WANTS_SNR = "it is defined by the SNRDistance"
 
 
 @defined_by_settings
@@ -58,19 +50,6 @@ class IntrospectiveSimilarity(IntrospectiveBase, CosineSimilarity):
         >>> similarity(rows, torch.tensor([[0.0, 1.0], [1.0, 0.0]])).round(decimals=3).tolist()
         [[0.0, 1.0], [1.0, 1.0]]
     """
-
-    refusals: ClassVar[Mapping[type[nn.Module], str]] = {
-        losses.AngularLoss: _WHOLE_ROWS,
-        losses.P2SGradLoss: _WHOLE_ROWS,
-        losses.SphereFaceLoss: _WHOLE_ROWS,
-        losses.ThresholdConsistentMarginLoss: _WHOLE_ROWS,
-        losses.DynamicSoftMarginLoss: _KEEPS_GRAPHS,
-        losses.FastAPLoss: _WANTS_DISTANCE,
-        losses.RankedListLoss: _WANTS_DISTANCE,
-        losses.SignalToNoiseRatioContrastiveLoss: _WANTS_SNR,
-        miners.AngularMiner: _WANTS_DISTANCE,
-        miners.DistanceWeightedMiner: _WANTS_DISTANCE,
-    }
 
     def __init__(
         self,
@@ -152,24 +131,6 @@ class IntrospectiveDistance(IntrospectiveBase, LpDistance):
         >>> bool(torch.isclose(distance(rows)[0, 1], 2 * torch.exp(torch.tensor(-5 / 2))))
         True
     """
-
-    refusals: ClassVar[Mapping[type[nn.Module], str]] = {
-        losses.AngularLoss: _WHOLE_ROWS,
-        losses.P2SGradLoss: _WHOLE_ROWS,
-        losses.SphereFaceLoss: _WHOLE_ROWS,
-        losses.ThresholdConsistentMarginLoss: _WHOLE_ROWS,
-        losses.DynamicSoftMarginLoss: _KEEPS_GRAPHS,
-        losses.SignalToNoiseRatioContrastiveLoss: _WANTS_SNR,
-        losses.CircleLoss: _WANTS_SIMILARITY,
-        losses.HistogramLoss: _WANTS_SIMILARITY,
-        losses.InstanceLoss: _WANTS_SIMILARITY,
-        losses.LargeMarginSoftmaxLoss: _WANTS_SIMILARITY,
-        losses.ManifoldLoss: _WANTS_SIMILARITY,
-        losses.PNPLoss: _WANTS_SIMILARITY,
-        losses.SmoothAPLoss: _WANTS_SIMILARITY,
-        losses.SoftTripleLoss: _WANTS_SIMILARITY,
-        losses.TupletMarginLoss: _WANTS_SIMILARITY,
-    }
 
     def __init__(
         self, embedding_size: int, tau: float = 5.0, offset: float = 0.0, squared: bool = False, **kwargs: Any

@@ -1,9 +1,8 @@
 """Base of the introspective distances on rows [semantic | uncertainty] (IDML), and checks of their owners."""
 
 import warnings
-from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pytorch_metric_learning.distances import BaseDistance
@@ -14,6 +13,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from pml_aug.distances.delegating import unwrap
 from pml_aug.heads.introspective import IntrospectiveHead, count_split
+from pml_aug.host import refuse
 from pml_aug.validation import check_flag, check_integer, check_number
 
 REGULARIZERS = ("embedding_regularizer", "weight_regularizer")
@@ -60,8 +60,6 @@ class IntrospectiveBase(BaseDistance):
     Raises:
         ValueError: an argument out of range; rows neither D nor 2 D wide; a loss or miner that cannot use it.
     """
-
-    refusals: ClassVar[Mapping[type[nn.Module], str]] = {}
 
     def __init__(self, embedding_size: int, tau: float, offset: float, squared: bool, **kwargs: Any) -> None:
         check_integer("embedding_size", embedding_size, minimum=1)
@@ -211,9 +209,8 @@ def _introspective_distance(owner: nn.Module) -> IntrospectiveBase | None:
 
 
 def _check_owner(owner: nn.Module, distance: IntrospectiveBase) -> None:
-    reason = next((distance.refusals[kind] for kind in type(owner).__mro__ if kind in distance.refusals), None)
-    if reason is not None and isinstance(owner, (BaseMetricLossFunction, BaseMiner)):
-        raise ValueError(f"{type(owner).__name__} cannot use {type(distance).__name__}: {reason}")
+    if isinstance(owner, (BaseMetricLossFunction, BaseMiner)):
+        refuse(owner, distance, f"{type(owner).__name__} cannot use {type(distance).__name__}")
 
 
 @cache

@@ -1,6 +1,6 @@
 """Softmax loss whose logits are discounted by the uncertainty of the features (IDML)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning.losses import BaseMetricLossFunction
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from pml_aug.distances.introspective_base import trust
+from pml_aug.host import CopyMode, LossFacts
 from pml_aug.to_device import to_device
 from pml_aug.validation import check_class_labels, check_flag, check_integer, check_number
 
@@ -57,6 +58,16 @@ class IntrospectiveSoftmaxLoss(BaseMetricLossFunction):
         >>> loss.get_logits(features).shape
         torch.Size([5, 3])
     """
+
+    facts: ClassVar[LossFacts] = LossFacts(
+        copies=CopyMode.IN_BATCH,
+        reads_tuples=False,
+        reads_ref_emb=False,
+        refused_by={
+            "EmbeddingExpansion": "it compares embeddings with its classes by itself, so the points would not reach it",
+            "CrossBatchMemory": "it classifies each row by itself, so there is nothing to remember",
+        },
+    )
 
     def __init__(
         self,

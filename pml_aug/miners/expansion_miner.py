@@ -1,23 +1,18 @@
 """Any PML miner on the pooled distances of Embedding Expansion."""
 
-from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
-from pytorch_metric_learning import miners
 from pytorch_metric_learning.miners import BaseMiner
-from torch import Tensor, nn
+from torch import Tensor
 
 from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance
 from pml_aug.expansion.points import Expansion, num_points_compared
 from pml_aug.expansion.pooling import pooled_distances
+from pml_aug.host import Facts, refuse
 from pml_aug.patching import exclusive
 
 _NO_MATRIX = "it never uses the distance matrix of the batch, so the points would not reach it"
-
-REFUSALS: Mapping[type[nn.Module], str] = {
-    miners.AngularMiner: "it measures angles in triplets of embeddings and never uses the matrix",
-    miners.EmbeddingsAlreadyPackagedAsTriplets: "its triplets are rows of the batch in a fixed order",
-}
 
 
 class ExpansionMiner(BaseMiner):
@@ -58,6 +53,10 @@ class ExpansionMiner(BaseMiner):
         [4, 2]
     """
 
+    facts: ClassVar[Facts] = Facts(
+        refused_by={"EmbeddingExpansion": "it expands the batch by itself; pass the miner inside it"}
+    )
+
     def __init__(
         self,
         miner: BaseMiner,
@@ -73,9 +72,7 @@ class ExpansionMiner(BaseMiner):
             )
         if isinstance(miner, ExpansionMiner):
             raise ValueError("ExpansionMiner cannot wrap ExpansionMiner: it expands the batch already")
-        reason = next((REFUSALS[kind] for kind in type(miner).__mro__ if kind in REFUSALS), None)
-        if reason is not None:
-            raise ValueError(f"ExpansionMiner cannot wrap {name}: {reason}")
+        refuse(miner, self, f"ExpansionMiner cannot wrap {name}")
         super().__init__(distance=miner.distance)
         self.miner = miner
         self.expansion = Expansion(num_points, normalize, pairing, anchor_points)

@@ -1,6 +1,5 @@
 """What all wrappers of a loss share: the checks at the border, full precision, and the face of a PML loss."""
 
-from collections.abc import Mapping
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,12 +8,13 @@ from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.miners import BaseMiner
 from pytorch_metric_learning.reducers import BaseReducer
-from torch import Tensor, nn
+from torch import Tensor
 
 from pml_aug.distances.introspective_base import check_introspective
+from pml_aug.host import facts_of, refuse
 from pml_aug.validation import checked_rows
-from pml_aug.wrappers.prepared import prepared
 from pml_aug.wrappers.processes import warn_if_processes_differ
+from pml_aug.wrappers.workarounds import with_workarounds
 
 IndicesTuple = tuple[Tensor, ...]
 
@@ -45,7 +45,7 @@ class LossWrapper(BaseMetricLossFunction):
         ValueError: when the wrapper makes no sense around the class of `loss`, with the reason.
     """
 
-    refusals: ClassVar[Mapping[type[nn.Module], str]] = {}
+    wraps: ClassVar[tuple[type["LossWrapper"], ...] | None] = None
 
     def __init__(self, loss: BaseMetricLossFunction, miner: BaseMiner | None = None) -> None:
         name = type(self).__name__
@@ -60,14 +60,22 @@ class LossWrapper(BaseMetricLossFunction):
                 f"{name} expected argument `miner` to be a BaseMiner of pytorch-metric-learning or None, but got "
                 f"{type(miner).__name__}"
             )
-        for part in (loss, miner):
-            reason = next((self.refusals[kind] for kind in type(part).__mro__ if kind in self.refusals), None)
-            if reason is not None:
-                raise ValueError(f"{name} cannot wrap {type(part).__name__}: {reason}")
+        if isinstance(loss, LossWrapper) and self.wraps is not None and not isinstance(loss, self.wraps):
+            inner = " and ".join(kind.__name__ for kind in self.wraps) or "none of them"
+            raise ValueError(
+                f"{name} cannot wrap {type(loss).__name__}: of the wrappers, {name} goes around {inner}; put "
+                f"{type(loss).__name__} around {name}, or around the baseline loss alone"
+            )
+        baseline = innermost(loss)
+        inside = "" if baseline is loss else f" in {type(loss).__name__}"
+        refuse(baseline, self, f"{name} cannot wrap {type(baseline).__name__}{inside}")
+        if miner is not None:
+            refuse(miner, self, f"{name} cannot use {type(miner).__name__}")
         super().__init__(collect_stats=loss.collect_stats)
         del self.distance, self.reducer  # those of the wrapped loss are shown instead
         self.loss = loss
         self.miner = miner
+        self.loss_facts = facts_of(baseline)
         check_introspective(self)
 
     @property
@@ -111,7 +119,7 @@ class LossWrapper(BaseMetricLossFunction):
                 f"{accepted}"
             )
         self.reset_stats()
-        with torch.autocast(embeddings.device.type, enabled=False), prepared(self.loss):
+        with torch.autocast(embeddings.device.type, enabled=False), with_workarounds(self.loss):
             return self.wrapped(self._checked(embeddings, labels, indices_tuple, ref_emb, ref_labels), **draws)
 
     def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
@@ -123,6 +131,14 @@ class LossWrapper(BaseMetricLossFunction):
         """The names of the randomness that a call takes: `generator` always, even where nothing is drawn."""
         own = signature(self.wrapped).parameters.keys() - {"batch", "draws"}
         return {"generator", *own, *(self.loss.accepted_draws if isinstance(self.loss, LossWrapper) else ())}
+
+    def check_miner(self) -> None:
+        """Raise a ValueError if the miner would have no effect."""
+        if self.miner is not None and not self.loss_facts.reads_tuples:
+            raise ValueError(
+                f"{type(self).__name__} takes no `miner` around {type(self.loss).__name__}, which reads no index "
+                "tuples: leave it out"
+            )
 
     def _checked(
         self,

@@ -8,11 +8,13 @@ import torch
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.miners import BaseMiner
+from pytorch_metric_learning.reducers import PerAnchorReducer
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from pytorch_metric_learning.utils.common_functions import concatenate_indices_tuples
 from torch import Tensor
 
 from pml_aug.distances.introspective_base import check_introspective
+from pml_aug.host import refuse
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import exclusive
 from pml_aug.to_device import to_device
@@ -20,8 +22,7 @@ from pml_aug.validation import check_integer, checked_rows, is_finite
 from pml_aug.wrappers.base import IndicesTuple, LossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.fixed_attributes import FixedAttributes
-from pml_aug.wrappers.memory_losses import wrappers_of
-from pml_aug.wrappers.prepared import prepared
+from pml_aug.wrappers.workarounds import with_workarounds
 
 
 class Queue(NamedTuple):
@@ -89,7 +90,7 @@ class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
     ) -> None:
         check_integer("embedding_size", embedding_size, minimum=1)
         check_integer("memory_size", memory_size, minimum=1)
-        wrappers = wrappers_of(loss)
+        wrappers = self._checked_wrappers(loss)
         if miner is not None and not isinstance(miner, BaseMiner):
             raise TypeError(
                 "CrossBatchMemory expected argument `miner` to be a BaseMiner of pytorch-metric-learning or None, but "
@@ -98,6 +99,26 @@ class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
         super().__init__(loss, embedding_size, memory_size, _the_miner(wrappers, miner), **kwargs)
         check_introspective(self)
         self.fix_attributes()
+
+    def _checked_wrappers(self, loss: BaseMetricLossFunction) -> list[LossWrapper]:
+        """The wrappers around a loss that can compare a batch with a memory, from the outermost."""
+        if not isinstance(loss, BaseMetricLossFunction):
+            raise TypeError(
+                "CrossBatchMemory expected argument `loss` to be a BaseMetricLossFunction of pytorch-metric-learning, "
+                f"but got {type(loss).__name__}; put MultipleLosses or DistributedLossWrapper around the result"
+            )
+        wrappers: list[LossWrapper] = []
+        while isinstance(loss, LossWrapper):
+            wrappers.append(loss)
+            loss = loss.loss
+        names = " around ".join(type(part).__name__ for part in (*wrappers, loss))
+        refuse(loss, self, f"CrossBatchMemory cannot hold {names}")
+        if any(isinstance(module, PerAnchorReducer) for module in loss.modules()):
+            raise ValueError(
+                f"CrossBatchMemory cannot hold {names}: its PerAnchorReducer lays pairs out in a square of the batch, "
+                "which has no place for the memory"
+            )
+        return wrappers
 
     @classmethod
     def check_loss_support(cls, loss_name: str) -> None:
@@ -164,7 +185,7 @@ class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
             return torch.sum(embeddings * 0)
 
         memory = self.embedding_memory[:stored], self.label_memory[:stored]
-        with torch.autocast(embeddings.device.type, enabled=False), prepared(self.loss):
+        with torch.autocast(embeddings.device.type, enabled=False), with_workarounds(self.loss):
             tuples = self.create_indices_tuple(anchors, anchor_labels, *memory, indices_tuple, enqueue_mask is None)
             return self.loss(anchors, anchor_labels, tuples, *memory, **draws)
 

@@ -1,27 +1,22 @@
 """Embedding Expansion around any PML loss that compares embeddings with each other, or with proxies of classes."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import BaseDistance
-from torch import Tensor, nn
+from torch import Tensor
 
 from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance, same_distance
 from pml_aug.expansion.points import ExpandedBatch, Expansion, num_points_compared
 from pml_aug.expansion.pooling import PooledProxyDistance, pooled_distances
-from pml_aug.losses.introspective_softmax_loss import IntrospectiveSoftmaxLoss
-from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import exclusive
 from pml_aug.validation import check_class_labels
 from pml_aug.wrappers.base import Batch, LossWrapper, innermost
-from pml_aug.wrappers.proxies import layout_of
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
-from pml_aug.wrappers.read_tuples import check_miner_is_read
 
-_OWN_LOGITS = "it compares embeddings with its classes by itself, so the points would not reach it"
 _NO_MATRIX = "it never uses the distance matrix of the batch, so the harder negatives would not reach it"
+_OWN_LOGITS = "it compares embeddings with its classes by itself, so the points would not reach it"
 
 
 class EmbeddingExpansion(LossWrapper):
@@ -80,18 +75,7 @@ class EmbeddingExpansion(LossWrapper):
         True
     """
 
-    refusals: ClassVar[Mapping[type[nn.Module], str]] = {
-        losses.AngularLoss: _NO_MATRIX,
-        losses.NPairsLoss: "it takes one pair per class out of the batch before it computes distances",
-        losses.ThresholdConsistentMarginLoss: _NO_MATRIX,
-        losses.VICRegLoss: "it has no distance and no negatives",
-        losses.InstanceLoss: "it makes every sample a class of its own, so no two embeddings share one",
-        losses.ManifoldLoss: "it takes no labels, so there are no same-class embeddings to expand",
-        losses.P2SGradLoss: _OWN_LOGITS,
-        IntrospectiveSoftmaxLoss: _OWN_LOGITS,
-        miners.AngularMiner: "it measures angles in triplets of embeddings and never uses the distance matrix",
-        ExpansionMiner: "it expands the batch by itself; pass the miner inside it",
-    }
+    wraps: ClassVar[tuple[type[LossWrapper], ...]] = (ProxySynthesis,)
 
     def __init__(
         self,
@@ -105,7 +89,7 @@ class EmbeddingExpansion(LossWrapper):
         super().__init__(loss, miner)
         self._check_inside()
         self.expansion = Expansion(num_points, normalize, pairing, anchor_points)
-        layout = layout_of(innermost(loss))
+        layout = self.loss_facts.proxies
         self._proxies_per_class = 0 if layout is None else layout.count_per_class(innermost(loss))
         self._num_proxies = 0 if layout is None else layout.count(innermost(loss))
         self.num_synthetic = 0
@@ -178,19 +162,8 @@ class EmbeddingExpansion(LossWrapper):
 
     def _check_inside(self) -> None:
         """Raise a ValueError for parts that do not go together."""
-        check_miner_is_read(self)
-        if not isinstance(self.loss, LossWrapper):
-            return
-        name, baseline = type(self.loss).__name__, type(innermost(self.loss))
-        if not isinstance(self.loss, ProxySynthesis):
-            raise ValueError(
-                f"EmbeddingExpansion cannot wrap {name}: it gives its loss more to compare than this batch; of the "
-                "wrappers, EmbeddingExpansion goes around ProxySynthesis only, and the others around it"
-            )
-        reason = next((self.refusals[kind] for kind in baseline.__mro__ if kind in self.refusals), None)
-        if reason is not None:
-            raise ValueError(f"EmbeddingExpansion cannot wrap {baseline.__name__} in {name}: {reason}")
-        if self.miner is not None:
+        self.check_miner()
+        if self.miner is not None and isinstance(self.loss, LossWrapper):
             raise ValueError(
                 "EmbeddingExpansion takes no `miner` around ProxySynthesis, which reads no index tuples: leave it out"
             )

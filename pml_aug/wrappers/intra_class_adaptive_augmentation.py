@@ -1,28 +1,34 @@
 """Intra-class Adaptive Augmentation around PML losses, with pairs or with proxies."""
 
 import copy
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning import losses, miners
+from pytorch_metric_learning.reducers import PerAnchorReducer
 from torch import Tensor, nn
 
-from pml_aug.distances.cosines import copied_cosines, is_plain_cosine
 from pml_aug.distances.delegating import PrecomputedDistance, same_distance
+from pml_aug.host import CopyMode
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import patched
+from pml_aug.regularizers.on_first_rows import OnFirstRows
 from pml_aug.statistics import ClassStatistics, NeighborCorrection
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
 from pml_aug.validation import check_choice, check_class_labels, check_flag, check_integer, check_number
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
-from pml_aug.wrappers.candidates import candidates_of, every_tuple, with_own_farthest, with_pairs_of_copies
+from pml_aug.wrappers.copies import (
+    MinerWithoutSelfCopies,
+    default_tuples,
+    mined,
+    references_of,
+    with_self_farthest,
+    with_tuples_of_copies,
+)
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
-from pml_aug.wrappers.handover import Handover, check_batch, check_handover, handover_of, reads_pairs_only
-from pml_aug.wrappers.own_copies import WithoutOwnCopies, mined
-from pml_aug.wrappers.proxies import OnFirstRows
+from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
 MANY_CLASSES = 1000  # above, classes have few samples each, and the official code corrects by neighbours
 ROWS_AT_A_TIME = 4096  # of a training set
@@ -82,14 +88,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         0
     """
 
-    refusals: ClassVar[Mapping[type[nn.Module], str]] = {
-        losses.InstanceLoss: "it makes every sample a class of its own, so a copy would belong to none",
-        losses.ManifoldLoss: "it takes no labels, and its proxies belong to no class",
-        losses.NPairsLoss: "it takes the first pair of each class out of the batch, in which no copy would ever be",
-        losses.VICRegLoss: "it takes no labels, by which to tell what a copy may vary",
-        miners.EmbeddingsAlreadyPackagedAsTriplets: "its triplets are rows of the batch in a fixed order, in which no "
-        "copy would ever be",
-    }
+    wraps: ClassVar[tuple[type[LossWrapper], ...]] = (EmbeddingExpansion, ProxySynthesis)
 
     corrected_variance: Tensor | None
 
@@ -117,7 +116,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         if neighbor_correction and num_classes < 2:
             raise ValueError(f"neighbor_correction=True needs num_classes to be at least 2, but got {num_classes}")
         super().__init__(loss, miner)
-        check_handover(self)
+        self._check_parts()
         self.statistics = ClassStatistics(num_classes, embedding_size, momentum)
         corrects = num_classes > MANY_CLASSES if neighbor_correction is None else neighbor_correction
         correction = NeighborCorrection(num_neighbors, beta, gamma, tau, mask_before_minmax=mask_before_minmax)
@@ -195,18 +194,21 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             generator: source of all draws, on any device; torch's global one by default.
             draws: for the wrapped loss, where that is a wrapper too.
         """
+        self.num_synthetic = 0
         self._check_batch(batch)
         if isinstance(self.loss, LossWrapper):
             draws["generator"] = generator
         if self.statistics.is_empty or self.strength == 0 or self.num_copies == 0 or len(batch.labels) == 0:
-            return self._bare(batch, draws)
+            return self._baseline(batch, draws)
         device = batch.embeddings.device
         if self.statistics.mean.device != device:
             self.statistics.to(device)
             self.corrected_variance = None if self.corrected_variance is None else self.corrected_variance.to(device)
+        if batch.labels.device != device:
+            batch = batch._replace(labels=to_device(batch.labels, device))
         copies = class_gaussian_copies(
             batch.embeddings,
-            to_device(batch.labels, device),
+            batch.labels,
             self.variance,
             self.strength,
             self.num_copies,
@@ -214,77 +216,107 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             noise,
             generator,
         )
-        self.num_synthetic = len(copies.source)
-        if handover_of(self.loss) is Handover.SAMPLES:
-            return self._with_samples(batch, copies, draws)
-        return self._with_candidates(batch, copies, generator, draws)
+        if self.loss_facts.copies is CopyMode.IN_BATCH:
+            self.num_synthetic = len(copies.source)
+            return self._with_copies_in_batch(batch, copies, draws)
+        self.num_synthetic = len(copies.source) if len(batch.labels) > 1 else 0  # a row has no pairs with its copies
+        return self._with_references(batch, copies, generator, draws)
 
-    def _bare(self, batch: Batch, draws: dict[str, Any]) -> Tensor:
+    def _baseline(self, batch: Batch, draws: dict[str, Any]) -> Tensor:
+        """The wrapped loss on the batch alone."""
         embeddings, labels, indices_tuple, ref_emb, ref_labels = batch
         if indices_tuple is None and self.miner is not None:
             indices_tuple = self.miner(embeddings, labels, ref_emb, ref_labels)
         return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, **draws)
 
-    def _with_samples(self, batch: Batch, copies: Synthetic, draws: dict[str, Any]) -> Tensor:
+    def _with_copies_in_batch(self, batch: Batch, copies: Synthetic, draws: dict[str, Any]) -> Tensor:
+        """The wrapped loss on batch and copies as one batch."""
         embeddings = torch.cat([batch.embeddings, copies.embeddings])
-        labels = batch.labels.repeat(self.num_copies + 1)
+        labels = torch.cat([batch.labels, copies.labels])
         indices_tuple = None if self.miner is None else self.miner(embeddings, labels)
-        loss = innermost(self.loss)
-        with patched(loss, embedding_regularizer=_on_first_rows(loss, len(batch.labels))):
+        with patched(innermost(self.loss), **self._regularizer_of_first(len(batch.labels))):
             return self.loss(embeddings, labels, indices_tuple, **draws)
 
-    def _with_candidates(
+    def _with_references(
         self, batch: Batch, copies: Synthetic, generator: torch.Generator | None, draws: dict[str, Any]
     ) -> Tensor:
-        by_cosines = batch.ref_emb is None and reads_pairs_only(self.loss) and is_plain_cosine(self.loss.distance)
-        candidates = candidates_of(batch, copies, unread=by_cosines and self.miner is None)
-        if isinstance(self.loss, losses.NCALoss) and not candidates.matches().any():
-            nothing = self.loss.zero_losses()  # PML's takes a mean over nothing
-            self.loss.add_embedding_regularization_to_loss_dict(nothing, batch.embeddings)
-            return self.loss.reducer(nothing, batch.embeddings, candidates.labels)
-        anchored = handover_of(self.loss) is Handover.ANCHORED
-        distance = self.loss.distance
-        if by_cosines:
-            distance = PrecomputedDistance(distance, copied_cosines(batch.embeddings, copies.embeddings))
-        elif self._miner_measures_alike and not anchored:
-            distance = PrecomputedDistance(distance, distance(candidates.embeddings, candidates.ref_emb))
-        inner: dict[str, Any] = {"distance": distance}  # what the loss has exchanged for this call
-        outer: dict[str, Any] = {}  # and a wrapper around it
-        indices_tuple: IndicesTuple | None = None  # NCALoss without one weighs every row alike
+        """The wrapped loss between the batch and its copies, without self-copies."""
+        loss, facts = innermost(self.loss), self.loss_facts
+        references = references_of(*batch[:2], copies, *batch[3:])
+        distance = loss.distance
+        if facts.copies is CopyMode.REFERENCES and self._miner_shares_distance:
+            distance = PrecomputedDistance(distance, distance(references.embeddings, references.ref_emb))
+        indices_tuple: IndicesTuple | None = None
+        of_wrapper: dict[str, Any] = {}  # attributes of a wrapper inside that are overridden
         if batch.indices_tuple is not None:
-            indices_tuple = with_pairs_of_copies(batch.indices_tuple, candidates, len(copies.source))
+            indices_tuple = with_tuples_of_copies(batch.indices_tuple, references, len(copies.source))
         elif self.miner is not None:
-            indices_tuple = mined(self.miner, candidates, distance if self._miner_measures_alike else None)
+            indices_tuple = mined(self.miner, references, distance if self._miner_shares_distance else None)
         elif isinstance(self.loss, EmbeddingExpansion) and self.loss.miner is not None:
-            outer["miner"] = WithoutOwnCopies(self.loss.miner, candidates)
-        elif not isinstance(self.loss, losses.NCALoss):
-            indices_tuple = every_tuple(innermost(self.loss), candidates, generator)
-        if isinstance(self.loss, losses.NCALoss):  # its positives are all rows of the class, whatever the tuple
-            inner["distance"] = with_own_farthest(distance, candidates)
-        if anchored:
-            inner["embedding_regularizer"] = _on_first_rows(innermost(self.loss), len(candidates.labels))
-        with patched(innermost(self.loss), **inner), patched(self.loss, **outer):
-            if anchored:
-                return self.loss(candidates.ref_emb, candidates.ref_labels, indices_tuple, **draws)
-            return self.loss(*candidates[:2], indices_tuple, *candidates[2:4], **draws)
+            of_wrapper["miner"] = MinerWithoutSelfCopies(self.loss.miner, references)
+        elif not facts.compares_all:
+            indices_tuple = default_tuples(loss, facts.forms_triplets, references, generator)
+        if facts.compares_all:
+            distance = with_self_farthest(distance, references)
+        with patched(loss, distance=distance), patched(self.loss, **of_wrapper):
+            if facts.copies is CopyMode.REFERENCES:
+                return self.loss(*references[:2], indices_tuple, references.ref_emb, references.ref_labels, **draws)
+            with patched(loss, **self._regularizer_of_first(len(batch.labels))):
+                return self.loss(references.ref_emb, references.ref_labels, indices_tuple, **draws)
 
     @property
-    def _miner_measures_alike(self) -> bool:
-        """Whether one matrix serves miner and loss."""
+    def _miner_shares_distance(self) -> bool:
+        """Whether one distance matrix serves miner and loss."""
         if self.miner is None or isinstance(self.miner, ExpansionMiner):
             return False
         return same_distance(self.miner.distance, self.loss.distance)
 
+    def _regularizer_of_first(self, num_rows: int) -> dict[str, nn.Module]:
+        """The embedding regularizer of the wrapped loss, if it has one, for an enlarged batch."""
+        regularizer = innermost(self.loss).embedding_regularizer
+        return {} if regularizer is None else {"embedding_regularizer": OnFirstRows(regularizer, num_rows)}
+
+    def _check_parts(self) -> None:
+        """Raise a ValueError if the parts, each accepted by itself, cannot be combined."""
+        self.check_miner()
+        name, loss, outer = type(self).__name__, innermost(self.loss), type(self.loss).__name__
+        if isinstance(self.loss, LossWrapper) and self.miner is not None:
+            raise ValueError(
+                f"{name} takes no `miner` around {outer}: EmbeddingExpansion mines by its own matrix, so give the "
+                "miner to it, and ProxySynthesis takes none"
+            )
+        if isinstance(self.loss, LossWrapper) and self.loss_facts.compares_all:
+            raise ValueError(
+                f"{name} cannot wrap {type(loss).__name__} in {outer}: its positives are all rows of the class, "
+                f"self-copies included, and {outer} gives it their distances"
+            )
+        has_square = any(isinstance(module, PerAnchorReducer) for module in loss.modules())
+        if has_square and self.loss_facts.copies is not CopyMode.IN_BATCH:
+            raise ValueError(
+                f"{name} cannot wrap {type(loss).__name__} with a PerAnchorReducer: it lays pairs out in a square of "
+                "the batch, in which copies have no place; use another reducer"
+            )
+
     def _check_batch(self, batch: Batch) -> None:
-        size = self.statistics.embedding_size
+        """Raise a ValueError if a batch does not fit the statistics or the wrapped loss."""
+        name, size = type(self).__name__, self.statistics.embedding_size
         if batch.embeddings.shape[1] != size:
             raise ValueError(
                 f"`embeddings` must have {size} columns (embedding_size), but got {batch.embeddings.shape[1]}"
             )
-        check_class_labels(batch.labels, self.statistics.num_classes, of=type(self).__name__)
-        check_batch(self, batch)
-
-
-def _on_first_rows(loss: losses.BaseMetricLossFunction, num_rows: int) -> nn.Module | None:
-    regularizer = loss.embedding_regularizer
-    return None if regularizer is None else OnFirstRows(regularizer, num_rows)
+        check_class_labels(batch.labels, self.statistics.num_classes, of=name)
+        if batch.ref_emb is not None and not self.loss_facts.reads_ref_emb:
+            reason = self.loss_facts.reason_against("CrossBatchMemory")
+            raise ValueError(f"{name} takes no `ref_emb` around {type(innermost(self.loss)).__name__}: {reason}")
+        if batch.indices_tuple is None:
+            return
+        if batch.ref_emb is None:
+            raise ValueError(
+                f"{name} takes no `indices_tuple` of the batch, which was mined without the copies: give the miner to "
+                "the wrapper instead of the trainer"
+            )
+        if self.miner is not None or getattr(self.loss, "miner", None) is not None:
+            raise ValueError(
+                f"{name} takes no `indices_tuple` beside its own miner, which would leave it unused: give the miner to "
+                "the caller, such as CrossBatchMemory, or leave `indices_tuple` out"
+            )

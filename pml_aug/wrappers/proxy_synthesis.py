@@ -1,6 +1,5 @@
 """Proxy Synthesis around any PML loss with proxies of its classes."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -10,16 +9,17 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from pml_aug.distances.cosines import Mixtures, mixed_cosines, taken
+from pml_aug.distances.cosines import Mixtures, is_plain_cosine, mixed_cosines, taken
 from pml_aug.distances.delegating import PrecomputedDistance, unwrap
 from pml_aug.distances.introspective_base import IntrospectiveBase
+from pml_aug.host import LOSSES
 from pml_aug.patching import patched
+from pml_aug.regularizers.on_first_rows import OnFirstRows
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
 from pml_aug.to_device import to_device
 from pml_aug.validation import check_class_labels
 from pml_aug.wrappers.base import Batch, LossWrapper
-from pml_aug.wrappers.proxies import OnFirstRows, layout_of, reads_cosines_only
 
 PAIRINGS = ("different_class", "roll", "reordered_roll")
 
@@ -79,11 +79,7 @@ class ProxySynthesis(LossWrapper):
         0
     """
 
-    refusals: ClassVar[Mapping[type[nn.Module], str]] = {
-        losses.ManifoldLoss: "its proxies belong to no class",
-        LossWrapper: "the proxies must be the wrapped loss's own; put ProxySynthesis around the bare proxy loss, and "
-        "other wrappers around ProxySynthesis",
-    }
+    wraps: ClassVar[tuple[type[LossWrapper], ...]] = ()
 
     def __init__(
         self,
@@ -99,12 +95,8 @@ class ProxySynthesis(LossWrapper):
         if pairing not in PAIRINGS:
             raise ValueError(f"Expected argument `pairing` to be one of {PAIRINGS} but got {pairing!r}")
         super().__init__(loss)
-        layout = layout_of(loss)
-        if layout is None:
-            raise ValueError(
-                f"ProxySynthesis cannot wrap {type(loss).__name__}: it has no proxies of its classes to synthesise "
-                "from; use EmbeddingExpansion, or a proxy loss such as ProxyAnchorLoss"
-            )
+        layout = self.loss_facts.proxies
+        assert layout is not None  # refused otherwise
         if any(isinstance(module, reducers.ClassWeightedReducer) for module in loss.modules()):
             raise ValueError(
                 f"ProxySynthesis cannot wrap {type(loss).__name__} with a ClassWeightedReducer: synthetic classes "
@@ -184,8 +176,8 @@ class ProxySynthesis(LossWrapper):
 
     def _with_mixtures(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
         """Batch and proxies with their mixtures."""
-        self.layout.bring_to_unit(self.loss)  # by itself it would reach the enlarged copy only
-        rows, proxies = torch.cat(pairs), self.layout.proxies(self.loss).to(embeddings)
+        self.layout.normalize_in_place(self.loss)  # by itself it would reach the enlarged copy only
+        rows, proxies = torch.cat(pairs), self.layout.rows(self.loss).to(embeddings)
         first, second = embeddings.index_select(0, rows).chunk(2)
         synthetic = _mixed_rows(unwrap(self.distance), first, second, self.mixing)
         first, second = taken(proxies, self.layout.places(self.loss, labels.index_select(0, rows))).chunk(2)
@@ -199,13 +191,21 @@ class ProxySynthesis(LossWrapper):
 
         In place of mixtures stand rows of zeros, in place of proxies numbers that would show if anyone read them.
         """
-        proxies = self.layout.proxies(self.loss).to(embeddings)
+        proxies = self.layout.rows(self.loss).to(embeddings)
         of_rows = Mixtures(pairs.start, pairs.end, self.mixing)
         first, second = (self.layout.places(self.loss, labels.index_select(0, rows)) for rows in pairs)
         matrix = mixed_cosines(embeddings, proxies, of_rows, Mixtures(first, second, self.mixing))
         zeros = embeddings.new_zeros(len(pairs.start), embeddings.shape[1])
         stand_ins = embeddings.new_full((matrix.shape[1], 1), torch.nan)
         return Enlarged(PrecomputedDistance(self.distance, matrix), torch.cat([embeddings, zeros]), stand_ins)
+
+
+def reads_cosines_only(loss: nn.Module) -> bool:
+    """Whether the cosines with its proxies are all that `loss` reads of them; a subclass may read more."""
+    facts = LOSSES.get(type(loss))
+    if facts is None or facts.proxies is None or not facts.proxies.only_in_distance:
+        return False
+    return getattr(loss, "weight_regularizer", None) is None and is_plain_cosine(loss.distance)
 
 
 def _mixed_rows(distance: BaseDistance, first: Tensor, second: Tensor, mixing: float) -> Tensor:

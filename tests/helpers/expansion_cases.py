@@ -3,7 +3,7 @@
 from functools import partial
 
 from batches import random_batch
-from pytorch_metric_learning import losses
+from host_losses import accepted_by, make_loss, with_proxies
 
 from pml_aug.expansion import pooled_distances
 
@@ -19,13 +19,5 @@ def matrix_of(wrapper, embeddings, labels, distance):
 
 
 OF_PROXIES = {
-    "ArcFaceLoss": lambda: losses.ArcFaceLoss(C, D),
-    "CosFaceLoss": lambda: losses.CosFaceLoss(C, D),
-    "LargeMarginSoftmaxLoss": lambda: losses.LargeMarginSoftmaxLoss(C, D),
-    "NormalizedSoftmaxLoss": lambda: losses.NormalizedSoftmaxLoss(C, D),
-    "ProxyAnchorLoss": lambda: losses.ProxyAnchorLoss(C, D),
-    "ProxyNCALoss": lambda: losses.ProxyNCALoss(C, D),
-    "SoftTripleLoss": lambda: losses.SoftTripleLoss(C, D, centers_per_class=3),
-    "SphereFaceLoss": lambda: losses.SphereFaceLoss(C, D),
-    "SubCenterArcFaceLoss": lambda: losses.SubCenterArcFaceLoss(num_classes=C, embedding_size=D),
+    name: partial(make_loss, name, C, D) for name in with_proxies() if name in accepted_by("EmbeddingExpansion")
 }

@@ -1,12 +1,13 @@
 """Batches and losses for a memory of earlier batches."""
 
 import torch
+from host_losses import accepted_by
 from pytorch_metric_learning import losses
 
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 
 C, D = 3, 4
-AS_PML = [name for name in losses.CrossBatchMemory.supported_losses() if name not in ("LiftedStructureLoss", "NCALoss")]
+AS_PML = sorted({*losses.CrossBatchMemory.supported_losses()} & {*accepted_by("CrossBatchMemory")})
 
 
 def batches(number, size=6, dtype=torch.float32):

@@ -1,68 +1,25 @@
-"""Every loss of PML beside every wrapper and distance: what works, and why the rest is refused.
+"""Every loss of PML with every wrapper and distance: what works, and why the rest is refused.
 
-`python tests/pml_aug/wrappers/compatibility.py > docs/compatibility.md` writes the page that the tests hold to.
+`PYTHONPATH=.:tests/helpers python tests/pml_aug/wrappers/compatibility.py > docs/compatibility.md` writes the page.
 """
 
-from collections import Counter
+import inspect
 from collections.abc import Callable
-from functools import cache, partial
 from typing import NamedTuple
 
 import torch
+from host_losses import KINDS, make_loss
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
 
 from pml_aug import distances, wrappers
+from pml_aug.distances.introspective_base import IntrospectiveBase
+from pml_aug.host import LOSSES
+from pml_aug.wrappers import LossWrapper
 
 CLASSES, PER_CLASS, SIZE = 4, 4, 8
-
-Make = Callable[..., BaseMetricLossFunction]
-
-LOSSES: dict[str, Make] = {
-    "AngularLoss": losses.AngularLoss,
-    "ArcFaceLoss": lambda **options: losses.ArcFaceLoss(num_classes=CLASSES, embedding_size=SIZE, **options),
-    "CircleLoss": losses.CircleLoss,
-    "ContrastiveLoss": losses.ContrastiveLoss,
-    "CosFaceLoss": lambda **options: losses.CosFaceLoss(num_classes=CLASSES, embedding_size=SIZE, **options),
-    "DynamicSoftMarginLoss": losses.DynamicSoftMarginLoss,
-    "FastAPLoss": losses.FastAPLoss,
-    "GeneralizedLiftedStructureLoss": losses.GeneralizedLiftedStructureLoss,
-    "HistogramLoss": losses.HistogramLoss,
-    "InstanceLoss": losses.InstanceLoss,
-    "IntraPairVarianceLoss": losses.IntraPairVarianceLoss,
-    "LargeMarginSoftmaxLoss": lambda **options: losses.LargeMarginSoftmaxLoss(
-        num_classes=CLASSES, embedding_size=SIZE, **options
-    ),
-    "LiftedStructureLoss": losses.LiftedStructureLoss,
-    "ManifoldLoss": lambda **options: losses.ManifoldLoss(l=2 * SIZE if options else SIZE, K=CLASSES, **options),
-    "MarginLoss": losses.MarginLoss,
-    "MultiSimilarityLoss": losses.MultiSimilarityLoss,
-    "NCALoss": losses.NCALoss,
-    "NPairsLoss": losses.NPairsLoss,
-    "NTXentLoss": losses.NTXentLoss,
-    "NormalizedSoftmaxLoss": lambda **options: losses.NormalizedSoftmaxLoss(
-        num_classes=CLASSES, embedding_size=SIZE, **options
-    ),
-    "P2SGradLoss": lambda **options: losses.P2SGradLoss(descriptors_dim=SIZE, num_classes=CLASSES, **options),
-    "PNPLoss": losses.PNPLoss,
-    "ProxyAnchorLoss": lambda **options: losses.ProxyAnchorLoss(num_classes=CLASSES, embedding_size=SIZE, **options),
-    "ProxyNCALoss": lambda **options: losses.ProxyNCALoss(num_classes=CLASSES, embedding_size=SIZE, **options),
-    "RankedListLoss": lambda **options: losses.RankedListLoss(margin=0.4, Tn=1, **options),
-    "SignalToNoiseRatioContrastiveLoss": losses.SignalToNoiseRatioContrastiveLoss,
-    "SmoothAPLoss": losses.SmoothAPLoss,
-    "SoftTripleLoss": lambda **options: losses.SoftTripleLoss(num_classes=CLASSES, embedding_size=SIZE, **options),
-    "SphereFaceLoss": lambda **options: losses.SphereFaceLoss(num_classes=CLASSES, embedding_size=SIZE, **options),
-    "SubCenterArcFaceLoss": lambda **options: losses.SubCenterArcFaceLoss(
-        num_classes=CLASSES, embedding_size=SIZE, **options
-    ),
-    "SupConLoss": losses.SupConLoss,
-    "ThresholdConsistentMarginLoss": losses.ThresholdConsistentMarginLoss,
-    "TripletMarginLoss": losses.TripletMarginLoss,
-    "TupletMarginLoss": losses.TupletMarginLoss,
-    "VICRegLoss": losses.VICRegLoss,
-}
 
 
 def _iaa(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
@@ -72,18 +29,32 @@ def _iaa(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
     return wrapper
 
 
-def _with(distance: type[BaseDistance]) -> Callable[[Make], BaseMetricLossFunction]:
-    return lambda make: make(distance=distance(embedding_size=SIZE))
+WRAPPERS = [
+    kind
+    for kind in (getattr(wrappers, name) for name in wrappers.__all__)
+    if kind is not LossWrapper and issubclass(kind, (LossWrapper, wrappers.CrossBatchMemory))
+]
+DISTANCES = [
+    kind
+    for kind in (getattr(distances, name) for name in distances.__all__)
+    if isinstance(kind, type) and issubclass(kind, IntrospectiveBase)
+]
+PARTS = {kind.__name__: kind for kind in (*WRAPPERS, *DISTANCES)}
 
 
-PIECES: dict[str, Callable[[Make], torch.nn.Module]] = {
-    "EmbeddingExpansion": lambda make: wrappers.EmbeddingExpansion(make()),
-    "IntraClassAdaptiveAugmentation": lambda make: _iaa(make()),
-    "ProxySynthesis": lambda make: wrappers.ProxySynthesis(make()),
-    "CrossBatchMemory": lambda make: wrappers.CrossBatchMemory(make(), embedding_size=SIZE, memory_size=64),
-    "IntrospectiveSimilarity": _with(distances.IntrospectiveSimilarity),
-    "IntrospectiveDistance": _with(distances.IntrospectiveDistance),
-}
+def combined(loss: str, part: str) -> torch.nn.Module:
+    """A loss with a wrapper around it, or with a distance in it."""
+    if PARTS[part] in DISTANCES:
+        width = {"l": 2 * SIZE} if loss == "ManifoldLoss" else {}
+        return make_loss(loss, CLASSES, SIZE, distance=PARTS[part](embedding_size=SIZE), **width)
+    sizes = {"num_classes": CLASSES, "embedding_size": SIZE, "memory_size": 64}
+    accepted = inspect.signature(PARTS[part]).parameters
+    wrapper = PARTS[part](
+        make_loss(loss, CLASSES, SIZE), **{name: size for name, size in sizes.items() if name in accepted}
+    )
+    if hasattr(wrapper, "refresh"):
+        wrapper.refresh(*batch())
+    return wrapper
 
 
 def _expanded(**options: object) -> BaseMetricLossFunction:
@@ -91,7 +62,7 @@ def _expanded(**options: object) -> BaseMetricLossFunction:
 
 
 def _synthesised(**options: object) -> BaseMetricLossFunction:
-    return wrappers.ProxySynthesis(LOSSES["ProxyAnchorLoss"](**options))
+    return wrappers.ProxySynthesis(make_loss("ProxyAnchorLoss", CLASSES, SIZE, **options))
 
 
 def _augmented(**options: object) -> BaseMetricLossFunction:
@@ -133,10 +104,10 @@ NESTINGS: dict[str, Callable[[], torch.nn.Module]] = {
 
 
 class Outcome(NamedTuple):
-    """Of one combination."""
+    """The result of one combination."""
 
     works: bool
-    reason: str  # the sentence of the refusal; empty where it works
+    reason: str  # the message of the refusal; empty if it works
 
 
 def batch(width: int = SIZE) -> tuple[Tensor, Tensor]:
@@ -149,61 +120,56 @@ def batch(width: int = SIZE) -> tuple[Tensor, Tensor]:
 def outcome(name: str, build: Callable[[], torch.nn.Module]) -> Outcome:
     """Whether a combination works: built, called and differentiated, or refused by ValueError or TypeError."""
     try:
-        combined = build()
+        module = build()
     except (ValueError, TypeError) as refusal:
         return Outcome(False, str(refusal))
     rows, labels = batch(2 * SIZE if "Introspective" in name else SIZE)
     rows.requires_grad_()
     torch.default_generator.manual_seed(0)
     for _ in range(2):
-        value = combined(rows) if isinstance(combined, losses.ManifoldLoss) else combined(rows, labels)
+        value = module(rows) if isinstance(module, losses.ManifoldLoss) else module(rows, labels)
         (gradient,) = torch.autograd.grad(value, rows)
         if not (torch.isfinite(value).all() and torch.isfinite(gradient).all() and gradient.any()):
             raise ArithmeticError(f"{name}: value {value}, gradient {gradient}")
     return Outcome(True, "")
 
 
-@cache
-def outcomes() -> dict[tuple[str, str], Outcome]:
-    """Of every loss with every piece."""
-    return {
-        (loss, piece): outcome(f"{piece} with {loss}", partial(PIECES[piece], make))
-        for loss, make in LOSSES.items()
-        for piece in PIECES
-    }
+def reason(loss: str, part: str) -> str | None:
+    """Why the table of facts refuses a combination; None if it does not."""
+    return LOSSES[KINDS[loss]].reason_against(part)
 
 
 def page() -> str:
-    """The tables and the sentences, in markdown."""
-    results = outcomes()
-    counts = {piece: Counter(results[loss, piece].works for loss in LOSSES) for piece in PIECES}
+    """The tables and the reasons, in markdown."""
+    names = sorted(KINDS)
     lines = [
-        "# What goes with what",
+        "# Compatibility",
         "",
-        "Written by `python tests/pml_aug/wrappers/compatibility.py`; a test keeps it current. Where it says yes,",
-        "both of two calls give finite numbers; where it says no, construction is refused with the sentence below.",
+        "Written by `python tests/pml_aug/wrappers/compatibility.py` from `pml_aug/host/losses.py`. A test constructs",
+        "and calls every combination twice: where the table says yes, values and gradients are finite; where it says",
+        "no, the constructor raises a ValueError with the reason below.",
         "",
-        "## Every loss of PML 2.9 with every wrapper and distance",
+        "## Losses of PML 2.9 with wrappers and distances",
         "",
-        "| loss | " + " | ".join(PIECES) + " |",
-        "| --- |" + " --- |" * len(PIECES),
+        "| loss | " + " | ".join(PARTS) + " |",
+        "| --- |" + " --- |" * len(PARTS),
     ]
-    for loss in LOSSES:
-        lines.append(
-            f"| {loss} | " + " | ".join("yes" if results[loss, piece].works else "no" for piece in PIECES) + " |"
-        )
-    totals = [f"**{counts[piece][True]} yes, {counts[piece][False]} no**" for piece in PIECES]
-    lines += ["| **all** | " + " | ".join(totals) + " |", "", "## Why not", ""]
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for (loss, piece), result in results.items():
-        if not result.works:
-            reasons.setdefault((piece, result.reason.split(": ", 1)[-1]), []).append(loss)
-    for (piece, reason), refused in sorted(reasons.items()):
-        lines.append(f"- {piece} with {', '.join(refused)}: {reason}")
-    lines += ["", "## One around the other", "", "| combination | |", "| --- | --- |"]
+    for loss in names:
+        lines.append(f"| {loss} | " + " | ".join("no" if reason(loss, part) else "yes" for part in PARTS) + " |")
+    counts = {part: sum(reason(loss, part) is None for loss in names) for part in PARTS}
+    totals = [f"**{count} yes, {len(names) - count} no**" for count in counts.values()]
+    lines += ["| **all** | " + " | ".join(totals) + " |", "", "## Reasons", ""]
+    refused: dict[tuple[str, str], list[str]] = {}
+    for loss in names:
+        for part in PARTS:
+            if text := reason(loss, part):
+                refused.setdefault((part, text), []).append(loss)
+    for (part, text), of_losses in sorted(refused.items()):
+        lines.append(f"- {part} with {', '.join(of_losses)}: {text}")
+    lines += ["", "## Wrappers around wrappers", "", "| combination | |", "| --- | --- |"]
     for name, build in NESTINGS.items():
-        works, reason = outcome(name, build)
-        lines.append(f"| {name} | {'yes' if works else 'no: ' + reason} |")
+        works, message = outcome(name, build)
+        lines.append(f"| {name} | {'yes' if works else 'no: ' + message} |")
     return "\n".join(lines) + "\n"
 
 

@@ -75,7 +75,7 @@ class OtherWrapper(LossWrapper):
     ("make", "message"),
     [
         (lambda: wrap(wrap(losses.ContrastiveLoss())), "cannot wrap IntraClassAdaptiveAugmentation: of the wrappers"),
-        (lambda: wrap(OtherWrapper(losses.ContrastiveLoss())), "put OtherWrapper around it"),
+        (lambda: wrap(OtherWrapper(losses.ContrastiveLoss())), "put OtherWrapper around IntraClass"),
         (
             lambda: wrap(EmbeddingExpansion(losses.ContrastiveLoss()), miners.BatchHardMiner()),
             "takes no `miner` around EmbeddingExpansion: .*give the miner to it",

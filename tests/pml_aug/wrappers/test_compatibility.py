@@ -1,10 +1,11 @@
-"""The page of compatibilities says what the code does, about every loss that PML has."""
+"""The compatibility page and the table of facts say what the wrappers and distances do with every loss of PML."""
 
 import importlib.util
-import inspect
+from functools import partial
 from pathlib import Path
 
-from pytorch_metric_learning import losses
+import pytest
+from host_losses import KINDS
 
 PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
 _spec = importlib.util.spec_from_file_location("compatibility", Path(__file__).with_name("compatibility.py"))
@@ -13,23 +14,14 @@ _spec.loader.exec_module(compatibility)
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text() == compatibility.page(), (
-        "run: python tests/pml_aug/wrappers/compatibility.py > docs/compatibility.md"
-    )
+    assert PAGE.read_text() == compatibility.page(), "write it again, see compatibility.py"
 
 
-def test_every_loss_of_pml_is_in_the_table():
-    abstract = {losses.BaseMetricLossFunction, losses.GenericPairLoss}
-    of_pml = {
-        name
-        for name, kind in vars(losses).items()
-        if inspect.isclass(kind) and issubclass(kind, losses.BaseMetricLossFunction) and kind not in abstract
-    }
-    assert of_pml == set(compatibility.LOSSES)
-
-
-def test_every_refusal_names_the_loss_and_a_reason():
-    refused = {names: result for names, result in compatibility.outcomes().items() if not result.works}
-    assert refused
-    for (loss, _), result in refused.items():
-        assert loss in result.reason and len(result.reason.split(": ", 1)[-1]) > 20
+@pytest.mark.parametrize("part", compatibility.PARTS)
+def test_every_loss_works_or_is_refused_as_the_table_says(part):
+    for loss in KINDS:
+        works, message = compatibility.outcome(f"{part} with {loss}", partial(compatibility.combined, loss, part))
+        reason = compatibility.reason(loss, part)
+        assert works == (reason is None), (loss, message)
+        if reason is not None:
+            assert loss in message and reason in message and len(reason) > 20

@@ -1,12 +1,13 @@
-"""What Embedding Expansion refuses, and that every loss of the host library has its verdict."""
+"""Arguments, calls, losses and miners that Embedding Expansion refuses."""
 
 import pytest
 import torch
-from expansion_cases import OF_PROXIES, C, D, batch
-from host_losses import ABSTRACT, EXPORTED, NO_LOSSES
+from expansion_cases import C, D, batch
+from host_losses import KINDS, NO_LOSSES, accepted_by, make_loss, refused_by
 from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, miners
 
+from pml_aug.host import LOSSES
 from pml_aug.losses import IntrospectiveSoftmaxLoss
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
 
@@ -67,48 +68,19 @@ def test_an_error_from_inside_leaves_loss_and_miner_as_they_were():
 
 # ---- losses and miners
 
-REFUSED = {
-    "AngularLoss": (lambda: losses.AngularLoss(), "never uses the distance matrix"),
-    "InstanceLoss": (lambda: losses.InstanceLoss(), "every sample a class of its own"),
-    "IntrospectiveSoftmaxLoss": (lambda: IntrospectiveSoftmaxLoss(C, D, 2), "compares embeddings with its classes"),
-    "ManifoldLoss": (lambda: losses.ManifoldLoss(l=D), "takes no labels"),
-    "NPairsLoss": (lambda: losses.NPairsLoss(), "one pair per class"),
-    "P2SGradLoss": (lambda: losses.P2SGradLoss(D, C), "compares embeddings with its classes"),
-    "ThresholdConsistentMarginLoss": (lambda: losses.ThresholdConsistentMarginLoss(), "never uses the distance"),
-    "VICRegLoss": (lambda: losses.VICRegLoss(), "no distance and no negatives"),
-}
-OF_ROWS = {
-    "CircleLoss": losses.CircleLoss,
-    "ContrastiveLoss": losses.ContrastiveLoss,
-    "DynamicSoftMarginLoss": losses.DynamicSoftMarginLoss,
-    "FastAPLoss": losses.FastAPLoss,
-    "GeneralizedLiftedStructureLoss": losses.GeneralizedLiftedStructureLoss,
-    "HistogramLoss": lambda: losses.HistogramLoss(n_bins=4),
-    "IntraPairVarianceLoss": losses.IntraPairVarianceLoss,
-    "LiftedStructureLoss": losses.LiftedStructureLoss,
-    "MarginLoss": losses.MarginLoss,
-    "MultiSimilarityLoss": losses.MultiSimilarityLoss,
-    "NCALoss": losses.NCALoss,
-    "NTXentLoss": losses.NTXentLoss,
-    "PNPLoss": losses.PNPLoss,
-    "RankedListLoss": lambda: losses.RankedListLoss(margin=0.4, Tn=10),
-    "SignalToNoiseRatioContrastiveLoss": losses.SignalToNoiseRatioContrastiveLoss,
-    "SmoothAPLoss": losses.SmoothAPLoss,
-    "SupConLoss": losses.SupConLoss,
-    "TripletMarginLoss": losses.TripletMarginLoss,
-    "TupletMarginLoss": losses.TupletMarginLoss,
-}
-
-
-def test_every_loss_of_the_host_library_has_its_verdict():
-    assert {*REFUSED, *NO_LOSSES, *OF_ROWS, *OF_PROXIES, *ABSTRACT} - {"IntrospectiveSoftmaxLoss"} == EXPORTED
+REFUSED = refused_by("EmbeddingExpansion")
+ACCEPTED = accepted_by("EmbeddingExpansion")
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_loss_without_negatives_to_harden_is_refused_by_name(name):
-    make, reason = REFUSED[name]
-    with pytest.raises(ValueError, match=f"EmbeddingExpansion cannot wrap {name}: .*{reason}"):
-        EmbeddingExpansion(make())
+    with pytest.raises(ValueError, match=f"EmbeddingExpansion cannot wrap {name}: {REFUSED[name]}"):
+        EmbeddingExpansion(make_loss(name, C, D))
+
+
+def test_a_loss_of_pml_aug_that_never_asks_for_distances_is_refused():
+    with pytest.raises(ValueError, match="IntrospectiveSoftmaxLoss: it compares embeddings with its classes"):
+        EmbeddingExpansion(IntrospectiveSoftmaxLoss(C, D, 2))
 
 
 @pytest.mark.parametrize("name", NO_LOSSES)
@@ -119,10 +91,10 @@ def test_what_holds_losses_goes_around_the_wrapper(name):
         EmbeddingExpansion(NO_LOSSES[name]())
 
 
-@pytest.mark.parametrize("name", [*OF_ROWS, *OF_PROXIES])
+@pytest.mark.parametrize("name", ACCEPTED)
 def test_a_loss_that_asks_for_the_matrix_gets_harder_negatives(name):
     embeddings, labels = torch.randn(8, 5), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
-    loss = {**OF_ROWS, **OF_PROXIES}[name]()
+    loss = make_loss(name, C, D, **{"HistogramLoss": {"n_bins": 4}, "RankedListLoss": {"Tn": 10}}.get(name, {}))
     value, gradient = value_and_gradient(EmbeddingExpansion(loss), embeddings, labels)
     assert torch.isfinite(value) and torch.isfinite(gradient).all()
     assert gradient.abs().sum() > 0
@@ -130,19 +102,21 @@ def test_a_loss_that_asks_for_the_matrix_gets_harder_negatives(name):
 
 
 def test_a_miner_that_never_asks_for_the_matrix_is_refused_by_name():
-    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap AngularMiner: it measures angles"):
+    with pytest.raises(ValueError, match="EmbeddingExpansion cannot use AngularMiner: it measures angles"):
         EmbeddingExpansion(losses.TripletMarginLoss(), miner=miners.AngularMiner())
 
 
-@pytest.mark.parametrize("name", ["PNPLoss", "RankedListLoss"])
+@pytest.mark.parametrize("name", [name for name in ACCEPTED if not LOSSES[KINDS[name]].reads_tuples])
 def test_a_miner_that_the_loss_does_not_read_is_refused(name):
     with pytest.raises(ValueError, match=f"takes no `miner` around {name}, which reads no index tuples: leave it out"):
-        EmbeddingExpansion(OF_ROWS[name](), miner=miners.BatchHardMiner())
+        EmbeddingExpansion(make_loss(name, C, D), miner=miners.BatchHardMiner())
 
 
 def test_another_wrapper_inside_is_refused():
     inner = EmbeddingExpansion(losses.ContrastiveLoss())
-    with pytest.raises(ValueError, match="EmbeddingExpansion cannot wrap EmbeddingExpansion: it gives its loss more"):
+    with pytest.raises(
+        ValueError, match="EmbeddingExpansion cannot wrap .*: of the wrappers, .* around ProxySynthesis"
+    ):
         EmbeddingExpansion(inner)
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from pml_aug.synthesis import different_class_pairs, draw_mixing, mix
 from pml_aug.wrappers import ProxySynthesis
-from pml_aug.wrappers.proxies import reads_cosines_only
+from pml_aug.wrappers.proxy_synthesis import reads_cosines_only
 
 RECORDED = [f"ps_{number:02d}" for number in range(10)]
 

@@ -2,15 +2,13 @@
 
 import pytest
 import torch
-from proxy_synthesis_cases import WORK, C, Cosine, D, batch, proxies_of, record_calls, value_and_gradients
+from proxy_synthesis_cases import CENTERS, WORK, C, Cosine, D, batch, proxies_of, record_calls, value_and_gradients
 from pytorch_metric_learning import distances, losses, regularizers
 from torch.nn.functional import normalize, one_hot
 
 from pml_aug.synthesis import mix, order_without_equal_neighbors
 from pml_aug.wrappers import ProxySynthesis
-from pml_aug.wrappers.proxies import reads_cosines_only
-
-CENTERS = {"SoftTripleLoss": 3, "SubCenterArcFaceLoss": 2}
+from pml_aug.wrappers.proxy_synthesis import reads_cosines_only
 
 
 @pytest.mark.parametrize("mixing", [0.3, 1.0])
@@ -22,7 +20,7 @@ def test_it_is_the_wrapped_loss_on_enlarged_batch_and_proxies(name, pairing, mix
     loss = WORK[name](C).double()
     if name == "P2SGradLoss":  # brings its proxies to unit length in place, so start there
         loss.weight.data = normalize(loss.weight.data, dim=0)
-    proxies = proxies_of(loss).detach().clone().unflatten(0, (C, CENTERS.get(name, 1)))
+    proxies = proxies_of(loss).detach().clone().unflatten(0, (C, sum(CENTERS.get(name, {"": 1}).values())))
     value = ProxySynthesis(loss, ratio=0.75, pairing=pairing)(embeddings, labels, mixing=mixing)
 
     order = order_without_equal_neighbors(labels) if pairing == "reordered_roll" else torch.arange(8)

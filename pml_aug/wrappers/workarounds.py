@@ -19,7 +19,7 @@ Compute = Callable[..., LossDict]
 
 
 @contextmanager
-def prepared(loss: BaseMetricLossFunction) -> Iterator[None]:
+def with_workarounds(loss: BaseMetricLossFunction) -> Iterator[None]:
     """Have `loss` compute what it means to inside the block, where as it is it would not; most losses just do.
 
     - SmoothAPLoss tells classes by position: of C classes of m rows it takes m blocks of C rows for the classes. It
@@ -32,20 +32,20 @@ def prepared(loss: BaseMetricLossFunction) -> Iterator[None]:
 
     Example:
         >>> loss, rows = losses.SmoothAPLoss(), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.2, 0.8]])
-        >>> with prepared(loss):
+        >>> with with_workarounds(loss):
         ...     loss(rows, torch.tensor([0, 1, 0, 1])).round(decimals=5).item()  # each row finds its own class first
         0.0
     """
-    prepare = next((PREPARE[kind] for kind in type(loss).__mro__ if kind in PREPARE), None)
-    if prepare is None:
+    workaround = next((WORKAROUNDS[kind] for kind in type(loss).__mro__ if kind in WORKAROUNDS), None)
+    if workaround is None:
         yield
         return
     compute = loss.compute_loss
 
-    def prepared_compute_loss(*arguments: Any) -> LossDict:
-        return prepare(loss, compute, *arguments)
+    def compute_with_workaround(*arguments: Any) -> LossDict:
+        return workaround(loss, compute, *arguments)
 
-    loss.compute_loss = prepared_compute_loss
+    loss.compute_loss = compute_with_workaround
     try:
         yield
     finally:
@@ -92,9 +92,16 @@ def _with_a_bin_more(loss: BaseMetricLossFunction, compute: Compute, *arguments:
     return found
 
 
-PREPARE: Mapping[type[BaseMetricLossFunction], Callable[..., LossDict]] = {
+def _without_positives(loss: BaseMetricLossFunction, compute: Compute, *arguments: Any) -> LossDict:
+    found = compute(*arguments)
+    nothing = found["loss"]["indices"] is not None and len(found["loss"]["indices"]) == 0
+    return loss.zero_losses() if nothing else found
+
+
+WORKAROUNDS: Mapping[type[BaseMetricLossFunction], Callable[..., LossDict]] = {
     losses.DynamicSoftMarginLoss: _with_a_bin_more,
     losses.HistogramLoss: _within_bounds,
+    losses.NCALoss: _without_positives,
     losses.SmoothAPLoss: _class_by_class,
     losses.TupletMarginLoss: _within_bounds,
 }

@@ -9,7 +9,7 @@ from pytorch_metric_learning import distances, losses, reducers
 from torch.nn.functional import normalize
 
 from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion, IntraClassAdaptiveAugmentation
-from pml_aug.wrappers.prepared import prepared
+from pml_aug.wrappers.workarounds import with_workarounds
 
 SIZE, CLASSES, TEMPERATURE = 8, 6, 0.1
 
@@ -182,6 +182,6 @@ def test_a_histogram_of_anything_but_cosines_is_left_to_pml():
 def test_afterwards_the_loss_is_as_it_was(loss):
     loss = loss()
     before = dict(vars(loss))
-    with pytest.raises(RuntimeError, match="on purpose"), prepared(loss):
+    with pytest.raises(RuntimeError, match="on purpose"), with_workarounds(loss):
         raise RuntimeError("on purpose")
     assert vars(loss) == before

@@ -59,10 +59,10 @@ def test_in_a_memory_pairs_with_all_copies_are_added_to_those_with_the_memory(mi
             "tuple",
             "takes no `indices_tuple` of the batch.*give the miner to the wrapper",
         ),
-        (losses.ContrastiveLoss(), miners.BatchHardMiner(), "tuple and references", "beside a miner of its own"),
+        (losses.ContrastiveLoss(), miners.BatchHardMiner(), "tuple and references", "beside its own miner"),
         (losses.ProxyNCALoss(NUM_CLASSES, SIZE), None, "references", "takes no `ref_emb` around ProxyNCALoss"),
         (losses.HistogramLoss(), None, "references", "takes no `ref_emb` around HistogramLoss"),
-        (losses.LiftedStructureLoss(), None, "references", "takes positions in it for rows of the batch"),
+        (losses.LiftedStructureLoss(), None, "references", "takes positions in `ref_emb` for rows"),
     ],
 )
 @pytest.mark.parametrize("refreshed", [True, False])

@@ -5,25 +5,25 @@ from collections import Counter
 import pytest
 import torch
 from iaa_cases import (
-    CANDIDATES,
     COPIES,
+    IN_BATCH,
     NUM_CLASSES,
+    REFERENCES,
     REFUSED,
-    SAMPLES,
     SIZE,
     WORKING,
     batch,
     copies_by_hand,
-    leave_own_out,
+    is_self_of,
+    leave_self_out,
     noise_for,
-    own_of,
     seeded,
     wrap,
 )
 from measuring import value_and_gradient
 from pytorch_metric_learning import distances, losses, reducers, regularizers
 
-from pml_aug.wrappers.prepared import prepared
+from pml_aug.wrappers.workarounds import with_workarounds
 
 
 def test_every_loss_of_pml_is_in_one_of_the_tables():
@@ -55,14 +55,14 @@ def test_a_loss_that_makes_no_sense_is_refused_by_its_class_and_the_reason(name)
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in CANDIDATES if name not in ("NCALoss", "TripletMarginLoss of some", "DynamicSoftMarginLoss")],
+    [name for name in REFERENCES if name not in ("NCALoss", "TripletMarginLoss of some", "DynamicSoftMarginLoss")],
 )
-def test_candidate_losses_get_the_pairs_that_pml_makes_without_own_copies(name, monkeypatch):
+def test_candidate_losses_get_the_pairs_that_pml_makes_without_self_copies(name, monkeypatch):
     embeddings, labels = batch(dtype=torch.float64)
-    wrapper, noise = wrap(CANDIDATES[name]()).double(), noise_for(embeddings)
+    wrapper, noise = wrap(REFERENCES[name]()).double(), noise_for(embeddings)
     value, gradient = value_and_gradient(wrapper, embeddings, labels, noise=noise)
 
-    leave_own_out(monkeypatch, own_of(len(labels), COPIES))
+    leave_self_out(monkeypatch, is_self_of(len(labels), COPIES))
 
     def by_pml(rows, labels):
         points, classes = copies_by_hand(wrapper, rows, labels, noise)
@@ -72,13 +72,13 @@ def test_candidate_losses_get_the_pairs_that_pml_makes_without_own_copies(name, 
     torch.testing.assert_close((value, gradient), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_nca_sums_over_all_but_own_copies():
+def test_nca_sums_over_all_but_self_copies():
     embeddings, labels = batch(dtype=torch.float64)
     wrapper, noise = wrap(losses.NCALoss(softmax_scale=2)).double(), noise_for(embeddings)
     value = wrapper(embeddings, labels, noise=noise)
     points, classes = copies_by_hand(wrapper, embeddings, labels, noise)
     rows = torch.nn.functional.normalize(torch.cat([embeddings, points]))
-    likeness = torch.exp(-2 * torch.cdist(rows[: len(labels)], rows).square()) * (1 - own_of(len(labels), COPIES))
+    likeness = torch.exp(-2 * torch.cdist(rows[: len(labels)], rows).square()) * (1 - is_self_of(len(labels), COPIES))
     same = labels[:, None] == torch.cat([labels, classes])
     expected = -torch.log((likeness * same).sum(dim=1) / likeness.sum(dim=1)).mean()
     torch.testing.assert_close(value, expected)
@@ -115,25 +115,25 @@ def test_threshold_consistency_by_hand():
     rows, classes = torch.cat([embeddings, points]), torch.cat([labels, classes])
     likeness = distances.CosineSimilarity()(embeddings, rows)
     same = labels[:, None] == classes
-    positive = likeness[same & ~own_of(len(labels), COPIES).bool()]
+    positive = likeness[same & ~is_self_of(len(labels), COPIES).bool()]
     negative = likeness[~same]
     expected = (0.9 - positive)[positive <= 0.9].mean() + (negative + 0.1)[negative >= -0.1].mean()
     torch.testing.assert_close(value, expected)
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", IN_BATCH)
 def test_losses_without_anchors_get_copies_as_samples(name):
     embeddings, labels = batch(dtype=torch.float64)
-    loss = SAMPLES[name]().double()
+    loss = IN_BATCH[name]().double()
     wrapper, noise = wrap(loss).double(), noise_for(embeddings)
     value = wrapper(embeddings, labels, noise=noise)
     points, classes = copies_by_hand(wrapper, embeddings, labels, noise)
-    with prepared(loss):
+    with with_workarounds(loss):
         expected = loss(torch.cat([embeddings, points]), torch.cat([labels, classes]))
     torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_some_triplets_are_so_many_an_anchor_and_no_own_copies():
+def test_some_triplets_are_so_many_an_anchor_and_no_self_copies():
     loss = losses.TripletMarginLoss(triplets_per_anchor=40, reducer=reducers.DoNothingReducer())
     embeddings, labels = torch.randn(5, SIZE), torch.tensor([0, 0, 0, 1, 1])
     anchor, positive, negative = wrap(loss)(embeddings, labels)["loss"]["indices"]
