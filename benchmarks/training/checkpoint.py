@@ -14,7 +14,7 @@ from benchmarks.training.seeds import generator_states, restore_generators
 from benchmarks.training.trainer import EpochTrainer
 from pml_aug.wrappers import DistributedLossWrapper
 
-VERSION = 4  # of the layout
+VERSION = 5  # of the layout
 
 
 class Live(NamedTuple):
@@ -40,6 +40,7 @@ def state_of(live: Live, epoch: int) -> dict[str, Any]:
         "data_hash": live.data_hash,
         "seconds": live.trainer.seconds,
         "meter": live.meter.state_dict(),
+        "activity": live.trainer.activity.state_dict(),
         "parts": {name: {key: part.state_dict() for key, part in kind.items()} for name, kind in _kinds(live.parts)},
         "evaluation": live.evaluation.state_dict(),
         "records": {
@@ -54,6 +55,7 @@ def restore(live: Live, state: dict[str, Any]) -> int:
     """Put a state back into the objects of a fresh training; the epoch it was taken after."""
     live.trainer.seconds = state["seconds"]
     live.meter.load_state_dict(state["meter"])
+    live.trainer.activity.load_state_dict(state["activity"])
     for name, kind in _kinds(live.parts):
         for key, part in kind.items():
             part.load_state_dict(state["parts"][name][key])

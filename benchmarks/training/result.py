@@ -41,6 +41,7 @@ def result(
         "batch_size": batch_size,
         "images_seen": steps * batch_size,
         "tuned": None if config.tuned is None else asdict(config.tuned),
+        "method_activity": training.trainer.activity.summary(),
         "test_scorings": training.evaluation.test_scorings(),
         "selection": selection(history, training.evaluation.final),
         "history": history,

@@ -9,6 +9,7 @@ from pytorch_metric_learning.trainers import BaseTrainer, MetricLossOnly
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.training.activity import MethodActivity
 from benchmarks.training.distributed import ALONE, Ranks
 from benchmarks.training.precision import autocast, is_compiled, uncompiled
 from pml_aug.trainers import IntrospectiveTrainer
@@ -46,6 +47,7 @@ class EpochTrainer(BaseTrainer):
         self.trunk_weights = [weight for weight in self.models["trunk"].parameters() if weight.requires_grad]
         self.progress = progress
         self.precision = precision
+        self.activity = MethodActivity(self.loss_funcs["metric_loss"])
         self.seconds = 0.0  # in iterations, evaluation not counted
         self.epoch_seconds = 0.0  # of them, in the epoch's iterations
         self.epoch_ended = 0.0  # when the last iteration was over, by the clock of `time.perf_counter`
@@ -65,6 +67,7 @@ class EpochTrainer(BaseTrainer):
                 if is_compiled(self.models["trunk"]):
                     torch.compiler.cudagraph_mark_step_begin()  # the features of the last step are free
                 self.forward_and_backward()
+                self.activity.count()
                 total_loss += self.losses["total_loss"].detach()
                 self.end_of_iteration_hook(self)
                 self.step_lr_schedulers(end_of_epoch=False)
