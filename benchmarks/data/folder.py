@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.data.arrays import ImageArrays, require_two_images_a_class
 from benchmarks.data.decoding import Form, decode
-from benchmarks.data.listing import Listing, visible
+from benchmarks.data.listing import Listing, image_files, visible
 
 
 def list_folder(path: Path) -> Listing:
@@ -27,7 +27,7 @@ def list_folder(path: Path) -> Listing:
     classes = [child for child in visible(path) if child.is_dir()]
     if not classes:
         raise ValueError(f"{path}: found no sub-folders; put the images of each class into a folder of its own")
-    files = [visible(folder) for folder in classes]
+    files = [image_files(folder) for folder in classes]
     for folder, members in zip(classes, files, strict=True):
         if not members:
             raise ValueError(f"{folder}: holds no images; add some or remove the folder")

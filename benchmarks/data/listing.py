@@ -1,12 +1,14 @@
 """What a data set consists of, before any image is read."""
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.data.arrays import GALLERY, QUERY, TEST, TRAIN, spread_classes
+from benchmarks.data.files import require_regular
 
 Counts = Mapping[str, tuple[int, int]]  # part -> number of classes, number of images
 
@@ -29,9 +31,11 @@ class Listing(NamedTuple):
             rows: part (TRAIN, TEST, QUERY or GALLERY), id of the class, its name, the file.
 
         Raises:
-            ValueError: if a class is on both sides.
+            ValueError: if a class is on both sides, or a file comes twice: an image that is a query and in the gallery,
+                or twice in a test set, would find itself.
         """
         ordered = sorted(rows, key=lambda row: (row[0] != TRAIN, row[1], row[0], row[3]))
+        _require_each_once([row[3] for row in ordered])
         numbers: dict[int | str, int] = {}
         sides: dict[int | str, bool] = {}
         names = []
@@ -69,6 +73,18 @@ class Listing(NamedTuple):
                     int(rows.sum()),
                 )
         return found
+
+
+def _require_each_once(files: Sequence[Path]) -> None:
+    seen: set[str] = set()
+    for file in files:
+        name = os.path.normpath(file)
+        if name in seen:
+            raise ValueError(
+                f"{file}: listed twice, so the image would find itself; list each image once, as a query or in the "
+                "gallery, for training or for the test"
+            )
+        seen.add(name)
 
 
 def require_counts(listing: Listing, expected: Counts, path: Path) -> None:
@@ -120,13 +136,22 @@ def find_base(path: Path, markers: Iterable[str], name: str, what: str) -> Path:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; data.path must name the folder that holds {name}: {what}")
     candidates = [path, *(child for child in sorted(path.iterdir()) if child.is_dir() and child.name[0] != ".")]
-    for marker in markers:
-        for base in candidates:
-            if (base / marker).exists():
-                return base
+    for base in candidates:
+        if any((base / marker).exists() for marker in markers):
+            return base
     raise FileNotFoundError(f"{path}: found no {name} here; expected {what}")
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies in a folder, in the order of its names, without names that start with a dot."""
+    """The entries of a folder in the order of their names, without names that start with a dot."""
     return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a class, which are all visible entries of its folder, in the order of their names.
+
+    Raises:
+        ValueError: if an entry is not a regular file, such as a folder or a named pipe; the message starts with
+            its path.
+    """
+    return [require_regular(child) for child in visible(folder)]

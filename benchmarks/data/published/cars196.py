@@ -1,12 +1,12 @@
 """Cars196: 196 models of cars, the first 98 to train on."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from scipy.io import loadmat
 
 from benchmarks.data.arrays import TEST, TRAIN
+from benchmarks.data.files import read_lines, require_regular
 from benchmarks.data.listing import Listing, find_base, require_files
 from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
 
@@ -45,23 +45,34 @@ def list_images(path: Path) -> Listing:
 
 
 def _annotated(base: Path) -> Iterator[Row]:
-    file = base / "cars_annos.mat"
+    file = require_regular(base / "cars_annos.mat")
     try:
         content = loadmat(file, simplify_cells=True)
-        names, annotations = content["class_names"], content["annotations"]
-        found = [(str(one["relative_im_path"]), int(one["class"])) for one in annotations]
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
-        raise ValueError(f"{file}: not the annotations of Cars196 ({error}); download the file anew") from error
-    return (_row(number, str(names[number - 1]), base / image) for image, number in found)
+        names = [str(name) for name in content["class_names"]]
+        found = [(str(one["relative_im_path"]), int(one["class"])) for one in content["annotations"]]
+    except Exception as error:  # SciPy's reader raises nearly every built-in exception for damaged files
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{file}: not the annotations of Cars196 ({reason}); download the file again") from error
+    for image, number in found:
+        if not 1 <= number <= len(names):
+            raise ValueError(f"{file}: {image} has class {number}, but expected 1 to {len(names)}; download it again")
+    return (_row(number, names[number - 1], base / image) for image, number in found)
 
 
 def _by_name(base: Path) -> Iterator[Row]:
-    names = [line.strip() for line in (base / "names.csv").read_text().splitlines()]
+    names = [line.strip() for line in read_lines(base / "names.csv")]
+    numbers = {str(number): number for number in range(1, len(names) + 1)}
     for half in ("train", "test"):
-        with open(base / f"anno_{half}.csv", newline="") as file:
-            for row in csv.reader(file):
-                name = names[int(row[-1]) - 1]
-                yield _row(int(row[-1]), name, base / BY_NAME / half / name.replace("/", "-") / row[0])
+        file = base / f"anno_{half}.csv"
+        for line, text in enumerate(read_lines(file), start=1):
+            image, *_, number = text.split(",")
+            if number not in numbers:
+                raise ValueError(
+                    f"{file}: line {line} is {text!r}, but expected an image, its box, and a class from 1 to the "
+                    f"{len(names)} of names.csv, with commas between them"
+                )
+            name = names[numbers[number] - 1]
+            yield _row(numbers[number], name, base / BY_NAME / half / name.replace("/", "-") / image)
 
 
 def _row(number: int, name: str, file: Path) -> Row:

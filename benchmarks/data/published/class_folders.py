@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from benchmarks.data.arrays import TEST, TRAIN
-from benchmarks.data.listing import Listing, visible
+from benchmarks.data.listing import Listing, image_files, visible
 
 LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg"
 
@@ -26,7 +26,7 @@ def list_halves(base: Path) -> Listing:
         for half, part in (("train", TRAIN), ("test", TEST))
         for folder in visible(base / half)
         if folder.is_dir()
-        for file in visible(folder)
+        for file in image_files(folder)
     )
 
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from benchmarks.data.arrays import TEST, TRAIN
-from benchmarks.data.listing import Listing, find_base, visible
+from benchmarks.data.files import read_lines
+from benchmarks.data.listing import Listing, find_base, image_files, visible
 from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
 
 COUNTS = {"training": (100, 5864), "test": (100, 5924)}
@@ -36,7 +37,7 @@ def list_images(path: Path) -> Listing:
             raise ValueError(f"{folder}: expected a class folder named like 001.Black_footed_Albatross")
         if number is not None:
             part = TRAIN if int(number[1]) <= 100 else TEST
-            rows += [(part, int(number[1]), folder.name, file) for file in visible(folder)]
+            rows += [(part, int(number[1]), folder.name, file) for file in image_files(folder)]
     listing = Listing.of(rows)
     if (base / "images.txt").is_file():
         _compare(listing, base)
@@ -44,7 +45,7 @@ def list_images(path: Path) -> Listing:
 
 
 def _compare(listing: Listing, base: Path) -> None:
-    named = {line.split(maxsplit=1)[1] for line in (base / "images.txt").read_text().splitlines() if line.strip()}
+    named = {line.split(maxsplit=1)[1] for line in read_lines(base / "images.txt") if line.strip()}
     there = {file.relative_to(base / "images").as_posix() for file in listing.files}
     if named != there:
         missing, unknown = sorted(named - there), sorted(there - named)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.arrays import GALLERY, QUERY, TRAIN
+from benchmarks.data.files import read_lines
 from benchmarks.data.listing import Listing, find_base, require_files
 
 COUNTS = {"training": (3997, 25882), "query": (3985, 14218), "gallery": (3985, 12612)}
@@ -32,7 +33,7 @@ def list_images(path: Path) -> Listing:
 
 def _rows(file: Path, images: Path) -> Iterator[tuple[int, str, str, Path]]:
     """The list has two lines of heading (how many, then the columns' names), then image_name item_id status."""
-    for number, line in enumerate(file.read_text().splitlines()[2:], start=3):
+    for number, line in enumerate(read_lines(file)[2:], start=3):
         words = line.split()
         if len(words) != 3 or words[2] not in PARTS:
             raise ValueError(

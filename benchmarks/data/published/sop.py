@@ -1,9 +1,11 @@
 """Stanford Online Products: 22,634 products with five pictures on average, 11,318 of them to train on."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.arrays import TEST, TRAIN
+from benchmarks.data.files import read_lines
 from benchmarks.data.listing import Listing, find_base, require_files
 from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
 
@@ -34,9 +36,9 @@ def list_images(path: Path) -> Listing:
 
 def _rows(base: Path, name: str, part: int) -> Iterator[tuple[int, int, str, Path]]:
     """A list has a heading, then a line an image: image_id class_id super_class_id path."""
-    for number, line in enumerate((base / name).read_text().splitlines()[1:], start=2):
+    for number, line in enumerate(read_lines(base / name)[1:], start=2):
         words = line.split()
-        if len(words) != 4 or not words[1].isdecimal():
+        if len(words) != 4 or not re.fullmatch(r"[0-9]{1,9}", words[1]):
             raise ValueError(
                 f"{base / name}: line {number} is {line!r}, but expected image_id class_id super_class_id path"
             )

@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.data.folder import read_folder
+from benchmarks.data.folder import list_folder, read_folder
 
 
 def save(path: Path, color: object = "red", size: tuple[int, int] = (12, 12), mode: str = "RGB") -> Path:
@@ -113,8 +114,15 @@ def test_truncated_image_is_refused_by_path(folder: Path, suffix: str) -> None:
 
 def test_folder_inside_a_class_is_refused_by_path(folder: Path) -> None:
     save(folder / "c" / "deeper" / "1.png")
-    with pytest.raises(ValueError, match=f"^{folder / 'c' / 'deeper'}: not a readable image"):
+    with pytest.raises(ValueError, match=f"^{folder / 'c' / 'deeper'}: not a regular file"):
         read_folder(folder, "mine", None)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_named_pipe_inside_a_class_is_refused_by_path(folder: Path) -> None:
+    os.mkfifo(folder / "c" / "waits.png")
+    with pytest.raises(ValueError, match=f"^{folder / 'c' / 'waits.png'}: not a regular file"):
+        list_folder(folder)
 
 
 def test_sixteen_bit_image_is_refused_by_path(folder: Path) -> None:

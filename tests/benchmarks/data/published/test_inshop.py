@@ -15,13 +15,27 @@ def test_items_are_ordered_within_each_side_and_queries_kept_from_the_gallery(in
     assert [file.name[:2] for file in listing.files[3:]] == ["00", "01", "02", "01", "00", "02"]
 
 
-def test_list_in_eval_and_images_in_img_are_found(inshop: Path) -> None:
-    expected = [file.relative_to(inshop) for file in list_images(inshop).files]
-    for folder in ("Eval", "Img"):
-        (inshop / folder).mkdir()
+@pytest.mark.parametrize("above", [False, True])
+def test_folder_as_published_is_found_by_its_own_path_and_from_above(inshop: Path, above: bool) -> None:
+    names = [file.relative_to(inshop) for file in list_images(inshop).files]
+    (inshop / "Eval").mkdir()
+    (inshop / "Img").mkdir()
     (inshop / "list_eval_partition.txt").rename(inshop / "Eval" / "list_eval_partition.txt")
     (inshop / "img").rename(inshop / "Img" / "img")
-    assert [file.relative_to(inshop / "Img") for file in list_images(inshop.parent).files] == expected
+    files = list_images(inshop.parent if above else inshop).files
+    assert [file.relative_to(inshop / "Img") for file in files] == names
+
+
+@pytest.mark.parametrize("same", ["img/", "./img/", "img/../img/"])
+@pytest.mark.parametrize("status", ["query", "gallery"])
+def test_image_that_is_listed_twice_is_refused_because_it_would_find_itself(
+    inshop: Path, same: str, status: str
+) -> None:
+    path = inshop / "list_eval_partition.txt"
+    queries = [line for line in path.read_text().splitlines() if line.endswith(" query")]
+    path.write_text(path.read_text() + queries[0].replace("img/", same, 1).replace("query", status) + "\n")
+    with pytest.raises(ValueError, match="listed twice, so the image would find itself"):
+        list_images(inshop)
 
 
 def test_unknown_status_is_refused_by_line(inshop: Path) -> None:
