@@ -1,3 +1,6 @@
+import io
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +59,16 @@ def test_missing_names_are_numbers_and_missing_sources_are_none(tmp_path: Path) 
         ({"labels": np.array([1, 1, 2, 2, 3, 3])}, r"without a gap, but \[0\] have no image"),
         ({"labels": np.zeros(6, dtype=int)}, "found 1 class"),
         ({"labels": np.array([0, 0, 0, 1, 1, 2])}, r"1 of 3 classes have a single image \(2\)"),
-        ({"class_names": ["a", "b"]}, "class_names has 2 entries, but entry 2 is asked for"),
+        ({"labels": np.array([0, 0, 1, 1, 2, 2**30])}, f"6 images cannot have label {2**30}"),
+        ({"labels": np.array([0, 0, 1, 1, 2, 2**63], dtype=np.uint64)}, f"6 images cannot have label {2**63}"),
+        ({"labels": np.array([0, 0, 1, 1, 2, 2], dtype="m8[s]")}, "labels must be integers .* are timedelta"),
+        ({"source": np.array([0, 0, 1, 1, 2, 2**30])}, f"source must be below 1,048,576 .* but got {2**30}"),
+        ({"class_names": ["a", "b"]}, "class_names has 2 entries, but an image refers to entry 2"),
         ({"class_names": ["a", "b", "c", "d"]}, r"run from 0 to 3 without a gap, but \[3\] have no image"),
         ({"class_names": np.arange(3)}, "class_names must be a vector of strings"),
-        ({"class_names": np.array(["a", "b", None])}, "not a readable npz file .*allow_pickle=False"),
+        ({"class_names": np.array(["a", "b", None])}, "not a readable npz file .*pickled objects"),
         ({"source": np.arange(5)}, r"source must be integers of shape \(6,\)"),
-        ({"source": np.arange(6), "source_names": ["one"]}, "source_names has 1 entries, but entry 5 is asked for"),
+        ({"source": np.arange(6), "source_names": ["one"]}, "source_names has 1 entries, but .* entry 5"),
     ],
 )
 def test_unsound_arrays_are_refused_by_path(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -112,5 +119,77 @@ def test_file_of_another_kind_is_refused_by_path(tmp_path: Path, content: bytes)
 def test_single_npy_array_is_refused_by_path(tmp_path: Path) -> None:
     path = tmp_path / "data.npy"
     np.save(path, np.zeros(3))
-    with pytest.raises(ValueError, match=f"^{path}: not a readable npz file .*single array"):
+    with pytest.raises(ValueError, match=f"^{path}: not a readable npz file"):
         read_npz(path, "mine")
+
+
+def header_of(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (header_of((10**12,)), r"claims shape \(1000000000000,\) of uint8, but holds 0 bytes"),
+        (header_of((10**12, 10**12, 10**12)), "claims shape"),
+        (header_of((-1, -4, 4)) + bytes(16), "claims shape"),
+        (header_of((2, 4, 4)) + bytes(33), "claims shape .* but holds 33 bytes"),
+        (b"no array", "magic string"),
+        (b"\x93NUMPY\x09\x00" + bytes(20), "format"),
+        (b"\x93NUMPY\x01\x00\x76\x00" + b"(" * 0x76, r"\("),
+    ],
+)
+def test_member_that_is_not_the_array_it_claims_is_refused_by_path(tmp_path: Path, member: bytes, message: str) -> None:
+    path = write(tmp_path, labels=arrays()["labels"])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("images.npy", member)
+    with pytest.raises(ValueError, match=f"^{path}: not a readable npz file .*{message}"):
+        read_npz(path, "mine")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compression_than_that_of_numpy_is_refused(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("images.npy", header_of((10**9,)) + bytes(10**6))
+    with pytest.raises(ValueError, match=f"^{path}: .*images.npy is compressed in a way that numpy does not write"):
+        read_npz(path, "mine")
+
+
+@pytest.mark.parametrize(("offset", "value", "message"), [(8, 1, "encrypted"), (10, 99, "compressed in a way")])
+def test_member_that_claims_encryption_or_unknown_compression_is_refused(
+    tmp_path: Path, offset: int, value: int, message: str
+) -> None:
+    path = write(tmp_path, **arrays())
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + offset] = value  # of the directory at the end of the archive
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=f"^{path}: not a readable npz file .*{message}"):
+        read_npz(path, "mine")
+
+
+def test_member_that_claims_more_than_its_content_can_give_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, **arrays())
+    content = bytearray(path.read_bytes())
+    start = content.index(b"PK\x01\x02") + 24
+    content[start : start + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=f"^{path}: .*images.npy claims 2,147,483,648 bytes"):
+        read_npz(path, "mine")
+
+
+def test_array_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, **arrays())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels", b"")
+    with pytest.raises(ValueError, match=f"^{path}: .*holds 'labels' 2 times"):
+        read_npz(path, "mine")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_named_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "data.npz")
+    with pytest.raises(ValueError, match="data.npz: not a regular file"):
+        read_npz(tmp_path / "data.npz", "mine")
