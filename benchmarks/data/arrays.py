@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from benchmarks.data.ragged import RaggedImages
 
+MAX_IMAGE_SIZE = 8192  # pixels
 TRAIN, TEST, QUERY, GALLERY = range(4)  # what an image is for, where the data set's authors say so
 
 
@@ -98,10 +99,19 @@ def squares(images: np.ndarray | RaggedImages, image_size: int) -> np.ndarray:
     return fitted.reshape(len(fitted), image_size, image_size, channels)
 
 
+def check_image_size(image_size: int) -> None:
+    """Refuse a side that no image can have.
+
+    Raises:
+        ValueError: if it is not between 1 and ``MAX_IMAGE_SIZE``.
+    """
+    if not 1 <= image_size <= MAX_IMAGE_SIZE:
+        raise ValueError(f"data.image_size must be between 1 and {MAX_IMAGE_SIZE}, but got {image_size}")
+
+
 def fit_square(picture: Image.Image, image_size: int) -> Image.Image:
     """The largest centred square of a picture, resampled bilinearly with antialiasing."""
-    if image_size < 1:
-        raise ValueError(f"data.image_size must be at least 1, but got {image_size}")
+    check_image_size(image_size)
     return ImageOps.fit(picture, (image_size, image_size), method=Image.Resampling.BILINEAR)
 
 

@@ -4,27 +4,45 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
-from benchmarks.data.arrays import fit_square
+from benchmarks.data.arrays import check_image_size, fit_square
+from benchmarks.data.files import require_regular
 
 RESIZE = ("square", "short_side")
+# Pillow goes by a file's content, not by its name, and hands some formats to other programs (PostScript is executed by
+# Ghostscript). These are decoded inside the process; JPEG includes the MPO files of cameras.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+MAX_PIXELS = 1 << 27  # of a resized image: a short side of 256 with a long side of 500,000
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Form(NamedTuple):
-    """What becomes of every picture: RGB, and of this size."""
+    """The form that every decoded image has: RGB, and of this size."""
 
-    image_size: int | None  # None: as they are
+    image_size: int | None  # None: as stored
     resize: str  # square: the largest centred one; short_side: that side, the other in proportion
-    upright: bool  # turned as the camera noted, white where transparent; False: as stored, as the official codes read
+    upright: bool  # True: turned as EXIF says, white where transparent; False: as stored, as the official codes read
 
     def check(self) -> None:
-        """Refuses what cannot be done, by the name of its key."""
+        """Refuse an impossible form.
+
+        Raises:
+            ValueError: naming the key of the configuration.
+        """
         if self.resize not in RESIZE:
             raise ValueError(f"data.resize must be one of {', '.join(RESIZE)}, but got {self.resize!r}")
-        if self.image_size is not None and self.image_size < 1:
-            raise ValueError(f"data.image_size must be at least 1, but got {self.image_size}")
-        if self.image_size is None and self.resize == "square":
+        if self.image_size is not None:
+            check_image_size(self.image_size)
+        elif self.resize == "square":
             raise ValueError("data.resize=square needs the side: set data.image_size, or data.resize=short_side")
 
 
@@ -32,31 +50,71 @@ def decode(file: Path, form: Form) -> np.ndarray:
     """(H, W, 3), uint8: the pixels of an image file.
 
     Raises:
-        ValueError: if it is damaged, no image, or of more than 8 bits a channel; the message starts with the path.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a regular file of one of ``FORMATS``, is damaged, or has more than 8 bits per channel;
+            the message starts with the path.
+    """
+    require_regular(file)
+    try:
+        with Image.open(file, formats=FORMATS) as opened:
+            opened.load()
+            mode = opened.mode
+            image = (_on_white(_upright(opened)) if form.upright else opened).convert("RGB")
+    except Exception as error:  # Pillow's readers raise nearly every built-in exception for damaged files
+        reason = str(error).removesuffix(f" {str(file)!r}") or type(error).__name__
+        raise ValueError(
+            f"{file}: not a readable image ({reason}); it must be a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file. "
+            "Replace it, or move it out of the folder"
+        ) from error
+    if mode.startswith(("I", "F")):
+        raise ValueError(f"{file}: has more than 8 bits per channel (mode {mode}); convert it to 8 bits")
+    if form.image_size is not None:
+        if form.resize == "square":
+            return np.asarray(fit_square(image, form.image_size))
+        width, height = short_side_size(image.size, form.image_size)
+        if width * height > MAX_PIXELS:
+            raise ValueError(
+                f"{file}: is {image.width} x {image.height}, so a short side of data.image_size={form.image_size} "
+                f"would give {width:,} x {height:,} pixels; move the file out of the folder, or use data.resize=square"
+            )
+        image = fit_short_side(image, form.image_size)
+    return np.asarray(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says; as stored where the metadata cannot be read.
+
+    ``ImageOps.exif_transpose`` also writes the rest of the metadata anew, which fails for entries of wrong types.
     """
     try:
-        with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened) if form.upright else opened
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: not a readable image ({error}); replace it or move it out of the folder") from error
-    if picture.mode.startswith(("I", "F")):
-        raise ValueError(f"{file}: has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits")
-    if form.upright and picture.has_transparency_data:
-        opaque = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(opaque, picture.convert("RGBA"))
-    picture = picture.convert("RGB")
-    if form.image_size is not None:
-        fit = fit_square if form.resize == "square" else fit_short_side
-        picture = fit(picture, form.image_size)
-    return np.asarray(picture)
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # as for pixels, nearly every built-in exception; the pixels were read and are sound
+        return image
+    method = UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
-def fit_short_side(picture: Image.Image, image_size: int) -> Image.Image:
-    """A picture whose shorter side is ``image_size``, resampled bilinearly with antialiasing.
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
 
-    The same pixels as torchvision's ``Resize(image_size)`` gives; the longer side is rounded down.
+
+def short_side_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:
+    """Width and height such that the shorter is ``image_size``; the longer is rounded down.
+
+    Example:
+        >>> short_side_size((500, 375), 256)
+        (341, 256)
     """
-    short = min(picture.size)
-    width, height = (image_size if side == short else image_size * side // short for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BILINEAR)
+    short = min(size)
+    width, height = (image_size if side == short else image_size * side // short for side in size)
+    return width, height
+
+
+def fit_short_side(image: Image.Image, image_size: int) -> Image.Image:
+    """The image with a shorter side of ``image_size``, resampled bilinearly with antialiasing.
+
+    The same pixels as torchvision's ``Resize(image_size)`` gives.
+    """
+    return image.resize(short_side_size(image.size, image_size), Image.Resampling.BILINEAR)

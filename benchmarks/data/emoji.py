@@ -168,7 +168,7 @@ def render(vendor: Vendor, icon: str) -> np.ndarray:
         f"{drawing['body']}</svg>"
     )
     png = svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE, background="#ffffff", skip_system_fonts=True)
-    picture = Image.open(io.BytesIO(bytes(png))).convert("RGB")
+    picture = Image.open(io.BytesIO(bytes(png)), formats=("PNG",)).convert("RGB")
     canvas = Image.new("RGB", (SIDE, SIDE), "white")
     canvas.paste(picture, ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2))
     return np.asarray(canvas)

@@ -90,7 +90,7 @@ def test_wide_picture_is_cropped_to_its_centre() -> None:
 
 
 def test_image_size_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="data.image_size must be at least 1, but got 0"):
+    with pytest.raises(ValueError, match="data.image_size must be between 1 and 8192, but got 0"):
         striped().resized(0)
 
 
