@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 
+from benchmarks.cli.arguments import add_overrides, overrides_of
 from benchmarks.cli.train_and_report import train_and_report
 from benchmarks.config.compose import RunOptions
 from benchmarks.tuning.final import FinalConfig, list_rows, read_final
@@ -24,10 +25,10 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="STUDY")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    add_overrides(parser, "a key of the final runs, or of each training")
     parser.add_argument("--dry-run", action="store_true", help="say what it would train, and stop")
     given = parser.parse_intermixed_args(argv)
-    final, overrides = read_final(given.name, given.overrides)
+    final, overrides = read_final(given.name, overrides_of(given))
     study = begun(given.name, final.runs, overrides)
     rows = list_rows(study, final)
     tasks = list({task.folder.name: task for row in rows for task in row.tasks}.values())

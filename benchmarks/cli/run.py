@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from benchmarks.cli.arguments import add_overrides, overrides_of
 from benchmarks.config.compose import GROUPS, compose, options_of
 from benchmarks.runs.writer import RunDir
 from benchmarks.training.build import check
@@ -21,8 +22,8 @@ def main(argv: Sequence[str]) -> int:
         "example: python -m benchmarks run loss=triplet method=ee fold=0 seed=1 protocol.epochs=4 runs=runs",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="group=option or any key of a config")
-    config, options = compose(parser.parse_args(argv).overrides)
+    add_overrides(parser, "group=option or any key of a config")
+    config, options = compose(overrides_of(parser.parse_intermixed_args(argv)))
     check(config)
     folder = RunDir(options.runs, config.identity())
     told = f"already done: {folder.path}" if folder.is_done() else f"done: {train(config, options)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from benchmarks.cli.arguments import add_overrides, overrides_of
 from benchmarks.config.compose import RunConfig, RunOptions, compose
 from benchmarks.errors import UserError
 from benchmarks.profiling.speed.demands import demands
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         epilog="example: python -m benchmarks speed trunk=resnet50 protocol=reality_check --random 256 --batch 32 128",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the training: data, trunk, protocol, ...")
+    add_overrides(parser, "of the training: data, trunk, protocol, ...")
     parser.add_argument("--pairs", nargs="+", default=PAIRS, metavar="LOSS/METHOD", help="whose steps are timed")
     parser.add_argument("--batch", nargs="+", type=int, default=[32, 128], metavar="IMAGES", help="batch sizes")
     parser.add_argument("--packed", nargs="+", type=int, default=[2], metavar="PROCESSES", help="side by side")
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         value = getattr(given, name)
         if value is not None and min(value if isinstance(value, Sequence) else [value]) < 1:
             raise UserError(f"--{name} must be at least 1, but got {value}")
-    configs, options = _configs(given.overrides, given.pairs)
+    configs, options = _configs(overrides_of(given), given.pairs)
     device = choose_device(options.device)
     torch.set_num_threads(options.threads)
 

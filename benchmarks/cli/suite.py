@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 
+from benchmarks.cli.arguments import add_overrides, overrides_of
 from benchmarks.cli.train_and_report import train_and_report
 from benchmarks.config.compose import options_of
 from benchmarks.config.lists import SuiteConfig, read_suite
@@ -21,8 +22,8 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="SUITE")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    add_overrides(parser, "a key of the suite, or of each training")
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     given = parser.parse_intermixed_args(argv)
-    suite, overrides = read_suite(given.name, given.overrides)
+    suite, overrides = read_suite(given.name, overrides_of(given))
     return train_and_report(list_tasks(suite, overrides), suite, given.dry_run)

@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from optuna.trial import TrialState
 
+from benchmarks.cli.arguments import add_overrides, overrides_of
 from benchmarks.config.compose import options_of
 from benchmarks.tuning.estimate import budgets, estimate_study
 from benchmarks.tuning.queue import Queue
@@ -29,10 +30,10 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="STUDY")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    add_overrides(parser, "a key of the study, or of each training")
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     given = parser.parse_intermixed_args(argv)
-    study = read_study(given.name, given.overrides)
+    study = read_study(given.name, overrides_of(given))
     cells = list_cells(study)
     refuse_another(study, cells)
     print(budgets(study, cells))

@@ -1,7 +1,7 @@
 """From the words of a command line to a checked, typed configuration of one training."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.config.schema import RunConfig, RunOptions
+from benchmarks.config.targets import check_targets
 from benchmarks.errors import UserError, unknown
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -47,6 +48,13 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
+def untrusted(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a file that somebody else may have written, less ``allow``, which only the user may set."""
+    return [
+        text for text, override in zip(overrides, parse(overrides), strict=True) if override.key_or_group != "allow"
+    ]
+
+
 def split_own(overrides: Sequence[str], own: Collection[str]) -> tuple[dict[str, Any], list[str]]:
     """The values of a list's own keys, and the overrides that are left for each training.
 
@@ -73,7 +81,8 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         overrides: such as ``["loss=triplet", "method=ee", "seed=3", "protocol.epochs=5"]``.
 
     Raises:
-        UserError: for an unknown group option or key (the nearest known one is named) and for a value of a wrong type.
+        UserError: for an unknown group option or key (the nearest known one is named), for a value of a wrong type, and
+            for a ``_target_`` outside the allowed packages.
     """
     values = {override.key_or_group: override.value() for override in parse(overrides)}
     chosen = [(group, values[group]) for group in (*GROUPS, RECIPE) if group in values]
@@ -88,9 +97,11 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
                     raise UserError(unknown("key", key, known))
         try:
             composed = hydra_compose("run", [_known(text) for text in overrides])
-            return _typed(RunConfig, composed), _typed(RunOptions, composed)
+            config, options = _typed(RunConfig, composed), _typed(RunOptions, composed)
         except OmegaConfBaseException as error:
             raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    check_targets(asdict(config), options.allow)
+    return config, options
 
 
 @lru_cache  # a study composes many configurations of a few groups

@@ -214,6 +214,7 @@ class RunOptions:
     threads: int
     device: str
     per_gpu: int
+    allow: list[str] = field(default_factory=list)  # packages that _target_ may name, beside those of targets.ALLOWED
 
     def __post_init__(self) -> None:
         for key in ("threads", "per_gpu"):

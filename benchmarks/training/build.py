@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.trainers import BaseTrainer
 from torch import nn
@@ -16,6 +14,7 @@ from torch.nn.utils import clip_grad_value_
 from tqdm import tqdm
 
 from benchmarks.config.compose import RunConfig
+from benchmarks.config.targets import deferred
 from benchmarks.errors import UserError, unknown
 from benchmarks.training.seeds import stream_seed
 
@@ -204,18 +203,22 @@ def _make(asked: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:
 
 @contextmanager
 def _refused(asked: str) -> Iterator[None]:
-    """What a class says of its arguments becomes the answer to what was asked for."""
+    """Whatever a class raises on its arguments becomes a UserError that names what was asked for.
+
+    Any class and any values may stand in a configuration, and libraries raise all kinds of errors on bad ones.
+    """
     try:
         yield
-    except (OSError, TypeError, ValueError) as error:
-        raise UserError(f"{asked} cannot be built: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        said = str(error).strip() or type(error).__name__
+        raise UserError(f"{asked} cannot be built: {said}") from error
 
 
 def _partial(node: dict[str, Any]) -> functools.partial:
-    try:
-        return instantiate(node, _partial_=True, _convert_="all")
-    except InstantiationException as error:
-        raise UserError(f"{node.get('_target_')} cannot be built: {error}") from error
+    with _refused(str(node.get("_target_"))):
+        return deferred(node)
 
 
 def _accepted(partial: functools.partial) -> set[str]:

@@ -7,13 +7,12 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from benchmarks.config.compose import RunConfig
 from benchmarks.config.schema import Normalization
+from benchmarks.config.targets import deferred
 from benchmarks.errors import UserError
 from benchmarks.training.crops import CenterCrop, RandomResizedCrop
 from benchmarks.training.pixel_store import ImageStore, Pictures
@@ -153,8 +152,8 @@ def keep_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 def _images(config: RunConfig, key: str, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
     node = getattr(config.protocol, key)
     try:
-        transform = cast(Transform, instantiate(node, _convert_="all"))
+        transform = cast(Transform, deferred(node)())
         model_input = ModelInput(config.trunk.normalization, store.device)
         return StoredImages(store, rows, labels, transform, model_input, config.seed)
-    except (InstantiationException, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"protocol.{key}={node.get('_target_')}: {error}") from error

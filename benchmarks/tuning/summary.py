@@ -8,6 +8,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from benchmarks.config.compose import untrusted
 from benchmarks.config.lists import Comparison
 from benchmarks.errors import UserError
 from benchmarks.runs.schema import SCHEMA
@@ -115,7 +116,7 @@ def begun(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
     return StudyConfig(
         name=name,
         data=content["search"]["data"],
-        overrides=[*content["overrides"], *overrides],
+        overrides=[*untrusted(content["overrides"]), *overrides],
         comparisons=comparisons,
         runs=runs,
         **kept,

@@ -150,7 +150,7 @@ def test_a_trunk_with_a_normalization_gets_as_many_channels_as_that_has() -> Non
         ),
         (["method=iaa", "method.hook.baseline_share=2"], "method=iaa cannot be built: baseline_share must be above 0"),
         (["protocol.train_images.max_shift=1"], "protocol.train_images cannot be built: max_shift must be"),
-        (["loss.criterion._target_=torch.nn.NoSuchLoss"], "torch.nn.NoSuchLoss cannot be built"),
+        (["loss.criterion._target_=torch.nn.NoSuchLoss"], "torch.nn.NoSuchLoss does not exist"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_its_own_sentence(overrides: list[str], sentence: str) -> None:
