@@ -1,7 +1,9 @@
 """Settings of all tests: one thread, one seed, the recorded numbers."""
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +12,33 @@ import pytest
 import torch
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-seconds",
+        type=float,
+        metavar="SECONDS",
+        help="how long each fuzz test runs, instead of its own number of tries",
+    )
+
+
+@pytest.fixture
+def fuzz_seeds(request: pytest.FixtureRequest) -> Callable[[int], Iterator[int]]:
+    """`fuzz_seeds(tries)` yields the seeds 0 .. tries - 1, or with `--fuzz-seconds` as many as that time allows."""
+
+    def seeds(tries: int) -> Iterator[int]:
+        seconds = request.config.getoption("--fuzz-seconds")
+        if seconds is None:
+            yield from range(tries)
+            return
+        end = time.monotonic() + seconds
+        for seed in count():
+            if time.monotonic() > end:
+                return
+            yield seed
+
+    return seeds
 
 
 @pytest.fixture(autouse=True)
