@@ -8,7 +8,8 @@ from benchmarks.report.formatting import interval, number, p_value
 from benchmarks.report.labels import loss_name, method_name
 from benchmarks.report.summary import Cell, Comparison
 from benchmarks.report.tuned_runs import value_at
-from benchmarks.runs.reader import PRIMARY, Run, read_run, read_runs
+from benchmarks.runs.reader import Run, is_run, read_run, read_runs
+from benchmarks.runs.schema import PRIMARY
 
 SETUP = ("trunk", "protocol")  # config groups that decide under which conditions a loss and a method were tried
 
@@ -39,8 +40,7 @@ def compare(a: Path, b: Path, force: bool = False) -> str:
 
 def _runs(path: Path) -> list[Run]:
     """One finished run, or all in a folder, which must be of one kind."""
-    single = (path / "config.yaml").exists() or (path / "result.json").exists()
-    runs = [read_run(path)] if single else read_runs(path)
+    runs = [read_run(path)] if is_run(path) else read_runs(path)
     kinds = sorted({f"{run.loss} with method {run.method} on {run.data}" for run in runs})
     if len(kinds) > 1:
         raise UserError(

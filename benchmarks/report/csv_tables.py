@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmarks.report.summary import Comparison, Summary
-from benchmarks.runs.reader import METRICS, PRIMARY, Run
+from benchmarks.runs.reader import Run
+from benchmarks.runs.schema import METRICS, PRIMARY
 
 
 def results_csv(summary: Summary) -> str:

@@ -9,8 +9,8 @@ from benchmarks.errors import UserError
 from benchmarks.report.summary import Estimate, order
 from benchmarks.report.tuned_runs import BASELINE
 from benchmarks.runs.checked_json import Fields
-from benchmarks.runs.reader import PRIMARY, Run
-from benchmarks.runs.schema import SCHEMA
+from benchmarks.runs.reader import Run
+from benchmarks.runs.schema import PRIMARY, SCHEMA
 
 
 class Together(NamedTuple):
@@ -40,16 +40,16 @@ def read_concatenated(root: Path, runs: Iterable[Run]) -> list[Together]:
         fields = Fields.of(path)
         if fields.get("schema", int) != SCHEMA:
             raise UserError(f"{path} has schema {fields.content['schema']}, but this report reads schema {SCHEMA}")
-        folds = [by_name.get(name, []) for name in fields.get("runs", list)]
+        folds = [by_name.get(name, []) for name in fields.list_of("runs", str)]
         methods = set.intersection(*({run.method for run in same} for same in folds)) if folds else set()
         for method in sorted(methods):
             key = (fields.get("data", str), fields.get("loss", str), method)
             of_seed = scores.setdefault(key, {})
-            seed = fields.get("seed", int)
+            seed = fields.count("seed")
             if seed in of_seed:
                 raise UserError(f"{path} is a second concatenation of {key[1]} with method {method} and seed {seed}")
-            of_seed[seed] = (fields.share(f"separated.{PRIMARY}"), fields.share(f"concatenated.{PRIMARY}"))
-            sizes[key] = fields.get("embedding_size", int)
+            of_seed[seed] = (fields.fraction(f"separated.{PRIMARY}"), fields.fraction(f"concatenated.{PRIMARY}"))
+            sizes[key] = fields.count("embedding_size")
     return [_together(key, scores, sizes[key]) for key in sorted(scores, key=lambda key: (*key[:2], order(key[2])))]
 
 

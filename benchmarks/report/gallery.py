@@ -2,7 +2,6 @@
 
 import base64
 import io
-import zipfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,7 +10,10 @@ from PIL import Image
 
 from benchmarks.errors import UserError
 from benchmarks.report.summary import Comparison
+from benchmarks.runs.arrays import read_arrays
+from benchmarks.runs.checked_json import damaged
 from benchmarks.runs.reader import Run
+from benchmarks.runs.schema import GALLERY
 
 EACH = 2  # queries shown of each kind: more right, fewer right, as many right
 LARGEST = 96  # pixels, so that a gallery of photographs stays small
@@ -50,7 +52,7 @@ def gallery(comparison: Comparison) -> Gallery:
     stays the one with fewest right and the one with most; ties by the query's row. All are counted, shown or not.
     """
     baseline_run, method_run = comparison.baseline.runs[0], comparison.method.runs[0]
-    baseline, method = _load(baseline_run), _load(method_run)
+    baseline, method = gallery_arrays(baseline_run), gallery_arrays(method_run)
     if not np.array_equal(baseline["query"], method["query"]):
         raise UserError(f"the galleries of {baseline_run.path} and {method_run.path} show different queries")
     baseline_right, method_right = _right(baseline), _right(method)
@@ -105,14 +107,27 @@ def _neighbors(arrays: dict[str, np.ndarray], right: np.ndarray, row: int) -> tu
     )
 
 
-def _load(run: Run) -> dict[str, np.ndarray]:
-    path = run.path / "gallery.npz"
+def gallery_arrays(run: Run) -> dict[str, np.ndarray]:
+    """The checked arrays of gallery.npz.
+
+    Raises:
+        UserError: they cannot be read or do not fit together.
+    """
     keys = ("query", "query_label", "neighbor_label", "query_image", "neighbor_image")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in keys}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
-        raise UserError(f"{run.path} is damaged: gallery.npz cannot be read ({problem})") from problem
+    arrays = read_arrays(run.path, GALLERY, keys)
+    shape, images = arrays["neighbor_label"].shape, (arrays["query_image"], arrays["neighbor_image"])
+    fits = (
+        len(shape) == 2
+        and arrays["query"].shape == arrays["query_label"].shape == shape[:1]
+        and all(array.dtype.kind in "iu" for array in arrays.values())
+        and all(image.dtype == np.uint8 and image.shape[-1:] in ((1,), (3,)) and image.size for image in images)
+        and images[0].ndim == 4
+        and images[0].shape[:1] == shape[:1]
+        and images[1].shape == (*shape, *images[0].shape[1:])
+    )
+    if not fits:
+        raise damaged(run.path / GALLERY, "its arrays do not fit together")
+    return arrays
 
 
 def _data_uri(image: np.ndarray) -> str:

@@ -1,12 +1,14 @@
 """Scores of single test queries, paired between a method and its baseline."""
 
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 
 from benchmarks.errors import UserError
+from benchmarks.runs.arrays import read_arrays
+from benchmarks.runs.checked_json import damaged
 from benchmarks.runs.reader import Run
+from benchmarks.runs.schema import QUERIES, RESULT
 
 ROUNDING = 1e-4  # between the mean of the queries' scores, in float64, and the score that PML reports
 
@@ -38,16 +40,12 @@ def query_scores(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: they cannot be read, or do not average to the run's own score.
     """
-    try:
-        with np.load(run.path / "queries.npz", allow_pickle=False) as arrays:
-            labels, scores = arrays["labels"], arrays[metric]
-            labels = np.broadcast_to(labels, scores.shape)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as problem:
-        raise UserError(f"{run.path} is damaged: queries.npz cannot be read ({problem})") from problem
+    arrays = read_arrays(run.path, QUERIES, ("labels", metric))
+    labels, scores = arrays["labels"], arrays[metric]
+    if scores.ndim != 1 or labels.shape != scores.shape or scores.dtype.kind != "f" or labels.dtype.kind not in "iu":
+        raise damaged(run.path / QUERIES, f"labels and {metric} are not one number each per query")
     counted = np.isfinite(scores)  # a query alone in its class has no score, and PML leaves it out
     labels, scores = labels[counted], scores[counted]
     if not len(scores) or abs(scores.mean() - run.selected().test[metric]) > ROUNDING:
-        raise UserError(
-            f"{run.path} is damaged: the {metric} of its queries does not average to the one in result.json"
-        )
+        raise damaged(run.path / QUERIES, f"the mean {metric} of the queries is not the one in {RESULT}")
     return labels, scores

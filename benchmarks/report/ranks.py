@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from benchmarks import statistics
 from benchmarks.report.summary import Cell, Summary
-from benchmarks.runs.reader import PRIMARY
+from benchmarks.runs.schema import PRIMARY
 from benchmarks.statistics import Interval
 
 

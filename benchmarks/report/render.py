@@ -16,7 +16,7 @@ from benchmarks.report.ranks import ranks
 from benchmarks.report.recommendations import stronger
 from benchmarks.report.summary import Summary
 from benchmarks.report.verdicts import cautions, controls, findings, overview, which_epoch
-from benchmarks.runs.reader import METRICS, PRIMARY
+from benchmarks.runs.schema import PER_QUERY, PRIMARY
 
 _LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "–": "--", "~": r"\textasciitilde{}", "<": "$<$"}
 
@@ -61,7 +61,7 @@ def _context(summary: Summary, together: Sequence[Together]) -> dict[str, object
         "ranks": ranks(summary),
         "together": {table.data: [t for t in together if t.data == table.data] for table in summary.tables},
         "provenance": provenance(summary),
-        "metrics": METRICS,
+        "metrics": PER_QUERY,
         "primary": PRIMARY,
     }
 

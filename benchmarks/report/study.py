@@ -11,15 +11,15 @@ import numpy as np
 
 from benchmarks import statistics
 from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import Fields
-from benchmarks.runs.schema import SCHEMA
+from benchmarks.runs.checked_json import Fields, parsed, read_regular
+from benchmarks.runs.schema import BEST, LEDGER, RESULT, SCHEMA, STUDY
 
 OUTCOMES = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One line of the ledger."""
+    """One trial of a search, from the ledger."""
 
     number: int
     params: dict[str, Any]  # by config key
@@ -29,7 +29,7 @@ class Trial:
     images: int
     seconds: float
     error: str | None
-    runs: tuple[str, ...]  # names of its trainings' folders
+    runs: tuple[str, ...]  # names of its trainings
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def read_studies(root: Path) -> dict[str, Study]:
         UserError: a study is damaged, or its trainings were scored on the test set.
     """
     found = {}
-    for path in sorted((root / "studies").glob("*/study.json")):
+    for path in sorted((root / "studies").glob(f"*/{STUDY}")):
         study = read_study(path.parent)
         found[study.name] = study
     return found
@@ -129,66 +129,77 @@ def read_study(folder: Path) -> Study:
     Raises:
         UserError: as :func:`read_studies`.
     """
-    fields = Fields.of(folder / "study.json")
-    if fields.get("schema", int) != SCHEMA:
-        raise UserError(f"{folder} is a study of schema {fields.content['schema']}, but this report reads {SCHEMA}")
-    trials = _ledger(folder)
-    chosen = Fields.of(folder / "best.json").content if (folder / "best.json").exists() else {}
-    cells = []
-    for name, described in fields.get("cells", dict).items():
-        cell = Fields(folder, f"study.json, cell {name},", described)
-        loss, _, method = name.partition("/")
-        best = Fields(folder, f"best.json, cell {name},", chosen[name]) if name in chosen else None
-        cells.append(
-            TunedCell(
-                loss=loss,
-                method=method,
-                space=cell.get("space", dict),
-                budget_trials=cell.get("budget_trials", int),
-                budget_images=cell.get("budget_images", int),
-                trials=tuple(trials.get(name, [])),
-                best=None if best is None else _best(best),
-            )
-        )
+    fields = Fields.of(folder / STUDY)
+    if (schema := fields.get("schema", int)) != SCHEMA:
+        raise UserError(f"{folder} is a study of schema {schema}, but this version reads schema {SCHEMA}")
+    trials = _ledger(folder / LEDGER)
+    chosen = Fields.of(folder / BEST) if (folder / BEST).exists() else None
     study = Study(
         path=folder,
         name=fields.get("study", str),
         data=fields.get("data", str),
         protocol=fields.get("protocol", str),
         objective=fields.get("objective", str),
-        folds=tuple(fields.get("folds", list)),
-        seed=fields.get("seed", int),
+        folds=tuple(fields.list_of("folds", int)),
+        seed=fields.count("seed"),
         sampler=fields.get("sampler", str),
-        cells=tuple(cells),
+        cells=tuple(_cell(name, fields, chosen, trials) for name in fields.get("cells", dict)),
     )
     _refuse_test_scores(study)
     return study
 
 
-def _ledger(folder: Path) -> dict[str, list[Trial]]:
+def _cell(name: str, study: Fields, chosen: Fields | None, trials: Mapping[str, list[Trial]]) -> TunedCell:
+    loss, _, method = name.partition("/")
+    cell = Fields(study.path, study.get("cells", dict)[name], f"cell {name}: ")
+    best = chosen.content.get(name) if chosen else None
+    return TunedCell(
+        loss=loss,
+        method=method,
+        space=_space(cell),
+        budget_trials=cell.count("budget_trials"),
+        budget_images=cell.count("budget_images"),
+        trials=tuple(trials.get(name, [])),
+        best=_best(Fields(chosen.path, best, f"cell {name}: ")) if chosen and best is not None else None,
+    )
+
+
+def _space(cell: Fields) -> dict[str, dict[str, Any]]:
+    """Config key -> its range or choices."""
+    found = {}
+    for key, described in cell.get("space", dict).items():
+        fields = Fields(cell.path, described, f"{cell.where}space of {key}: ")
+        if fields.has("choices"):
+            fields.get("choices", list)
+        else:
+            fields.get("low", (int, float)), fields.get("high", (int, float))
+        found[key] = dict(described)
+    return found
+
+
+def _ledger(path: Path) -> dict[str, list[Trial]]:
     """Trials by cell: of each the first complete line, else its last one. A torn line is left out."""
-    path = folder / "ledger.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = read_regular(path).decode("utf-8", errors="replace").splitlines() if path.exists() else []
     found: dict[str, dict[int, Trial]] = {}
     for number, text in enumerate(lines, start=1):
         try:
-            line = json.loads(text)
-        except ValueError:
+            json.loads(text)
+        except ValueError:  # the writer was killed within the line; its successor wrote the trial again
             continue
-        entry = Fields(folder, f"ledger.jsonl, line {number},", line)
+        entry = Fields(path, parsed(path, text.encode()), f"line {number}: ")
         outcome = entry.get("outcome", str)
         if outcome not in OUTCOMES:
             raise entry.impossible("outcome", outcome)
         trial = Trial(
-            number=entry.get("trial", int),
+            number=entry.count("trial"),
             params=entry.get("params", dict),
-            augmentation_off=bool(entry.get("augmentation_off", bool)),
+            augmentation_off=entry.get("augmentation_off", bool),
             outcome=outcome,
-            score=entry.share("score") if outcome == "complete" else None,
-            images=entry.get("images", int),
-            seconds=float(entry.get("seconds", (int, float))),
+            score=entry.fraction("score") if outcome == "complete" else None,
+            images=entry.count("images"),
+            seconds=entry.number("seconds"),
             error=entry.get("error", (str, type(None))),
-            runs=tuple(fold["run"] for fold in entry.get("folds", list) if fold.get("run")),
+            runs=tuple(fold.get("run", str) for fold in entry.each("folds") if fold.has("run")),
         )
         of_cell = found.setdefault(entry.get("cell", str), {})
         if trial.number not in of_cell or of_cell[trial.number].outcome != "complete":
@@ -198,21 +209,20 @@ def _ledger(folder: Path) -> dict[str, list[Trial]]:
 
 def _best(fields: Fields) -> Best:
     return Best(
-        trial=fields.get("trial", int),
+        trial=fields.count("trial"),
         params=fields.get("params", dict),
-        augmentation_off=bool(fields.content.get("augmentation_off", False)),
-        score=fields.share("score"),
-        on_edge=tuple(fields.get("on_edge", list)),
+        augmentation_off=fields.get("augmentation_off", bool) if fields.has("augmentation_off") else False,
+        score=fields.fraction("score"),
+        on_edge=tuple(fields.list_of("on_edge", str)),
     )
 
 
 def _refuse_test_scores(study: Study) -> None:
-    """Tuning must not see the test set: none of its trainings that still lie there may have a test score."""
-    for result in sorted((study.path / "trials").glob("*/result.json")):
-        fields = Fields.of(result)
-        entries: list[Mapping[str, Any]] = fields.content.get("history") or []
-        if fields.has("selection.validation.test") or any(entry.get("test") for entry in entries):
+    """Tuning must not see the test set: none of its trainings that are still there may have a test score."""
+    for path in sorted((study.path / "trials").glob(f"*/{RESULT}")):
+        result = Fields.of(path)
+        if result.has("selection.validation.test") or any(entry.has("test") for entry in result.each("history")):
             raise UserError(
-                f"{result.parent} belongs to study {study.name} and was scored on the test set: what was tuned with a "
+                f"{path.parent} belongs to study {study.name} and was scored on the test set: what was tuned with a "
                 "view of the test set cannot be compared on it; tune again with protocol.test_scoring=never"
             )

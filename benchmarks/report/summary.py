@@ -11,7 +11,8 @@ from benchmarks import statistics
 from benchmarks.report.per_query import mean_difference_by_query
 from benchmarks.report.study import Study
 from benchmarks.report.tuned_runs import BASELINE, EXTRA
-from benchmarks.runs.reader import PRIMARY, RULES, Run
+from benchmarks.runs.reader import Run
+from benchmarks.runs.schema import PRIMARY, RULES
 from benchmarks.statistics import MARGIN, FoldLevel, Interval
 
 

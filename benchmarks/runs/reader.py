@@ -1,38 +1,65 @@
-"""Finished run folders, read and checked."""
+"""Finished runs, read from their directories and checked."""
 
-import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import Fields, parsed
-from benchmarks.runs.schema import SCHEMA
+from benchmarks.runs.checked_json import Fields, damaged, parsed
+from benchmarks.runs.done import read_seals, sealed_bytes
+from benchmarks.runs.schema import (
+    CONFIG,
+    DONE,
+    ENVIRONMENT,
+    GALLERY,
+    METRICS,
+    PRIMARY,
+    QUERIES,
+    RESULT,
+    RULES,
+    SCHEMA,
+    run_name,
+)
 
-SCHEMAS = (1, 2, SCHEMA)
-METRICS = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
-PRIMARY = "mean_average_precision_at_r"
-RULES = ("validation", "last", "test")
-FILES = ("config.yaml", "environment.json", "result.json")
-TEST_FILES = ("queries.npz", "gallery.npz")  # of runs that were scored on the test set
+_NAME = re.compile(r"[0-9a-f]{12}")
+_FILES = (CONFIG, ENVIRONMENT, RESULT, DONE, QUERIES, GALLERY)
 
 
 class Selected(NamedTuple):
-    """The epoch that one selection rule chose, and the test scores there, 0 to 1."""
+    """The epoch that a selection rule chose, and the test scores there, 0 to 1."""
 
     oracle: bool
     epoch: int
     test: dict[str, float]
 
 
-class Tuned(NamedTuple):
+class Evaluated(NamedTuple):
+    """One evaluation during a training; scores by metric, 0 to 1, None where the split was not scored."""
+
+    epoch: int
+    iterations: int
+    loss: float | None  # mean over the epoch; None before the training
+    val: dict[str, float] | None
+    test: dict[str, float] | None
+
+
+class TunedBy(NamedTuple):
     """The trial that a run's parameters come from."""
 
     study: str
     trial: int
 
 
-class Cost(NamedTuple):
+class Activity(NamedTuple):
+    """How often a method made synthetic points."""
+
+    steps: int
+    active_steps: int
+    synthetic_per_step: float
+
+
+class RunCost(NamedTuple):
     seconds_per_step: float
     images_per_second: float
     peak_memory_bytes: float | None  # None where it was not measured
@@ -44,52 +71,76 @@ class Run:
     """One finished training."""
 
     path: Path
-    name: str  # hash of the resolved config
+    name: str  # hash of the configuration, and name of the directory
     data: str
     loss: str
     method: str  # "none" is the baseline
     fold: int
     seed: int
+    batch_size: int
     facts: dict[str, Any]  # what all runs of one table have in common
     config: dict[str, Any]
     environment: dict[str, Any]
     selection: dict[str, Selected]  # by rule, the honest one first; only rules whose epoch was scored on the test set
-    curve: dict[int, float]  # epoch -> validation MAP@R, 0 to 1; empty where no fold validates
-    cost: Cost
+    chosen_epoch: int  # by the honest rule, whether or not it was scored on the test set
+    history: tuple[Evaluated, ...]
+    cost: RunCost
     images: dict[str, int]  # train, val, test
-    tuned: Tuned | None = None
+    activity: Activity | None = None  # None: the method is "none", or acts in every step by construction
+    tuned: TunedBy | None = None
     test_scorings: int | None = None  # sets of weights scored on the test set; None where that was not counted
-    audit: dict[str, Any] | None = None  # what the sides of the split have in common; None in older runs
+    audit: dict[str, Any] | None = None  # what the two sides of the split have in common; None: not audited
 
     @property
     def rule(self) -> str:
-        """The honest one: validation's choice or, where no fold validates, the last epoch, fixed beforehand."""
+        """The honest rule: validation or, where no fold validates, the last epoch, fixed beforehand."""
         return next(iter(self.selection))
 
     def selected(self, rule: str | None = None) -> Selected:
-        """By ``rule``; None: by the honest one."""
+        """The choice of ``rule``; None: of the honest one."""
         return self.selection[rule or self.rule]
 
     @property
+    def curve(self) -> dict[int, float]:
+        """Validation MAP@R by epoch, 0 to 1; empty where no fold validates."""
+        return {entry.epoch: entry.val[PRIMARY] for entry in self.history if entry.val is not None}
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the honest rule chose the model as it was before training."""
+        return self.chosen_epoch == 0
+
+    @property
+    def inactive(self) -> bool:
+        """Whether the method never made a synthetic point."""
+        return self.activity is not None and self.activity.active_steps == 0
+
+    @property
     def pair(self) -> tuple[int, int]:
+        """Seed and fold, which a method's run shares with its baseline's."""
         return self.seed, self.fold
 
 
+def is_run(directory: Path) -> bool:
+    """Whether ``directory`` holds any file of a run that has begun."""
+    return any((directory / name).exists() for name in _FILES)
+
+
 def read_runs(root: Path) -> list[Run]:
-    """Every run folder in ``root``, by name. Folders without config.yaml and result.json are no run folders.
+    """Every run in ``root``, by name; directories that hold no file of a run are ignored.
 
     Raises:
-        UserError: ``root`` is no folder or holds no run, or a run is unfinished or damaged; all of those by path.
+        UserError: ``root`` is no directory or holds no run, or runs are unfinished or damaged; all of them are named.
     """
     if not root.is_dir():
-        raise UserError(f"{root} is not a folder; give the folder that holds the run folders")
-    folders = [p for p in sorted(root.iterdir()) if (p / "config.yaml").exists() or (p / "result.json").exists()]
-    if not folders:
-        raise UserError(f"{root} holds no run folder; `python -m benchmarks run` or `suite` makes them")
+        raise UserError(f"{root} is not a directory; give the one that holds the run directories")
+    directories = [path for path in sorted(root.iterdir()) if path.is_dir() and is_run(path)]
+    if not directories:
+        raise UserError(f"{root} holds no run directory; `python -m benchmarks run` or `suite` makes them")
     runs, problems = [], []
-    for folder in folders:
+    for directory in directories:
         try:
-            runs.append(read_run(folder))
+            runs.append(read_run(directory))
         except UserError as problem:
             problems.append(str(problem))
     if problems:
@@ -97,129 +148,162 @@ def read_runs(root: Path) -> list[Run]:
     return runs
 
 
-def read_run(folder: Path) -> Run:
-    """The finished run in ``folder``.
+def read_run(directory: Path) -> Run:
+    """The finished run in ``directory``.
+
+    Every file must have the sha256 in the done mark, the directory must be named by the hash of its configuration, and
+    the result must be of that run.
 
     Raises:
-        UserError: unfinished (no done mark) or damaged (a file is missing, unreadable, or not the one that done vouches
-            for; a value is missing or impossible).
+        UserError: the run is unfinished (no done mark) or damaged (a file is missing, unreadable, changed or of another
+            run; a value is missing or impossible).
     """
-    if not (folder / "done").exists():
-        raise UserError(f"{folder} is unfinished: it has no done mark; run it again, or move it away")
-    _require(folder, FILES)
-    raw = (folder / "result.json").read_bytes()
-    if hashlib.sha256(raw).hexdigest() not in (folder / "done").read_text():
-        raise UserError(f"{folder} is damaged: result.json is not the file whose sha256 is in done")
-    result = Fields(folder, "result.json", parsed(folder / "result.json", raw))
-    schema = result.get("schema", int)
-    if schema not in SCHEMAS:
-        known = " and ".join(map(str, SCHEMAS))
-        raise UserError(f"{folder} has a result.json of schema {schema}, but this report reads schemas {known}")
+    if not (directory / DONE).exists():
+        raise UserError(f"{directory} is unfinished: it has no done mark; run it again, or move it away")
+    config = parsed(directory / CONFIG, sealed_bytes(directory, CONFIG))
+    environment = parsed(directory / ENVIRONMENT, sealed_bytes(directory, ENVIRONMENT))
+    result = Fields(directory / RESULT, parsed(directory / RESULT, sealed_bytes(directory, RESULT)))
+    if (schema := result.get("schema", int)) != SCHEMA:
+        raise UserError(
+            f"{directory} was written with schema {schema}, but this version reads schema {SCHEMA}; run it again"
+        )
+    name = run_name(config)
+    if name != directory.resolve().name:
+        raise damaged(directory, f"its {CONFIG} is that of run {name}, so the directory should have that name")
+    if result.get("run", str) != name:
+        raise damaged(directory / RESULT, f"the result of run {result.get('run', str)}, not of {name}")
     selection = _selection(result)
     if selection:
-        _require(folder, TEST_FILES)
-    config = parsed(folder / "config.yaml")
+        for file in (QUERIES, GALLERY):
+            sealed_bytes(directory, file)
+    else:
+        _check_no_lost_arrays(directory)
     return Run(
-        path=folder,
-        name=result.get("run", str),
+        path=directory,
+        name=name,
         data=result.get("data.name", str),
         loss=result.get("loss", str),
         method=result.get("method", str),
-        fold=result.get("fold", int),
-        seed=result.get("seed", int),
+        fold=result.count("fold"),
+        seed=result.count("seed"),
+        batch_size=result.count("batch_size"),
         facts={
             "trunk": result.get("trunk", str),
-            "embedding size": result.get("embedding_size", int),
-            "image size": result.get("data.image_size", int),
-            "images seen": _images_seen(result, config),
+            "embedding size": result.count("embedding_size"),
+            "image size": result.count("data.image_size"),
+            "images seen": _images_seen(result, Fields(directory / CONFIG, config)),
             "protocol": _protocol(result),
             "data hash": result.get("data.hash", str),
         },
         config=config,
-        environment=parsed(folder / "environment.json"),
+        environment=environment,
         selection=selection,
-        curve=_curve(result),
-        cost=Cost(
+        chosen_epoch=result.count(f"selection.{_honest(result)}.epoch"),
+        history=_history(result),
+        cost=RunCost(
             seconds_per_step=result.positive("cost.seconds_per_step"),
             images_per_second=result.positive("cost.images_per_second"),
             peak_memory_bytes=result.optional("cost.peak_memory_bytes"),
             device=result.get("cost.device", str),
         ),
-        images={part: result.get(f"data.images.{part}", int) for part in ("train", "val", "test")},
-        tuned=_tuned(result),
-        test_scorings=result.get("test_scorings", int) if result.has("test_scorings") else None,
+        images={part: result.count(f"data.images.{part}") for part in ("train", "val", "test")},
+        activity=_activity(result),
+        tuned=TunedBy(result.get("tuned.study", str), result.count("tuned.trial")) if result.has("tuned") else None,
+        test_scorings=result.count("test_scorings") if result.has("test_scorings") else None,
         audit=_audit(result),
     )
 
 
+def _check_no_lost_arrays(directory: Path) -> None:
+    """Check the arrays of a run without test scores: it has none, unless its done mark names some."""
+    for name in read_seals(directory):
+        if name in (QUERIES, GALLERY):
+            sealed_bytes(directory, name)
+
+
 def _protocol(result: Fields) -> str:
-    """Name and version; runs that no fold validates are never of the protocol of others."""
+    """Name and version; runs without validation are never of the protocol of others."""
     without = "" if _validated(result) else ", without validation"
-    return f"{result.get('protocol', str)}, version {result.get('protocol_version', int)}{without}"
+    return f"{result.get('protocol', str)}, version {result.count('protocol_version')}{without}"
 
 
 def _validated(result: Fields) -> bool:
-    return result.get("data.images.val", int) > 0
+    return result.count("data.images.val") > 0
 
 
-def _images_seen(result: Fields, config: dict[str, Any]) -> int | str:
-    """What the run drew; where patience may end it before, what it was allowed to draw."""
-    seen = result.get("images_seen", int)
-    protocol = config.get("protocol") or {}
-    if protocol.get("patience") is None:
+def _honest(result: Fields) -> str:
+    return "validation" if _validated(result) else "last"
+
+
+def _images_seen(result: Fields, config: Fields) -> int | str:
+    """The images that the run drew; where patience may end it early, the most that it was allowed to draw."""
+    seen = result.count("images_seen")
+    if not config.has("protocol.patience"):
         return seen
-    batch = result.get("batch_size", int)
-    iterations = protocol.get("iterations_per_epoch") or max(1, result.get("data.images.train", int) // batch)
-    return f"at most {protocol['epochs'] * iterations * batch:,}"
-
-
-def _require(folder: Path, names: tuple[str, ...]) -> None:
-    for name in names:
-        if not (folder / name).exists():
-            raise UserError(f"{folder} is damaged: {name} is missing; delete the folder and run it again")
+    batch = result.count("batch_size")
+    if config.has("protocol.iterations_per_epoch"):
+        iterations = config.count("protocol.iterations_per_epoch")
+    else:
+        iterations = max(1, result.count("data.images.train") // max(1, batch))
+    return f"at most {config.count('protocol.epochs') * iterations * batch:,}"
 
 
 def _selection(result: Fields) -> dict[str, Selected]:
-    """By rule, where there are test scores: with ``test_scoring=once`` for the honest rule alone, else for all."""
-    honest = "validation" if _validated(result) else "last"
+    """By rule, where there are test scores: with ``test_scoring=once`` for the honest rule alone."""
+    honest = _honest(result)
     result.get(f"selection.{honest}", dict)
-    scored = RULES if result.get("schema", int) == 1 else [r for r in RULES if result.has(f"selection.{r}.test")]
-    selection = {rule: _selected(result, rule) for rule in scored}
+    selection = {rule: _selected(result, rule) for rule in RULES if result.has(f"selection.{rule}.test")}
     for rule, selected in selection.items():
         if selected.oracle == (rule == honest):
             raise result.impossible(f"selection.{rule}.oracle", selected.oracle)
+    if selection and next(iter(selection)) != honest:
+        raise result.error(f"test scores by the rule {next(iter(selection))!r}, but none by {honest!r}")
     return selection
 
 
 def _selected(result: Fields, rule: str) -> Selected:
-    return Selected(
-        oracle=result.get(f"selection.{rule}.oracle", bool),
-        epoch=result.get(f"selection.{rule}.epoch", int),
-        test={metric: result.share(f"selection.{rule}.test.{metric}") for metric in METRICS},
+    chosen = result.inner(f"selection.{rule}")
+    return Selected(chosen.get("oracle", bool), chosen.count("epoch"), _scores(chosen.inner("test")))
+
+
+def _scores(fields: Fields) -> dict[str, float]:
+    return {metric: fields.fraction(metric) for metric in METRICS}
+
+
+def _history(result: Fields) -> tuple[Evaluated, ...]:
+    entries = result.each("history")
+    if not entries:
+        raise result.impossible("history", [])
+    validated = _validated(result)
+    return tuple(
+        Evaluated(
+            epoch=entry.count("epoch"),
+            iterations=entry.count("iterations"),
+            loss=float(entry.get("loss", (int, float))) if entry.has("loss") else None,
+            val=_scores(entry.inner("val")) if validated else None,
+            test=_scores(entry.inner("test")) if entry.has("test") else None,
+        )
+        for entry in entries
     )
 
 
-def _curve(result: Fields) -> dict[int, float]:
-    history = result.get("history", list)
-    if not history:
-        raise result.impossible("history", history)
-    entries = [Fields(result.folder, f"result.json, history entry {i},", entry) for i, entry in enumerate(history)]
-    if not _validated(result):
-        return {}
-    return {entry.get("epoch", int): entry.share(f"val.{PRIMARY}") for entry in entries}
-
-
-def _tuned(result: Fields) -> Tuned | None:
-    return Tuned(result.get("tuned.study", str), result.get("tuned.trial", int)) if result.has("tuned") else None
+def _activity(result: Fields) -> Activity | None:
+    if result.get("method_activity", (dict, type(None))) is None:
+        return None
+    found = result.inner("method_activity")
+    activity = Activity(found.count("steps"), found.count("active_steps"), found.number("synthetic_per_step"))
+    if activity.active_steps > activity.steps:
+        raise found.impossible("active_steps", activity.active_steps)
+    return activity
 
 
 def _audit(result: Fields) -> dict[str, Any] | None:
     if not result.has("audit"):
         return None
     for key in ("shared_classes", "identical", "near_identical", "images"):
-        result.get(f"audit.{key}", int)
-        result.get(f"audit.validation.{key}", int)
+        result.count(f"audit.{key}")
+        result.count(f"audit.validation.{key}")
     result.positive("audit.threshold")
     for key in ("twins_allowed", "identical_allowed"):
-        result.share(f"audit.{key}")
-    return result.get("audit", dict)
+        result.fraction(f"audit.{key}")
+    return result.get("audit", dict)  # type: ignore[no-any-return]

@@ -1,5 +1,10 @@
 """Version, metrics and file names of run directories, studies and fold ensembles; writers and readers import them."""
 
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
 SCHEMA = 3  # of result.json, study.json and the files of fold ensembles; nothing reads another version
 
 PRIMARY = "mean_average_precision_at_r"  # chooses the epoch on validation; tested and corrected for in the report
@@ -24,3 +29,9 @@ DONE = "done"  # sha256 of each of the other files: the run has ended
 STUDY = "study.json"
 LEDGER = "ledger.jsonl"
 BEST = "best.json"
+
+
+def run_name(identity: Mapping[str, Any]) -> str:
+    """The first 12 hexadecimal digits of the sha256 of an identity's canonical JSON."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

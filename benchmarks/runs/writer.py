@@ -1,6 +1,5 @@
-"""The folder of one training: named by what decides its numbers, finished only when marked so."""
+"""The directory of one training: named by the hash of its configuration, finished only when it has a done mark."""
 
-import hashlib
 import importlib.metadata
 import io
 import json
@@ -19,7 +18,9 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from benchmarks.errors import RunLockedError, UserError
+from benchmarks.errors import RunLockedError
+from benchmarks.runs.done import check_sealed, seal
+from benchmarks.runs.schema import CONFIG, DONE, ENVIRONMENT, RESULT, run_name
 
 PACKAGES = (
     "faiss-cpu",
@@ -35,17 +36,11 @@ PACKAGES = (
 UNFINISHED = ".unfinished"  # ends the name of a file that is being written
 
 
-def run_name(identity: Mapping[str, Any]) -> str:
-    """The first 12 hexadecimal digits of the sha256 of an identity's canonical JSON."""
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
 class RunDir:
     """Paths and files of one training.
 
     Args:
-        runs: folder of run folders.
+        runs: directory of run directories.
         identity: the resolved configuration, see :meth:`benchmarks.config.compose.RunConfig.identity`.
     """
 
@@ -61,58 +56,55 @@ class RunDir:
         self.lock = self.path / "lock"
         self.failed = self.path / "failed"
         self.test_scorings = self.path / "test_scorings.jsonl"
-        self.result = self.path / "result.json"
-        self.done = self.path / "done"
+        self.result = self.path / RESULT
+        self.done = self.path / DONE
 
     def is_done(self) -> bool:
-        """Whether the training has ended and its result is the one it wrote.
+        """Whether the training has ended and left its files as they are.
 
         Raises:
-            UserError: if the result was changed or lost after the run was marked done.
+            UserError: a file has been changed or lost since the run ended.
         """
         if not self.done.exists():
             return False
-        if not self.result.exists() or self.done.read_text().strip() != _sha256(self.result.read_bytes()):
-            raise UserError(
-                f"{self.path} is damaged: result.json is not the one that was marked done; delete the folder"
-            )
+        check_sealed(self.path)
         return True
 
     def prepare(self) -> None:
-        """Make the folder, drop what a killed attempt left half written, and write the configuration."""
+        """Make the directory, remove the half-written files of a killed attempt, and write the configuration."""
         self.records.mkdir(parents=True, exist_ok=True)
         self._drop_unfinished()
-        write_whole(self.path / "config.yaml", yaml.safe_dump(dict(self.identity), sort_keys=False).encode())
+        content = yaml.dump(dict(self.identity), Dumper=_WithoutAliases, sort_keys=False)
+        write_whole(self.path / CONFIG, content.encode())
 
     def write_environment(self, gpu: str | None, data_hash: str) -> None:
-        write_whole(self.path / "environment.json", _json(environment(gpu, data_hash)))
+        write_whole(self.path / ENVIRONMENT, _json(environment(gpu, data_hash)))
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """As a compressed .npz file."""
+        """Write ``NAME.npz``, compressed."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_whole(self.path / f"{name}.npz", buffer.getbuffer())
 
     def write_array(self, name: str, array: np.ndarray) -> None:
-        """As an .npy file."""
+        """Write ``NAME.npy``."""
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         write_whole(self.path / f"{name}.npy", buffer.getbuffer())
 
     def log_test_scoring(self, epoch: int) -> None:
-        """Add to the list of times that the test set was looked at; interrupted ones that are repeated stand twice."""
+        """Append to the log of test scorings; one that was interrupted and repeated is there twice."""
         with open(self.test_scorings, "a") as log:
             log.write(json.dumps({"epoch": epoch, "at": _now()}) + "\n")
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the result, then the mark, then drop the checkpoints."""
-        content = _json(result)
-        write_whole(self.result, content)
-        write_whole(self.done, _sha256(content).encode())
+        """Write the result, then the done mark over all files, then remove the checkpoints."""
+        write_whole(self.result, _json(result))
+        write_whole(self.done, seal(self.path))
         self.tidy()
 
     def tidy(self) -> None:
-        """Drop what only an unfinished training needs."""
+        """Remove what only an unfinished training needs."""
         for file in (self.checkpoint, self.previous_checkpoint):
             file.unlink(missing_ok=True)
         self._drop_unfinished()
@@ -122,20 +114,20 @@ class RunDir:
             file.unlink(missing_ok=True)
 
     def fail(self, reason: str, details: str = "") -> None:
-        """Say in the folder why the last attempt ended; the next one takes the sentence away."""
+        """Write the reason of the failure to ``failed``; the next attempt removes the file."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.failed, f"{reason}\n{details}".encode())
 
     @contextmanager
     def held(self, wait: bool, tell: Callable[[str], None] = print) -> Iterator[None]:
-        """Inside, the run is this process's alone; a process that dies lets go of it.
+        """Hold an exclusive lock on the run directory; the operating system releases it if the process dies.
 
         Args:
-            wait: until whoever has it is done, after telling who that is.
-            tell: called with that sentence.
+            wait: whether to wait for another process that holds the lock, after reporting which one does.
+            tell: called with that report.
 
         Raises:
-            RunLockedError: another process has it, and ``wait`` is false.
+            RunLockedError: another process holds the lock, and ``wait`` is false.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.lock)
@@ -155,13 +147,13 @@ class RunDir:
 
 
 def abandoned(runs: Path, known: Collection[str]) -> list[Path]:
-    """Run folders in ``runs`` begun and not ended, that nobody is at and whose names are not ``known``."""
-    begun = (path.parent for path in sorted(runs.glob("*/config.yaml")))
-    unfinished = (folder for folder in begun if folder.name not in known and not (folder / "done").exists())
-    return [folder for folder in unfinished if not _is_held(folder / "lock")]
+    """Unfinished run directories in ``runs`` that no process has locked and whose names are not ``known``."""
+    begun = (path.parent for path in sorted(runs.glob(f"*/{CONFIG}")))
+    unfinished = (path for path in begun if path.name not in known and not (path / DONE).exists())
+    return [path for path in unfinished if not _is_locked(path / "lock")]
 
 
-def _is_held(lock: Path) -> bool:
+def _is_locked(lock: Path) -> bool:
     try:
         with FileLock(lock).acquire(blocking=False):
             return False
@@ -170,13 +162,13 @@ def _is_held(lock: Path) -> bool:
 
 
 def write_whole(path: Path, *parts: bytes | memoryview, before: Callable[[], None] | None = None) -> None:
-    """Write a file so that it is seen either as it was or complete; what could not be completed leaves no space taken.
+    """Write a file atomically: readers see the old content or the whole new one; a failed write leaves nothing behind.
 
-    Several may write the same file at once, on several machines too: what the last one wrote stays.
+    Several processes may write the same file, on several machines too: the last one to finish wins.
 
     Args:
         parts: of the content, one after the other.
-        before: called when all is written, right before the file takes its name.
+        before: called when everything is written, right before the file gets its name.
     """
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(6)}{UNFINISHED}")
     try:
@@ -194,7 +186,7 @@ def write_whole(path: Path, *parts: bytes | memoryview, before: Callable[[], Non
 
 
 def environment(gpu: str | None, data_hash: str) -> dict[str, Any]:
-    """Where and with what a training runs."""
+    """Versions, hardware and source state of a training."""
     commit, dirty = source_state()
     return {
         "python": platform.python_version(),
@@ -210,7 +202,7 @@ def environment(gpu: str | None, data_hash: str) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's model where the system tells it, else its architecture."""
+    """The processor's model if the system reports it, else its architecture."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -221,7 +213,7 @@ def cpu_name() -> str:
 
 @lru_cache
 def source_state() -> tuple[str | None, bool | None]:
-    """The commit this code was checked out at and whether files differ from it; None outside a checkout."""
+    """The checked-out commit of this code, and whether files differ from it; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None, None
@@ -252,5 +244,8 @@ def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes a value that occurs twice twice, as readers refuse aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

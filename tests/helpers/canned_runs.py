@@ -1,4 +1,4 @@
-"""Canned run folders: the structure of real ones, numbers made up here."""
+"""Canned run directories: the structure of real ones, with simulated numbers."""
 
 import hashlib
 import json
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.runs.schema import SCHEMA
+from benchmarks.runs.done import seal
+from benchmarks.runs.schema import PER_QUERY, PRIMARY, SCHEMA, run_name
 
-METRICS = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
 EPOCHS = 6
 # (loss, method) -> test MAP@R of the baseline, and what the method adds
 LEVELS = {"multi_similarity": 0.58, "triplet": 0.56, "normalized_softmax": 0.54, "proxy_anchor": 0.55}
 
 
 class CannedRuns:
-    """Writes finished run folders into ``root``."""
+    """Writes finished run directories into ``root``."""
 
     def __init__(self, root: Path, picture_size: int = 32, queries: int = 24) -> None:
         self.root = root
@@ -31,7 +31,7 @@ class CannedRuns:
         """One run. ``map_at_r``: test MAP@R at the epoch that validation chose; by default simulated.
 
         ``params``: values of the config by dotted key. ``changes``: entries of result.json, nested keys with two
-        underscores (``data__hash="other"``).
+        underscores (``data__hash="other"``); the config notes them, so that the run has a name of its own.
         """
         result = self._result(loss, method, fold, seed, map_at_r, seconds)
         config = {
@@ -47,8 +47,9 @@ class CannedRuns:
             put(result, key.split("__"), value)
         for key, value in (params or {}).items():
             put(config, key.split("."), value)
-        identity = json.dumps([config, changes], sort_keys=True, default=str)
-        result["run"] = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        if changes:
+            config["note"] = json.dumps(changes, sort_keys=True, default=str)
+        result["run"] = run_name(config)
         folder = self.root / result["run"]
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -68,7 +69,7 @@ class CannedRuns:
 
     def once(self, loss: str, method: str, fold: int = 0, seed: int = 0, **more: Any) -> Path:
         """A run whose test set was scored once, with the weights that validation chose."""
-        folder = self.write(loss, method, fold, seed, schema=2, test_scorings=1, audit=AUDIT, **more)
+        folder = self.write(loss, method, fold, seed, test_scorings=1, audit=AUDIT, **more)
 
         def without_oracles(result: dict[str, Any]) -> None:
             for entry in result["history"]:
@@ -83,10 +84,10 @@ class CannedRuns:
         """A run on the whole training half; ``map_at_r`` is the test MAP@R at the last epoch."""
         without = {**AUDIT, "validation": dict.fromkeys(COUNTS, 0)}
         folder = self.write(
-            loss, method, 0, seed, schema=2, test_scorings=EPOCHS, audit=without, data__images__val=0,
-            data__classes__val=0, **more,
+            loss, method, 0, seed, test_scorings=EPOCHS, audit=without, data__images__val=0, data__classes__val=0,
+            **more,
         )  # fmt: skip
-        self.edit_config(folder, "protocol", num_folds=1)
+        folder = self.edit_config(folder, "protocol", num_folds=1)
 
         def without_validation(result: dict[str, Any]) -> None:
             selection, last = result["selection"], result["history"][-1]
@@ -152,7 +153,7 @@ class CannedRuns:
     def together(self, runs: list[Path], concatenated: float) -> None:
         """The concatenation of a seed's folds."""
         results = [json.loads((run / "result.json").read_text()) for run in runs]
-        separated = float(np.mean([r["selection"]["validation"]["test"][METRICS[2]] for r in results]))
+        separated = float(np.mean([r["selection"]["validation"]["test"][PRIMARY] for r in results]))
         content = {
             "schema": SCHEMA, "data": "glyphs", "loss": results[0]["loss"], "method": results[0]["method"],
             "seed": results[0]["seed"], "tuned": results[0].get("tuned"), "runs": [run.name for run in runs],
@@ -165,9 +166,12 @@ class CannedRuns:
         (folder / f"{name}.json").write_text(json.dumps(content))
 
     def finish(self, folder: Path, result: dict[str, Any]) -> None:
-        content = json.dumps(result).encode()
-        (folder / "result.json").write_bytes(content)
-        (folder / "done").write_text(hashlib.sha256(content).hexdigest())
+        (folder / "result.json").write_text(json.dumps(result))
+        self.reseal(folder)
+
+    def reseal(self, folder: Path) -> None:
+        """Mark a run as done with its files as they are now."""
+        (folder / "done").write_bytes(seal(folder))
 
     def edit(self, folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
         """Change a finished run's result as if it had been written so."""
@@ -175,10 +179,14 @@ class CannedRuns:
         change(result)
         self.finish(folder, result)
 
-    def edit_config(self, folder: Path, group: str, **changes: Any) -> None:
+    def edit_config(self, folder: Path, group: str, **changes: Any) -> Path:
+        """Change a finished run's config as if it had been trained so; its new directory."""
         config = yaml.safe_load((folder / "config.yaml").read_text())
         config[group].update(changes)
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        renamed = folder.rename(folder.with_name(run_name(config)))
+        self.edit(renamed, lambda result: result.update(run=renamed.name))
+        return renamed
 
     def _result(self, loss: str, method: str, fold: int, seed: int, map_at_r: float | None,
                 seconds: float) -> dict[str, Any]:  # fmt: skip
@@ -200,12 +208,13 @@ class CannedRuns:
             return {"oracle": oracle, "epoch": epoch, "val": history[epoch]["val"], "test": scores(chosen + gain)}
 
         return {
-            "schema": 1, "run": "", "loss": loss, "method": method, "fold": fold, "seed": seed,
+            "schema": SCHEMA, "run": "", "loss": loss, "method": method, "fold": fold, "seed": seed,
             "data": {"name": "glyphs", "hash": "5e1f" * 16, "image_size": 32, "channels": 1,
                      "classes": {"train": 38, "val": 12, "test": 50},
                      "images": {"train": 460, "val": 150, "test": 610}},
             "trunk": "small_cnn", "embedding_size": 64, "protocol": "quickstart", "protocol_version": 1,
             "batch_size": 32, "images_seen": 9600,
+            "method_activity": ACTIVITY if method in ("ee", "ps") else None,
             "selection": {"validation": rule(False, 4, 0.0), "last": rule(True, 5, 0.002 * own.normal()),
                           "test": rule(True, 3, 0.003 + 0.002 * own.random())},
             "history": history,
@@ -218,7 +227,7 @@ class CannedRuns:
         random = np.random.default_rng([seed, fold, *method.encode()])
         noise = 0.02 * random.normal(size=12)[np.arange(60) % 12] + 0.05 * random.normal(size=60)
         test = result["selection"]["validation"]["test"] or {}
-        shifted = {metric: value + noise - noise.mean() for metric, value in test.items() if metric in METRICS}
+        shifted = {metric: value + noise - noise.mean() for metric, value in test.items() if metric in PER_QUERY}
         np.savez_compressed(folder / "queries.npz", labels=50 + np.arange(60) % 12, **shifted)
 
     def _gallery(self, folder: Path, method: str, fold: int, gain: float, neighbors: int = 6) -> None:
@@ -250,6 +259,7 @@ def put(place: dict[str, Any], keys: list[str], value: Any) -> None:
 COUNTS = {"shared_classes": 0, "identical": 0, "near_identical": 2, "images": 610}
 AUDIT = {**COUNTS, "threshold": 0.995, "twins_allowed": 0.03, "identical_allowed": 0,
          "validation": {**COUNTS, "images": 150}, "examples": [["U+1E32", "U+0136"]]}  # fmt: skip
+ACTIVITY = {"steps": 300, "active_steps": 300, "synthetic_per_step": 64.0}
 METHOD_GAIN = {"ee": 0.012, "ps": -0.004}
 ENVIRONMENT = {
     "python": "3.12.1", "platform": "Linux", "cpu": "made-up CPU", "gpu": None,

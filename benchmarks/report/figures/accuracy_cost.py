@@ -3,7 +3,7 @@
 from benchmarks.report.figures.svg import INK, Figure, Tips, canvas, style, to_svg
 from benchmarks.report.labels import loss_name, method_name
 from benchmarks.report.summary import Cell, Table
-from benchmarks.runs.reader import PRIMARY
+from benchmarks.runs.schema import PRIMARY
 
 _MARKERS = "osD^vP*Xhd"
 

@@ -96,7 +96,7 @@ def test_trunks_of_one_name_must_be_one_trunk_for_all_losses(canned):
 @pytest.mark.parametrize("group", ["loss", "protocol"])
 def test_method_and_baseline_loss_must_share_their_setup(canned, group):
     baseline, method = canned.write("triplet"), canned.write("triplet", "ee")
-    canned.edit_config(method, group, width=7)
+    method = canned.edit_config(method, group, width=7)
     assert refusal(canned) == (
         f"the runs of triplet on glyphs differ in {group}.width, so they cannot be averaged or paired: "
         + "; ".join(sorted([f"7 in {method}", f"not set in {baseline}"], key=lambda part: part[-12:]))

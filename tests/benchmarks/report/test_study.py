@@ -45,8 +45,8 @@ def test_of_a_trial_that_was_tried_again_the_complete_line_counts(canned):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("study.json", lambda content: content.pop("cells"), "study.json has no cells"),
-        ("study.json", lambda content: content.update(schema=9), "schema 9, but this report reads 3"),
+        ("study.json", lambda content: content.pop("cells"), "study.json: no cells"),
+        ("study.json", lambda content: content.update(schema=9), "schema 9, but this version reads schema 3"),
         ("best.json", lambda content: content["triplet/ee"].update(score=7), "score = 7"),
     ],
 )

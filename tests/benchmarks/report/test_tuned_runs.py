@@ -135,6 +135,7 @@ def test_a_run_without_test_scores_is_left_out_and_needs_no_queries(canned):
     canned.edit(folder, lambda result: result["selection"]["validation"].update(test=None))
     for name in ("queries.npz", "gallery.npz"):
         (folder / name).unlink()
+    canned.reseal(folder)
     page = write_report(canned.root, canned.root / "report")[0].read_text()
     assert folder.name not in page and "4 finished runs" in page
 

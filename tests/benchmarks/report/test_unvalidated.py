@@ -109,7 +109,7 @@ def test_a_test_set_scored_once_leaves_the_last_epoch_alone(canned):
 def test_an_oracle_in_the_place_of_the_honest_rule_is_damage(canned):
     folder = canned.unvalidated("triplet", "none")
     canned.edit(folder, lambda result: result["selection"]["last"].update(oracle=True))
-    with pytest.raises(UserError, match="result.json has selection.last.oracle = True"):
+    with pytest.raises(UserError, match="result.json: selection.last.oracle = True"):
         read_run(folder)
     canned.edit(folder, lambda result: result["selection"].pop("last"))
     assert "last" not in json.loads((folder / "result.json").read_text())["selection"]

@@ -121,8 +121,10 @@ def test_outcomes_are_counted(canned):
 )
 def test_runs_of_different_origin_are_pointed_out(canned, changes, sentence):
     canned.write("triplet", seed=0)
-    path = canned.write("triplet", seed=1) / "environment.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    folder = canned.write("triplet", seed=1)
+    environment = json.loads((folder / "environment.json").read_text())
+    (folder / "environment.json").write_text(json.dumps({**environment, **changes}))
+    canned.reseal(folder)
     assert any(sentence in caution for caution in cautions(summarize(read_runs(canned.root))))
 
 

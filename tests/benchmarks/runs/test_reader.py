@@ -1,10 +1,12 @@
+import os
 import re
 
 import numpy as np
 import pytest
 
 from benchmarks.errors import UserError
-from benchmarks.runs.reader import PRIMARY, read_run, read_runs
+from benchmarks.runs.reader import read_run, read_runs
+from benchmarks.runs.schema import PRIMARY, SCHEMA
 
 
 def test_a_finished_run_is_read_as_it_was_written(canned):
@@ -18,7 +20,7 @@ def test_a_finished_run_is_read_as_it_was_written(canned):
     assert run.cost.peak_memory_bytes == 600 * 2**20
 
 
-def test_what_is_no_run_folder_is_ignored(canned):
+def test_other_files_beside_the_runs_are_ignored(canned):
     canned.write()
     (canned.root / "report").mkdir()
     (canned.root / "report" / "report.html").write_text("old")
@@ -27,12 +29,12 @@ def test_what_is_no_run_folder_is_ignored(canned):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no run folder"):
+    with pytest.raises(UserError, match="holds no run directory"):
         read_runs(tmp_path)
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="nowhere is not a folder"):
+    with pytest.raises(UserError, match="nowhere is not a directory"):
         read_runs(tmp_path / "nowhere")
 
 
@@ -57,52 +59,107 @@ def test_a_run_that_only_began_is_unfinished(canned):
 def test_a_missing_file_is_damage(canned, name):
     folder = canned.write()
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{re.escape(str(folder))} is damaged: {re.escape(name)} is missing"):
+    with pytest.raises(UserError, match=f"damaged: {re.escape(str(folder / name))}: missing"):
         read_run(folder)
 
 
-def test_a_result_that_done_does_not_vouch_for_is_damage(canned):
+FILES = ["config.yaml", "environment.json", "result.json", "queries.npz", "gallery.npz"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_changed_after_the_run_ended_is_damage(canned, name):
     folder = canned.write()
-    (folder / "result.json").write_text((folder / "result.json").read_text() + " ")
-    with pytest.raises(UserError, match="result.json is not the file whose sha256 is in done"):
+    (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+    with pytest.raises(UserError, match=f"damaged: {re.escape(str(folder / name))}: changed since the run ended"):
         read_run(folder)
 
 
-@pytest.mark.parametrize("done", ["", "0" * 64])
-def test_an_empty_or_foreign_done_mark_is_damage(canned, done):
+@pytest.mark.parametrize("done", [b"", b"0" * 64, b"\xff\xfe", b"0" * 64 + b"  ../elsewhere\n"])
+def test_a_done_mark_that_is_none_is_damage(canned, done):
     folder = canned.write()
-    (folder / "done").write_text(done)
-    with pytest.raises(UserError, match="is damaged"):
+    (folder / "done").write_bytes(done)
+    with pytest.raises(UserError, match=f"damaged: {re.escape(str(folder / 'done'))}"):
         read_run(folder)
+
+
+def test_a_finished_run_that_lost_its_files_is_named(canned):
+    canned.write(seed=1)
+    folder = canned.write(seed=0)
+    for name in ("config.yaml", "result.json"):
+        (folder / name).unlink()
+    with pytest.raises(UserError, match=f"damaged: {re.escape(str(folder))}"):
+        read_runs(canned.root)
+
+
+def test_a_directory_under_another_name_than_its_configs_hash_is_damage(canned):
+    folder = canned.write()
+    moved = folder.rename(folder.with_name("0" * 12))
+    with pytest.raises(UserError, match=f"{moved}: its config.yaml is that of run {folder.name}"):
+        read_run(moved)
+
+
+def test_the_result_of_another_run_is_damage(canned):
+    ours, theirs = canned.write(seed=0), canned.write(seed=1)
+    (ours / "result.json").write_bytes((theirs / "result.json").read_bytes())
+    canned.reseal(ours)
+    with pytest.raises(UserError, match=f"the result of run {theirs.name}, not of {ours.name}"):
+        read_run(ours)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_opened(canned):
+    folder = canned.write()
+    (folder / "result.json").unlink()
+    os.mkfifo(folder / "result.json")
+    with pytest.raises(UserError, match="no regular file"):
+        read_run(folder)
+
+
+def test_how_often_a_method_acted_is_read(canned):
+    activity = {"steps": 300, "active_steps": 0, "synthetic_per_step": 0.0}
+    run = read_run(canned.write("triplet", "ee", method_activity=activity))
+    assert run.inactive and run.activity.steps == 300
+    assert not read_run(canned.write("triplet", "ee")).inactive
+    assert read_run(canned.write("triplet")).activity is None
+
+
+def test_a_run_whose_validation_chose_epoch_0_is_untrained(canned):
+    assert read_run(canned.write(selection__validation__epoch=0)).untrained
+    assert not read_run(canned.write()).untrained
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("environment.json", "{"), ("environment.json", "\xff"), ("config.yaml", "a: [")]
+    ("name", "content", "what"),
+    [
+        ("environment.json", "{", "cannot be parsed"),
+        ("environment.json", "\xff", "cannot be parsed"),
+        ("environment.json", "[1]", "a mapping was expected, but it holds a list"),
+        ("environment.json", "[" * 100_000, "cannot be parsed"),
+        ("config.yaml", "a: [", "cannot be parsed"),
+        ("config.yaml", "a: &a [*a]", "cannot be parsed"),
+        ("config.yaml", "a: 2024-01-01", "a value of type date"),
+        ("config.yaml", "1: a", "the key 1 is a int"),
+        ("config.yaml", "a: " + "[" * 40 + "]" * 40, "cannot be parsed"),
+    ],
 )
-def test_an_unreadable_file_is_damage(canned, name, content):
+def test_an_unreadable_file_is_damage_even_with_the_right_sha256(canned, name, content, what):
     folder = canned.write()
     (folder / name).write_bytes(content.encode("latin-1"))
-    with pytest.raises(UserError, match=f"{re.escape(str(folder))} is damaged: {re.escape(name)} cannot be read"):
+    canned.reseal(folder)
+    with pytest.raises(UserError, match=f"damaged: {re.escape(str(folder / name))}: .*{what}"):
         read_run(folder)
 
 
-def test_a_file_that_holds_no_mapping_is_damage(canned):
-    folder = canned.write()
-    (folder / "environment.json").write_text("[1]")
-    with pytest.raises(UserError, match="environment.json holds a list, not a mapping"):
-        read_run(folder)
-
-
-def test_another_schema_is_refused(canned):
-    with pytest.raises(UserError, match="schema 4, but this report reads schemas 1 and 2 and 3"):
-        read_run(canned.write(schema=4))
+@pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA + 1])
+def test_another_schema_is_refused(canned, schema):
+    with pytest.raises(UserError, match=f"schema {schema}, but this version reads schema {SCHEMA}"):
+        read_run(canned.write(schema=schema))
 
 
 @pytest.mark.parametrize("key", ["seed", "trunk", "images_seen", "selection", "history", "cost"])
 def test_a_missing_value_is_named(canned, key):
     folder = canned.write()
     canned.edit(folder, lambda result: result.pop(key))
-    with pytest.raises(UserError, match=f"is damaged: result.json has no {key}"):
+    with pytest.raises(UserError, match=f"result.json: no {key}"):
         read_run(folder)
 
 
@@ -111,12 +168,12 @@ def test_a_missing_value_is_named(canned, key):
     [
         ({"seed": "0"}, "seed = '0'"),
         ({"fold": True}, "fold = True"),
-        ({"selection__last__test": {PRIMARY: 0.5, "r_precision": 0.6}}, "no selection.last.test.precision_at_1"),
-        ({"selection__validation__test__r_precision": 58.0}, "selection.validation.test.r_precision = 58.0"),
-        ({"selection__test__test__r_precision": np.nan}, "selection.test.test.r_precision = nan"),
+        ({"selection__last__test": {PRIMARY: 0.5, "r_precision": 0.6}}, "selection.last: test: no precision_at_1"),
+        ({"selection__validation__test__r_precision": 58.0}, "selection.validation: test: r_precision = 58.0"),
+        ({"selection__test__test__r_precision": np.nan}, "selection.test: test: r_precision = nan"),
         ({"cost__seconds_per_step": 0}, "cost.seconds_per_step = 0"),
         ({"cost__peak_memory_bytes": -1}, "cost.peak_memory_bytes = -1"),
-        ({"history": [{"epoch": 0, "val": {}}]}, f"history entry 0, has no val.{PRIMARY}"),
+        ({"history": [{"epoch": 0, "iterations": 0, "val": {}}]}, "history[0]: val: no precision_at_1"),
         ({"history": []}, "history = []"),
     ],
 )

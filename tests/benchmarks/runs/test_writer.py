@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import UserError
-from benchmarks.runs.writer import UNFINISHED, RunDir, RunLockedError, environment, run_name, write_whole
+from benchmarks.runs.schema import run_name
+from benchmarks.runs.writer import UNFINISHED, RunDir, RunLockedError, environment, write_whole
 
 
 def test_a_name_is_the_hash_of_the_canonical_json() -> None:
@@ -32,7 +33,7 @@ def test_a_result_changed_after_the_mark_is_refused_by_path(tmp_path: Path) -> N
     folder.prepare()
     folder.finish({"score": 0.5})
     folder.result.write_text('{"score": 0.9}')
-    with pytest.raises(UserError, match=f"{folder.path} is damaged"):
+    with pytest.raises(UserError, match=f"damaged: {folder.result}: changed since the run ended"):
         folder.is_done()
 
 
