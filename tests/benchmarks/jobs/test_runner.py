@@ -49,7 +49,7 @@ def test_whatever_ends_a_training_is_said_in_its_folder_and_the_others_go_on(
         assert task.folder.failed.read_text().startswith(reason)
         assert f"failed: {task}: " in shown.err and str(task.folder.log) in shown.err
         assert not task.folder.result.exists()
-    assert "is damaged: result.json is not the one that was marked done" in shown.err
+    assert "result.json: changed since the run ended" in shown.err
 
 
 def test_trainings_that_another_command_is_at_come_last_and_are_waited_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import UserError
+from benchmarks.runs.checked_json import parsed
 from benchmarks.runs.schema import run_name
 from benchmarks.runs.writer import UNFINISHED, RunDir, RunLockedError, environment, write_whole
 
@@ -115,3 +116,10 @@ def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
     os.waitpid(process, 0)
     with folder.held(wait=False):
         assert f"process {os.getpid()} " in folder.lock.read_text()
+
+
+def test_a_configuration_comes_back_from_its_file_under_the_same_name(tmp_path: Path) -> None:
+    shared = {"lr": 1e-05, "eps": 1e20, "none": None, "names": ["on", "1e3", "2024-01-01", "", "ä: #"]}
+    folder = RunDir(tmp_path, {"loss": shared, "method": shared, "seed": 0, "whole": 1.0})
+    folder.prepare()
+    assert run_name(parsed(folder.path / "config.yaml")) == folder.name
