@@ -1,6 +1,6 @@
 """From the words of a command line to a checked, typed configuration of one training."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.config.schema import RunConfig, RunOptions
@@ -93,10 +93,13 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         if len(values) > len(chosen):
             known = _known_keys(tuple(f"{group}={option}" for group, option in chosen))
             for key in values:
-                if key not in known:
+                if key not in known and not _in_given_node(key, values, known):
                     raise UserError(unknown("key", key, known))
         try:
             composed = hydra_compose("run", [_known(text) for text in overrides])
+            if any("_target_" in text for text in overrides):
+                written = hydra_compose("run", [f"{group}={option}" for group, option in chosen])
+                _drop_replaced(composed, written, values)
             config, options = _typed(RunConfig, composed), _typed(RunOptions, composed)
         except OmegaConfBaseException as error:
             raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
@@ -107,6 +110,36 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
 @lru_cache  # a study composes many configurations of a few groups
 def _known_keys(chosen: tuple[str, ...]) -> frozenset[str]:
     return frozenset([*_keys(hydra_compose("run", list(chosen))), *_fields(RunConfig), RECIPE])
+
+
+def _in_given_node(key: str, values: Mapping[str, Any], known: Collection[str]) -> bool:
+    """Whether a key belongs to a node whose class is given on the command line; the class then checks its arguments."""
+    node, _, name = key.rpartition(".")
+    return node in known and f"{node}._target_" in values and name.isidentifier()
+
+
+def _drop_replaced(composed: DictConfig, written: DictConfig, values: Mapping[str, Any]) -> None:
+    """Take the written arguments out of each node that the command line gives another ``_target_``.
+
+    Args:
+        composed: written values and overrides, merged; changed in place.
+        written: what the files alone say.
+        values: the overrides.
+    """
+    for key, value in values.items():
+        node, _, name = key.rpartition(".")
+        if isinstance(value, dict) and "_target_" in value:
+            node, target, given = key, value["_target_"], set(value)
+        elif name == "_target_":
+            target, given = value, set()
+        else:
+            continue
+        old = OmegaConf.select(written, node)
+        if isinstance(old, DictConfig) and old.get("_target_") not in (None, target):
+            given |= {other.removeprefix(f"{node}.").split(".")[0] for other in values if other.startswith(f"{node}.")}
+            with open_dict(composed):
+                for argument in set(old) - given - {"_target_"}:
+                    del OmegaConf.select(composed, node)[argument]
 
 
 def _known(override: str) -> str:

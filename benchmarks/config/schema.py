@@ -66,9 +66,17 @@ class Normalization:
 @dataclass
 class TrunkConfig:
     name: str
-    network: dict[str, Any]  # _target_ and arguments; told in_channels
+    network: dict[str, Any]  # _target_ and arguments; told in_channels if it takes them
     normalization: Normalization | None = None  # null: pixel / 127.5 - 1, in the channels that the images have
-    freeze: list[str] = field(default_factory=list)  # layers of the network by name, whose weights stay as they are
+    freeze: Any = field(default_factory=list)  # names of layers whose weights stay as they are, or "all"
+    unfreeze: list[str] = field(default_factory=list)  # names of layers that train all the same
+
+    def __post_init__(self) -> None:
+        names = self.freeze if isinstance(self.freeze, list) else [self.freeze]
+        if not all(isinstance(name, str) for name in names) or self.freeze not in ("all", names):
+            raise UserError(
+                f"trunk.freeze must be all or a list of layers such as [conv1,layer1], but got {self.freeze!r}"
+            )
 
     @property
     def channels(self) -> int | None:

@@ -17,6 +17,7 @@ from benchmarks.config.compose import RunConfig
 from benchmarks.config.targets import deferred
 from benchmarks.errors import UserError, unknown
 from benchmarks.training.seeds import stream_seed
+from benchmarks.trunks.width import feature_width
 
 Hook = Callable[[Any], Any]
 
@@ -31,7 +32,9 @@ class Parts(NamedTuple):
     lr_schedulers: dict[str, Any]  # one an optimizer, or none
 
 
-def build(config: RunConfig, num_classes: int, channels: int, device: torch.device) -> Parts:
+def build(
+    config: RunConfig, num_classes: int, channels: int, device: torch.device, image_size: int | None = None
+) -> Parts:
     """The parts of one training on ``device``, initialised from the run's seed.
 
     Weights and proxies are drawn from streams that know nothing of the method, so a method and the baseline start
@@ -40,6 +43,7 @@ def build(config: RunConfig, num_classes: int, channels: int, device: torch.devi
     Args:
         num_classes: training classes.
         channels: of the images, 1 or 3.
+        image_size: pixels per side of the images; None while the data are not read yet.
 
     Raises:
         UserError: if the loss, its miner and the method do not go together.
@@ -47,8 +51,9 @@ def build(config: RunConfig, num_classes: int, channels: int, device: torch.devi
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed(config.seed, "initial weights of the trunk"))
         trunk = _trunk(config, channels)
+        in_features = _feature_width(config, trunk, channels, image_size)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the embedder"))
-        embedder = _embedder(config, trunk.out_features)
+        embedder = _embedder(config, in_features)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the loss"))
         loss, miners = _loss(config, num_classes)
     models = {"trunk": trunk.to(device), "embedder": embedder.to(device)}
@@ -82,7 +87,10 @@ def check(config: RunConfig) -> None:
     for key in ("train_images", "eval_images"):
         _make(f"protocol.{key}", getattr(config.protocol, key))
     cpu = torch.device("cpu")
-    parts = build(config, num_classes=config.protocol.batch_size, channels=1, device=cpu)
+    kind = config.data["kind"]
+    image_size = None if kind == "npz" else config.data["image_size"]  # an npz file may hold gray images or colour
+    channels = 1 if kind == "glyphs" else 3
+    parts = build(config, config.protocol.batch_size, channels, cpu, image_size)
     make_hook(config, then=lambda trainer: True)
     if config.method.trainer is not None:
         make_trainer(
@@ -127,14 +135,27 @@ def make_hook(config: RunConfig, then: Hook) -> Hook:
 
 def _trunk(config: RunConfig, channels: int) -> Any:
     name = f"trunk={config.trunk.name}"
-    trunk = _make(name, config.trunk.network, in_channels=config.trunk.channels or channels)
-    for frozen in config.trunk.freeze:
-        try:
-            trunk.get_submodule(frozen).requires_grad_(False)
-        except AttributeError as error:
-            layers = [layer for layer, _ in trunk.named_modules() if layer]
-            raise UserError(f"{name}: trunk.freeze: {unknown('layer', frozen, layers)}") from error
+    known = {"in_channels": config.trunk.channels or channels}
+    trunk = _make(name, config.trunk.network, **{k: v for k, v in known.items() if k not in config.trunk.network})
+    if config.trunk.freeze == "all":
+        trunk.requires_grad_(False)
+    for key, trains in (("freeze", False), ("unfreeze", True)):
+        named = getattr(config.trunk, key)
+        for layer in [] if named == "all" else named:
+            try:
+                trunk.get_submodule(layer).requires_grad_(trains)
+            except AttributeError as error:
+                layers = [layer for layer, _ in trunk.named_modules() if layer]
+                raise UserError(f"{name}: trunk.{key}: {unknown('layer', layer, layers)}") from error
     return trunk
+
+
+def _feature_width(config: RunConfig, trunk: nn.Module, channels: int, image_size: int | None) -> int:
+    size = config.protocol.eval_images.get("size", image_size)
+    if size is None:  # the data are not read yet: the width is not known, and any will do for a check
+        return getattr(trunk, "out_features", 8)
+    with _refused(f"trunk={config.trunk.name}"):
+        return feature_width(trunk, config.trunk.channels or channels, size)
 
 
 def _embedder(config: RunConfig, in_features: int) -> nn.Module:

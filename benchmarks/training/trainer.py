@@ -87,6 +87,8 @@ class EpochTrainer(BaseTrainer):
 
     def set_to_train(self) -> None:
         super().set_to_train()
+        if not self.trunk_weights:  # frozen as a whole: no dropout, and BatchNorm keeps its statistics
+            self.models["trunk"].eval()
         if self.warmup_epochs:
             for weight in self.trunk_weights:
                 weight.requires_grad_(self.epoch > self.warmup_epochs)

@@ -64,7 +64,7 @@ class Training:
         self.iterations = self.protocol.iterations(len(split.train))
         # labels of the training images become 0 to C - 1, as proxies count them
         train_labels = torch.from_numpy(data.labels[split.train]).unique(return_inverse=True)[1].numpy()
-        self.parts = build(config, int(train_labels.max()) + 1, data.channels, device)
+        self.parts = build(config, int(train_labels.max()) + 1, data.channels, device, data.image_size)
         seed_shared_generators(stream_seed(config.seed, "method"))
 
         parts, shared_loss = self.parts, None

@@ -1,4 +1,4 @@
-"""Networks from images to features; each tells the features' width as ``out_features``.
+"""Networks from images (N, C, H, W) to features (N, F).
 
 Only what every installation can import is imported here; configs name the other networks by their module.
 """

@@ -23,19 +23,43 @@ def read_weights(weights: str, url: str, sha256: str | None = None) -> dict[str,
         FileNotFoundError: if there is no file; the message says where it goes and where it comes from.
         ValueError: if the file is another one than its hash says, or holds something else than tensors.
     """
-    published = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
-    path = published if weights == "imagenet" else Path(weights)
+    path = published_path(url) if weights == "imagenet" else Path(weights)
+    if weights != "imagenet" and not path.is_file():
+        raise FileNotFoundError(f"weights are missing: {path} is no file; trunk.network.weights must name one")
     if not path.is_file():
-        raise FileNotFoundError(f"weights are missing: download {url} to {path}, or set weights=null for random ones")
+        raise FileNotFoundError(
+            f"weights are missing: download {url} to {path}, or set trunk.network.weights=null for random ones"
+        )
     named = HASH_IN_NAME.search(path.name)
-    expected = sha256 or (named[1] if named else "")
-    found = _sha256(path)
-    if not found.startswith(expected.lower()):
-        raise ValueError(f"{path} must have a sha256 that starts with {expected}, but has {found}: download it anew")
+    check_sha256(path, sha256 or (named[1] if named else None))
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise ValueError(f"{path} must hold a dict of tensors by name")
     return dict(tensors)
+
+
+def published_path(url: str) -> Path:
+    """Where ``torch.hub`` keeps the file of that address."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+
+
+def download_published(url: str) -> Path:
+    """The file of that address, fetched if it is not there and checked against the digits in its name.
+
+    Raises:
+        OSError: if it cannot be fetched.
+        ValueError: if the file that came is another one than its name says.
+    """
+    path = published_path(url)
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    named = HASH_IN_NAME.search(path.name)
+    try:
+        torch.hub.download_url_to_file(url, str(path), named[1] if named else None, progress=False)
+    except RuntimeError as error:  # the hash differs
+        raise ValueError(f"{url}: {error}") from error
+    return path
 
 
 def load_exactly(module: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -48,6 +72,19 @@ def load_exactly(module: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise ValueError(f"the weights do not fit: {' '.join(str(error).split())}") from error
+
+
+def check_sha256(path: Path, expected: str | None) -> None:
+    """Refuse a file whose sha256 does not start with the expected digits; None checks nothing.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if expected is None:
+        return
+    found = _sha256(path)
+    if not found.startswith(expected.lower()):
+        raise ValueError(f"{path} must have a sha256 that starts with {expected}, but has {found}: download it anew")
 
 
 def _sha256(path: Path) -> str:

@@ -90,3 +90,25 @@ def test_every_option_of_every_group_composes() -> None:
     for group in GROUPS:
         for option in options_of(group):
             assert compose([f"{group}={option}"])[0].identity()[group]["name"] == option
+
+
+def test_another_class_drops_the_arguments_of_the_one_it_replaces() -> None:
+    trunk = compose(["trunk.network._target_=torch.nn.Flatten", "trunk.network.start_dim=1"])[0].trunk
+    assert trunk.network == {"_target_": "torch.nn.Flatten", "start_dim": 1}
+    loss = compose(["loss.criterion={_target_:pytorch_metric_learning.losses.CircleLoss,m:0.3}"])[0].loss
+    assert loss.criterion == {"_target_": "pytorch_metric_learning.losses.CircleLoss", "m": 0.3}
+
+
+def test_the_same_class_keeps_its_arguments() -> None:
+    target = compose([])[0].trunk.network["_target_"]
+    trunk = compose([f"trunk.network._target_={target}", "trunk.network.widths=[4,8]"])[0].trunk
+    assert trunk.network == {"_target_": target, "widths": [4, 8]}
+    again = compose([f"loss.criterion._target_={compose([])[0].loss.criterion['_target_']}", "loss.criterion.alpha=3"])
+    assert again[0].loss.criterion["alpha"] == 3 and again[0].loss.criterion["beta"] == 50
+
+
+def test_arguments_of_a_class_that_a_file_names_are_still_checked() -> None:
+    with pytest.raises(UserError, match="unknown key 'trunk.network.start_dim'"):
+        compose(["trunk.network.start_dim=1"])
+    with pytest.raises(UserError, match="unknown key 'trunk.network.deeper.start_dim'"):
+        compose(["trunk.network._target_=torch.nn.Flatten", "trunk.network.deeper.start_dim=1"])

@@ -156,3 +156,39 @@ def test_a_trunk_with_a_normalization_gets_as_many_channels_as_that_has() -> Non
 def test_what_cannot_be_built_is_refused_with_its_own_sentence(overrides: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         check(compose(overrides)[0])
+
+
+PLAIN = ["trunk.network._target_=torch.nn.Flatten", "data.image_size=12"]
+
+
+def test_a_network_that_tells_nothing_is_a_trunk() -> None:
+    config = compose(PLAIN)[0]
+    parts = build(config, num_classes=5, channels=1, device=CPU, image_size=12)
+    assert parts.models["embedder"].in_features == 144
+    assert set(parts.optimizers) == {"embedder_optimizer"}  # there is nothing to train in the trunk
+    check(config)
+
+
+def test_a_network_that_cannot_take_the_images_is_refused_before_they_are_read() -> None:
+    network = "{_target_:torch.nn.Conv2d,in_channels:3,out_channels:4,kernel_size:3}"
+    with pytest.raises(UserError, match=r"does not take images of shape \(2, 1, 32, 32\)"):
+        check(compose([f"trunk.network={network}"])[0])
+
+
+def test_all_of_a_trunk_or_all_but_some_layers_can_be_frozen() -> None:
+    def trained(*overrides: str) -> set[str]:
+        trunk = parts_of("trunk.network.widths=[4,8]", *overrides).models["trunk"]
+        return {name for name, weight in trunk.named_parameters() if weight.requires_grad}
+
+    last = {"blocks.4.weight", "blocks.6.weight", "blocks.6.bias"}
+    assert trained("trunk.freeze=all") == set()
+    assert trained("trunk.freeze=all", "trunk.unfreeze=[blocks.4,blocks.6]") == last
+    assert trained("trunk.freeze=[blocks]", "trunk.unfreeze=[blocks.6]") == last - {"blocks.4.weight"}
+    with pytest.raises(UserError, match="trunk.unfreeze: unknown layer 'block'"):
+        trained("trunk.freeze=all", "trunk.unfreeze=[block]")
+
+
+@pytest.mark.parametrize("given", ["blocks", "3", "[1,2]", "null"])
+def test_a_freeze_that_is_neither_all_nor_a_list_of_names_is_refused(given: str) -> None:
+    with pytest.raises(UserError, match="trunk.freeze must be all or a list of layers"):
+        compose([f"trunk.freeze={given}"])

@@ -82,6 +82,17 @@ def test_frozen_layers_keep_their_weights(watched: Any) -> None:
     assert len(set(watched(first_weight, "trunk.freeze=[blocks]"))) == 1
 
 
+def test_a_trunk_that_is_frozen_as_a_whole_stays_in_eval_mode_and_as_it_is(watched: Any) -> None:
+    def seen(trainer: EpochTrainer) -> tuple[bool, float]:
+        trunk = trainer.models["trunk"]
+        return trunk.training, sum(tensor.double().sum().item() for tensor in trunk.state_dict().values())
+
+    modes, sums = zip(*watched(seen, "trunk.freeze=all"), strict=True)
+    assert set(modes) == {False} and len(set(sums)) == 1
+    modes, sums = zip(*watched(seen, "trunk.freeze=all", "trunk.unfreeze=[blocks.4]"), strict=True)
+    assert set(modes) == {True} and len(set(sums)) == len(sums)
+
+
 def test_an_interrupted_run_goes_on_in_its_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = "protocol.lr_scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 1, gamma: 0.1}"
     words = [*SETTINGS, schedule, "protocol.evaluate_every=1", "protocol.warmup_epochs=1"]
