@@ -9,7 +9,7 @@ from benchmarks.cli.train_and_report import train_and_report
 from benchmarks.config.compose import RunOptions
 from benchmarks.tuning.final import FinalConfig, list_rows, read_final
 from benchmarks.tuning.fold_ensemble import write_concatenated
-from benchmarks.tuning.summary import begun
+from benchmarks.tuning.summary import load_study
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what it would train, and stop")
     given = parser.parse_intermixed_args(argv)
     final, overrides = read_final(given.name, overrides_of(given))
-    study = begun(given.name, final.runs, overrides)
+    study = load_study(given.name, final.runs, overrides)
     rows = list_rows(study, final)
     tasks = list({task.folder.name: task for row in rows for task in row.tasks}.values())
     for row in rows:

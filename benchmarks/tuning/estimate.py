@@ -1,4 +1,4 @@
-"""What a study takes, told before it starts."""
+"""Budget and estimated duration of a study, before it starts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from benchmarks.tuning.summary import images_of
 
 
 def budgets(study: StudyConfig, cells: Sequence[Cell]) -> str:
-    """A table of the searches: trials, and the images that their trainings draw at most."""
+    """A table of the searches: trials, and the most images that their trainings draw."""
     rows = [f"study {study.name}: {len(cells)} searches, {sum(cell.trials for cell in cells)} trials"]
     rows += [
         f"  {cell.name:<36}{cell.trials:>6} trials{cell.trials * sum(images_of(study, cell)):>18,} images"
@@ -21,27 +21,27 @@ def budgets(study: StudyConfig, cells: Sequence[Cell]) -> str:
 
 
 def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate | None:
-    """Of the trials that have not ended, a training that searches share counted once, none pruned or out of patience.
+    """The estimate for the trials without a line in the ledger; None if there are none.
 
-    None if all have.
+    A training that searches share counts once; pruning and patience are ignored.
 
     Raises:
-        UserError: if the data cannot be read.
+        UserError: the data cannot be read.
     """
-    lines = ledger.read(study.folder / "ledger.jsonl")
+    lines = ledger.read(study.ledger)
     tasks = []
     for cell in cells:
         config, options = trial_config(study, cell, {})
-        ended = {line["trial"] for line in lines if line["cell"] == cell.name}
+        ended = ledger.ended(lines, cell.name)
         for number in range(_shared(study, cell), cell.trials):
-            if number not in ended:  # a seed of its own stands for a trial's parameters
-                stands = replace(config, seed=study.seed + 1 + number)
-                tasks += [TrainingJob(replace(stands, fold=fold), options) for fold in study.folds]
+            if number not in ended:  # another seed stands in for other parameters, which cost about the same
+                sample = replace(config, seed=study.seed + 1 + number)
+                tasks += [TrainingJob(replace(sample, fold=fold), options) for fold in study.folds]
     return estimate(tasks, study.workers, study.engine) if tasks else None
 
 
 def _shared(study: StudyConfig, cell: Cell) -> int:
-    """Trials at the beginning of a search whose trainings the baseline's does."""
+    """The number of first trials whose trainings the baseline's search does."""
     if cell.method == "none+" and study.sampler == "quasi_random":
         return study.trials
-    return int(cell.method != "none")  # the loss as declared, without augmentation
+    return int(cell.method != "none")  # declared values, augmentation off

@@ -1,4 +1,4 @@
-"""The trainings of what a study chose, over folds and seeds."""
+"""Final runs: the best parameters of each search of a study, trained over folds and seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,19 +13,20 @@ from benchmarks.config.schema import Tuned
 from benchmarks.errors import UserError, unknown
 from benchmarks.jobs.runner import TrainingJob
 from benchmarks.tuning import ledger
+from benchmarks.tuning.ledger import Line
 from benchmarks.tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
-from benchmarks.tuning.summary import write_best
+from benchmarks.tuning.summary import best_trials, why_no_score
 
 
 @dataclass
 class FinalConfig:
-    """What the final runs add to their study."""
+    """Keys of the final runs in addition to those of their study."""
 
-    runs: str  # where the study is
+    runs: str  # folder that holds the study
     seeds: list[int] = field(default_factory=lambda: list(range(10)))
     folds: list[int] | None = None  # null: the study's
     out: str | None = None  # folder of the report; RUNS/report
-    workers: int | None = None  # trainings at a time; null: one a core, or as many as the GPUs take
+    workers: int | None = None  # trainings at a time; null: one per core, or as many as the GPUs take
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
 
     def __post_init__(self) -> None:
@@ -38,7 +39,7 @@ class Row(NamedTuple):
     """A search's best parameters, to be trained over all folds and seeds."""
 
     cell: Cell
-    chosen: dict[str, Any]  # of best.json
+    chosen: Line  # of the ledger
     tasks: list[TrainingJob]
 
     def __str__(self) -> str:
@@ -47,17 +48,17 @@ class Row(NamedTuple):
 
 
 def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[str]]:
-    """The keys of the final runs, and those of each run that do not change its numbers.
+    """The configuration of the final runs, and overrides of each run that do not change its numbers.
 
     Raises:
-        UserError: for a key that would train something else than was tuned, or a value of a wrong type.
+        UserError: a key would change what was tuned, or a value has a wrong type.
     """
     own, options = ([key.name for key in fields(kind)] for kind in (FinalConfig, RunOptions))
     for override in parse(overrides):
         if override.key_or_group not in (*own, *options):
             raise UserError(
                 unknown("key of final runs", override.key_or_group, (*own, *options))
-                + "; all else is as in the study that was tuned"
+                + "; everything else is as in the study"
             )
     values, rest = split_own(overrides, own)
     values.setdefault("runs", read_study(name, []).runs)
@@ -69,32 +70,33 @@ def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[s
 
 
 def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
-    """What is to be trained, for every search of the study.
+    """The trainings for every search of the study.
 
-    Searches that chose alike share their trainings: ``none+`` with ``none``, or a method that is best switched off.
+    Searches with the same best parameters share trainings: ``none+`` with ``none``, or a method that is best off.
 
     Raises:
-        UserError: if a search has not ended or has no score, or a seed is the one that chose.
+        UserError: a search has trials left or no score, or a seed is the one of the trials.
     """
     if study.seed in final.seeds:
         raise UserError(f"seeds={final.seeds} holds {study.seed}, the seed of the trials, which chose: use others")
-    cells = list_cells(study)
-    lines = ledger.read(study.folder / "ledger.jsonl")
-    best = write_best(study, cells)
+    cells, lines = list_cells(study), ledger.read(study.ledger)
+    best = best_trials(cells, lines)
     rows = []
     for cell in cells:
-        ended = ledger.count(line for line in lines if line["cell"] == cell.name)
-        if ended < cell.trials or cell.name not in best:
+        ended = len(ledger.ended(lines, cell.name))
+        if ended < cell.trials:
             raise UserError(
-                f"{cell.name} has {ended} of {cell.trials} trials and {'a' if cell.name in best else 'no'} score: "
+                f"{cell.name} has {ended} of {cell.trials} trials: "
                 f"end the search first, python -m benchmarks tune {study.name} runs={study.runs}"
             )
+        if cell.name not in best:
+            raise UserError(f"{cell.name}: {why_no_score(cell, lines)}; use another space, protocol or method")
         rows.append(Row(cell, best[cell.name], list_tasks(study, final, cell, best[cell.name])))
     return rows
 
 
 def list_tasks(study: StudyConfig, final: FinalConfig, cell: Cell, chosen: Mapping[str, Any]) -> list[TrainingJob]:
-    """The trainings of one search's best parameters."""
+    """The trainings of a search's best parameters."""
     config, options = trial_config(study, cell, chosen["params"], chosen["augmentation_off"])
     folds = study.folds if final.folds is None else final.folds
     config = replace(

@@ -1,17 +1,20 @@
-"""Every trial of a study, one line each, written when it ends and never changed."""
+"""The ledger of a study: one line per trial, added when the trial ends and never changed."""
 
 import json
 import os
-import sys
+import platform
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypedDict
 
 from filelock import FileLock
-from optuna.trial import FrozenTrial, Trial
+
+from benchmarks.runs.checked_json import Fields
 
 Line = dict[str, Any]
+OUTCOMES = ("complete", "pruned", "failed")
 
 
 class Fold(TypedDict):
@@ -19,84 +22,110 @@ class Fold(TypedDict):
 
     fold: int
     score: float  # best validation MAP@R
+    epoch: int  # of that score; 0: the untrained network
+    active_steps: int | None  # steps in which the method added something; None: it acts in every step, or is none
     images: int  # drawn from the data set; a second pass over mixtures of them counts in seconds alone
     seconds: float
-    run: str  # name of the run folder
+    run: str  # name of the run directory
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def entry(
     study: str,
     cell: str,
-    attempt: Trial | FrozenTrial,
+    trial: int,
+    params: Mapping[str, Any],
+    augmentation_off: bool,
     folds: Sequence[Fold],
     outcome: str,
-    worker: str,
+    started: str,
     error: str | None = None,
 ) -> Line:
-    """A trial's line.
+    """The line of a trial.
 
     Args:
-        folds: that ended.
-        outcome: ``complete``, ``pruned`` or ``failed``.
+        folds: finished trainings.
+        outcome: one of :data:`OUTCOMES`.
     """
-    started = attempt.datetime_start
     return {
         "study": study,
         "cell": cell,
-        "trial": attempt.user_attrs["trial"],
-        "attempt": attempt.number,
-        "params": attempt.params,
-        "augmentation_off": attempt.user_attrs["augmentation_off"],
+        "trial": trial,
+        "params": dict(params),
+        "augmentation_off": augmentation_off,
         "folds": list(folds),
         "score": sum(fold["score"] for fold in folds) / len(folds) if outcome == "complete" else None,
         "images": sum(fold["images"] for fold in folds),
         "seconds": sum(fold["seconds"] for fold in folds),
         "outcome": outcome,
         "error": error,
-        "started": None if started is None else started.astimezone(timezone.utc).isoformat(timespec="seconds"),
-        "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "worker": worker,
+        "started": started,
+        "ended": now(),
+        "worker": f"{platform.node()}:{os.getpid()}",
     }
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a line, whole and on the disk when this returns, whoever else is writing.
+    """Add a line; it is whole and on the disk when this returns, whatever other processes write.
 
-    A cut-off line that a full disk or a power failure left at the end stays as it is, on a line of its own.
+    A line that a full disk or a power failure cut off stays as it is, on a line of its own.
     """
     content = (json.dumps(line, allow_nan=False) + "\n").encode()
     with FileLock(f"{path}.lock"), open(path, "ab+", buffering=0) as file:
-        if file.tell() and _last_byte(file.fileno(), file.tell()) != b"\n":
-            content = b"\n" + content
+        if size := file.tell():
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                content = b"\n" + content
         if file.write(content) != len(content):
             raise OSError(f"{path}: the line could not be written whole; is the disk full?")
         os.fsync(file.fileno())
 
 
-def _last_byte(descriptor: int, size: int) -> bytes:
-    return os.pread(descriptor, 1, size - 1)
-
-
 def read(path: Path) -> list[Line]:
-    """All lines; a cut-off one is named on the standard error and left out."""
+    """All lines in the order in which they were written; one that was cut off is left out with a warning.
+
+    Raises:
+        UserError: a line is no line of a ledger.
+    """
     if not path.exists():
         return []
     lines = []
     for number, text in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            lines.append(json.loads(text))
-        except ValueError:
-            print(f"{path}: line {number} was not written to its end and is left out", file=sys.stderr)
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            warnings.warn(f"{path}: line {number} is cut off; its trial runs again", stacklevel=2)
+            continue
+        _check(Fields(path.parent, f"{path.name}, line {number},", line))
+        lines.append(line)
     return lines
 
 
-def count(lines: Iterable[Line]) -> int:
-    """Trials in the ledger, each once."""
-    return len({(line["cell"], line["trial"]) for line in lines})
+def _check(line: Fields) -> None:
+    for key, kind in (("cell", str), ("trial", int), ("params", dict), ("augmentation_off", bool), ("images", int)):
+        line.get(key, kind)
+    line.get("seconds", (int, float))
+    outcome = line.get("outcome", str)
+    if outcome not in OUTCOMES:
+        raise line.impossible("outcome", outcome)
+    if outcome == "complete":
+        line.share("score")
+    for number, fold in enumerate(line.get("folds", list)):
+        if not isinstance(fold, dict):
+            raise line.impossible(f"folds[{number}]", fold)
+
+
+def ended(lines: Iterable[Line], cell: str) -> set[int]:
+    """The numbers of a search's trials that have a line."""
+    return {line["trial"] for line in lines if line["cell"] == cell}
 
 
 def complete(lines: Iterable[Line], cell: str) -> list[Line]:
-    """The lines of a search's trials that have a score, the first of each trial."""
+    """The lines of a search's trials that have a score, one per trial."""
     found: dict[int, Line] = {}
     for line in lines:
         if line["cell"] == cell and line["outcome"] == "complete":
@@ -104,6 +133,17 @@ def complete(lines: Iterable[Line], cell: str) -> list[Line]:
     return list(found.values())
 
 
+def no_evidence(line: Line) -> str | None:
+    """Why the score of a complete trial says nothing about its parameters; None if it does."""
+    folds = line["folds"]
+    if folds and all(fold.get("epoch") == 0 for fold in folds):
+        return "validation chose the untrained network"
+    if folds and not line["augmentation_off"] and all(fold.get("active_steps") == 0 for fold in folds):
+        return "the method added nothing in any step"
+    return None
+
+
 def best(lines: Iterable[Line]) -> Line | None:
-    """The line with the highest score, of equal ones the earliest trial; None if there is none."""
-    return max(lines, key=lambda line: (line["score"], -line["trial"]), default=None)
+    """The line with the highest score among those that are evidence, of equal ones the earliest trial; or None."""
+    known = (line for line in lines if no_evidence(line) is None)
+    return max(known, key=lambda line: (line["score"], -line["trial"]), default=None)

@@ -1,35 +1,43 @@
-"""Which parameters each trial of a search tries, as far as that is known beforehand."""
+"""The parameters of each trial of a search: declared, quasi-random, or proposed by Optuna's TPE."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import MedianPruner, NopPruner
+from optuna.samplers import QMCSampler, TPESampler
+from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
+from benchmarks.errors import UserError
 from benchmarks.training.seeds import stream_seed
 from benchmarks.tuning.ledger import Line, best, complete
 from benchmarks.tuning.space import Space
 from benchmarks.tuning.study import Cell, StudyConfig
 
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+MEDIAN_OF = 4  # complete trials at least, before the median pruner gives one up
+
 
 class Planned(NamedTuple):
     """A trial before it runs."""
 
-    params: dict[str, Any]  # by config key; empty where the sampler chooses while the study runs
+    params: dict[str, Any]  # by config key; empty: TPE proposes them when the trial starts
     augmentation_off: bool = False
     declared: bool = False  # the values written in the configs; such a trial, or one that is off, is never pruned
 
 
 def plan(study: StudyConfig, cell: Cell) -> list[Planned]:
-    """The trials of a search in order, but a method's last one, which :func:`last_trial` gives.
+    """The trials of a search in order, except the last one of a method, which :func:`last_trial` gives.
 
     A baseline begins with its declared values. A method begins with the same and the augmentation off, then its own
     and the loss's declared values; its last trial is off again. All others follow a scrambled Sobol sequence, seeded
-    by the study and the loss and the method, or (``sampler: tpe``) what the trials before them suggest. ``none+``
-    has the sequence of ``none`` and goes on with it.
+    by the study, the loss and the method, or (``sampler: tpe``) what the ended trials suggest. ``none+`` continues
+    the sequence of ``none``.
 
-    The trials depend on nothing but the study's seed and their number, with TPE also on what ended before them.
+    The trials depend only on the study's seed and their number, with TPE also on the trials that had ended.
     """
     values = cell.declared
     loss_values = {key: values[key] for key in cell.loss_space}
@@ -44,10 +52,10 @@ def plan(study: StudyConfig, cell: Cell) -> list[Planned]:
 
 
 def last_trial(cell: Cell, lines: Iterable[Line]) -> Planned:
-    """A method's last trial: the augmentation off, the loss as in the best trial that had it on.
+    """The last trial of a method: augmentation off, the loss's parameters those of the best trial that had it on.
 
-    So the method's search holds what its augmentation adds to the loss that suits it. The loss is as declared if no
-    trial before has a score.
+    It shows what the augmentation adds to the loss at the loss's best parameters. Without such a trial the loss has
+    its declared values.
 
     Args:
         lines: of the ledger.
@@ -65,8 +73,66 @@ def quasi_random(space: Space, example: Mapping[str, Any], count: int, seed: int
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        sampler = optuna.samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=seed)
+        sampler = QMCSampler(qmc_type="sobol", scramble=True, seed=seed)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     search = optuna.create_study(sampler=sampler)
     # Optuna's sampler takes its space from the first trial
     search.add_trial(optuna.create_trial(params=dict(example), distributions=space, value=0.0))
     return [search.ask(space).params for _ in range(count)]
+
+
+def start(study: StudyConfig, cell: Cell, number: int, planned: Planned, lines: Sequence[Line]) -> optuna.Trial:
+    """Trial ``number`` with all its parameters, in an Optuna study in memory that holds the trials in ``lines``."""
+    sampler = TPESampler(seed=stream_seed(study.seed, "tpe", cell.name, number))
+    search = as_optuna(study, cell, lines, sampler=sampler)
+    if planned.params:
+        search.enqueue_trial(planned.params)
+    return search.ask(cell.loss_space if planned.augmentation_off else cell.space)
+
+
+def as_optuna(study: StudyConfig, cell: Cell, lines: Iterable[Line], **created: Any) -> optuna.Study:
+    """A search as an Optuna study: the trials of the ledger in its order.
+
+    Args:
+        created: arguments of ``optuna.create_study``. A storage that already holds the first lines gets the others.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    search = optuna.create_study(
+        study_name=f"{study.name}/{cell.name}",
+        direction="maximize",
+        load_if_exists=True,
+        pruner=MedianPruner(n_startup_trials=MEDIAN_OF) if study.pruning else NopPruner(),
+        **created,
+    )
+    of_cell = [line for line in lines if line["cell"] == cell.name]
+    for line in of_cell[len(search.get_trials(deepcopy=False)) :]:
+        search.add_trial(
+            optuna.create_trial(
+                state=STATES[line["outcome"]],
+                params=line["params"],
+                distributions={key: cell.space[key] for key in line["params"]},
+                value=line["score"],
+                intermediate_values=dict(enumerate(running_means(line["folds"]), start=1)),
+                user_attrs={"trial": line["trial"], "augmentation_off": line["augmentation_off"]},
+            )
+        )
+    return search
+
+
+def running_means(folds: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The mean score of the first 1, 2, ... folds."""
+    return [sum(fold["score"] for fold in folds[:count]) / count for count in range(1, len(folds) + 1)]
+
+
+def copy_to_storage(study: StudyConfig, cells: Sequence[Cell], lines: Sequence[Line]) -> None:
+    """Add the trials that ``study.storage`` does not hold yet, for optuna-dashboard.
+
+    Raises:
+        UserError: the database cannot be used.
+    """
+    try:
+        for cell in cells:
+            as_optuna(study, cell, lines, storage=study.storage)
+    except (ImportError, SQLAlchemyError) as error:
+        url = str(study.storage).rpartition("@")[2]  # without the password
+        raise UserError(f"storage=...{url} cannot be used: {str(error).strip().splitlines()[0]}") from error

@@ -1,44 +1,63 @@
-"""Run the trials of a study until none waits."""
+"""Run the trials of a study until all have ended."""
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from optuna.trial import TrialState
 from tqdm import tqdm
 
 from benchmarks.jobs.executors import Resources, run_all
 from benchmarks.tuning import ledger
-from benchmarks.tuning.queue import Queue
+from benchmarks.tuning.plan import plan
 from benchmarks.tuning.study import Cell, StudyConfig, trial_config
 from benchmarks.tuning.summary import write_best
-from benchmarks.tuning.trial import Turn, work
+from benchmarks.tuning.trial import TrialJob, run_trial
+
+MAX_RESTARTS = 3  # of a trial whose worker process died; then it has failed
 
 
 def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
-    """Work at the trials that wait until none does."""
-    queues = [Queue(study, cell) for cell in in_turn(cells)]
-    path = study.folder / "ledger.jsonl"
+    """Run every trial that has no line in the ledger; those that other commands run are waited for at last."""
+    jobs = list(list_trials(study, cells))
     _, options = trial_config(study, cells[0], {})
     resources = Resources(options.device, options.threads, options.per_gpu)
-    total = sum(cell.trials for cell in cells)
-    with tqdm(total=total, desc=f"trials of {study.name}", dynamic_ncols=True, disable=options.quiet) as progress:
-        while True:
-            for queue in queues:
-                queue.fill()
-            turns = [Turn(study, queue.cell) for queue in queues for _ in range(queue.count(TrialState.WAITING))]
-            if turns:  # a method's last trial waits only when the others have ended
-                turns += [Turn(study, queue.cell) for queue in queues if not queue.cell.baseline]
-            before = ledger.read(path)
-            progress.update(ledger.count(before) - progress.n)
-            for outcome in run_all(study.engine, work, turns, study.workers, resources):
+    crashes: Counter[tuple[str, int]] = Counter()
+    wait = False
+    with tqdm(total=len(jobs), desc=f"trials of {study.name}", dynamic_ncols=True, disable=options.quiet) as progress:
+        while left := _without_line(jobs, ledger.read(study.ledger)):
+            progress.update(len(jobs) - len(left) - progress.n)
+            left = [job._replace(wait=wait) for job in left]
+            for outcome in run_all(study.engine, run_trial, left, study.workers, resources):
                 if outcome.error is not None:
-                    progress.write(f"{turns[outcome.task].cell.name}: {outcome.error.strip()}", file=sys.stderr)
-                progress.update(ledger.count(ledger.read(path)) - progress.n)
-                write_best(study, cells)
-            if len(ledger.read(path)) == len(before):  # nothing waits, or nothing can be done
-                return
+                    job, error = left[outcome.task], outcome.error.strip()
+                    progress.write(f"{job.cell.name}, trial {job.number}: {error}", file=sys.stderr)
+                    crashes[job.cell.name, job.number] += 1
+                    if crashes[job.cell.name, job.number] > MAX_RESTARTS:
+                        _give_up(job, error.splitlines()[-1])
+                lines = ledger.read(study.ledger)
+                progress.update(len(jobs) - len(_without_line(jobs, lines)) - progress.n)
+                write_best(study, cells, lines)
+            wait = len(_without_line(jobs, lines)) == len(left)  # other commands run what is left
 
 
-def in_turn(cells: Sequence[Cell]) -> list[Cell]:
-    """The baselines first and again last, with more trials: the others share their trainings."""
-    return sorted(cells, key=lambda cell: {"none": 0, "none+": 2}.get(cell.method, 1))
+def list_trials(study: StudyConfig, cells: Sequence[Cell]) -> Iterator[TrialJob]:
+    """The trials in the order in which they start: those first whose trainings others share, last those that wait."""
+    for cell in sorted(cells, key=lambda cell: {"none": 0, "none+": 2}.get(cell.method, 1)):
+        for number, planned in enumerate(plan(study, cell)):
+            yield TrialJob(study, cell, number, planned)
+    for cell in cells:
+        if not cell.baseline:
+            yield TrialJob(study, cell, cell.trials - 1, planned=None)
+
+
+def _without_line(jobs: Sequence[TrialJob], lines: Sequence[ledger.Line]) -> list[TrialJob]:
+    ended = {(line["cell"], line["trial"]) for line in lines}
+    return [job for job in jobs if (job.cell.name, job.number) not in ended]
+
+
+def _give_up(job: TrialJob, error: str) -> None:
+    """Record a trial that ended its process every time."""
+    off = job.planned is None or job.planned.augmentation_off
+    params = {} if job.planned is None else job.planned.params
+    line = ledger.entry(job.study.name, job.cell.name, job.number, params, off, [], "failed", ledger.now(), error)
+    ledger.append(job.study.ledger, line)

@@ -1,4 +1,4 @@
-"""What a study searches: parameters by their config keys, with ranges declared in files."""
+"""Search spaces: parameters by their config keys, with ranges declared in configs/space."""
 
 import dataclasses
 import math
@@ -13,8 +13,8 @@ from benchmarks.config.compose import CONFIGS, RunConfig, options_of
 from benchmarks.errors import UserError, unknown
 
 Space = dict[str, BaseDistribution]
-RANGE: dict[str, Any] = {"low": None, "high": None, "log": False, "integer": False}  # its words, and if left out
-EDGE = 0.05  # an optimum within this part of its range from an end, in the searched scale, is on the edge
+RANGE: dict[str, Any] = {"low": None, "high": None, "log": False, "integer": False}  # keys of a range, with defaults
+EDGE = 0.05  # a value is on the edge within this fraction of the range from an end, in the searched scale
 
 
 def read_space(group: str, name: str) -> Space:
@@ -27,7 +27,7 @@ def read_space(group: str, name: str) -> Space:
         group: ``loss`` or ``method``.
 
     Raises:
-        UserError: if there is no such file, or it says something that is no space.
+        UserError: there is no such file, or it declares no valid space.
     """
     if name not in options_of(f"space/{group}"):
         asked = unknown(f"search space {group}", name, options_of(f"space/{group}"))
@@ -94,6 +94,17 @@ def _contains(distribution: BaseDistribution, value: Any) -> bool:
     return type(value) in numbers and distribution.low <= value <= distribution.high
 
 
+def check_params(space: Space, params: Mapping[str, Any], where: str) -> None:
+    """Check that stored parameters are in the space.
+
+    Raises:
+        UserError: a key is not searched, or a value lies outside its range.
+    """
+    for key, value in params.items():
+        if key not in space or not _contains(space[key], value):
+            raise UserError(f"damaged: {where}: {key}={value!r} is not in the search space")
+
+
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Any:
     for key, value in node.items():
         if isinstance(value, Mapping):
@@ -120,7 +131,7 @@ def describe(distribution: BaseDistribution) -> dict[str, Any]:
 
 
 def on_edge(space: Space, params: Mapping[str, Any]) -> list[str]:
-    """Parameters that lie within :data:`EDGE` of an end of their range: the optimum may be outside.
+    """Parameters within :data:`EDGE` of an end of their range, beyond which the optimum may lie.
 
     Example:
         >>> space = {"loss.proxy_lr": FloatDistribution(1e-6, 1, log=True), "loss.margin": FloatDistribution(0, 1)}

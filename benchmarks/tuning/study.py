@@ -1,4 +1,4 @@
-"""A study: what is tuned, over which spaces, with which budget."""
+"""The configuration of a study: what is tuned, over which spaces, with which budget."""
 
 import json
 from collections.abc import Sequence
@@ -17,14 +17,15 @@ from benchmarks.training.build import check
 from benchmarks.tuning.space import Space, declared_values, ends, read_space
 
 SAMPLERS = ("quasi_random", "tpe")
-PRUNERS = ("median", "successive_halving")
+PRUNERS = ("median",)
 QUICK_TRUNK = "trunk=small_cnn"  # where only the loss and the method are looked at
-FEWEST = 4  # trials: off and on as declared, one sampled, and the best one with augmentation off
+MIN_TRIALS = 4  # declared values off and on, one sampled, and the best one with augmentation off
+MAX_TRIALS = 10_000  # per search
 
 
 @dataclass
 class StudyConfig:
-    """Every (loss, method) with the same number of trials, the baseline among them."""
+    """Searches with the same number of trials for every loss and each method around it."""
 
     name: str
     data: str
@@ -37,19 +38,19 @@ class StudyConfig:
     extra_trials: int | None = None  # of LOSS/none+ beyond those of LOSS/none; null: as many again
     sampler: str = "quasi_random"
     pruning: str | None = None
-    storage: str | None = None  # url of a database; null: a journal file in the study's folder
-    workers: int | None = None  # trials at a time; null: one a core, or as many as the GPUs take
+    storage: str | None = None  # URL of an Optuna storage that receives a copy of the trials
+    workers: int | None = None  # trials at a time; null: one per core, or as many as the GPUs take
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
 
     def __post_init__(self) -> None:
         check_listed(comparisons=self.comparisons)
         check_workers(self.workers, self.engine)
-        if self.trials < FEWEST:
-            raise UserError(f"trials must be at least {FEWEST}, but got {self.trials}")
+        if not MIN_TRIALS <= self.trials <= MAX_TRIALS:
+            raise UserError(f"trials must be {MIN_TRIALS} to {MAX_TRIALS}, but got {self.trials}")
         if not self.folds or len(set(self.folds)) < len(self.folds):
             raise UserError(f"folds must be one or more, each once, but got {self.folds}")
-        if self.extra_trials is not None and self.extra_trials < 0:
-            raise UserError(f"extra_trials must be null or at least 0, but got {self.extra_trials}")
+        if self.extra_trials is not None and not 0 <= self.extra_trials <= MAX_TRIALS:
+            raise UserError(f"extra_trials must be null or 0 to {MAX_TRIALS}, but got {self.extra_trials}")
         if self.sampler not in SAMPLERS:
             raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {self.sampler!r}")
         if self.pruning is not None and self.pruning not in PRUNERS:
@@ -60,13 +61,17 @@ class StudyConfig:
         return Path(self.runs) / "studies" / self.name
 
     @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.jsonl"
+
+    @property
     def plus_trials(self) -> int:
-        """All of ``LOSS/none+``, those of the baseline included."""
+        """The trials of ``LOSS/none+``, which include those of the baseline."""
         return self.trials + (self.trials if self.extra_trials is None else self.extra_trials)
 
 
 def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
-    """The study of that name, its own keys overridden; every other override goes to each training.
+    """The study of configs/study with its own keys overridden; every other override goes to each training.
 
     Raises:
         UserError: if there is no such study, or a value has a wrong type.
@@ -75,18 +80,26 @@ def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
         raise UserError(unknown("study", name, options_of("study")))
     own = {field.name for field in fields(StudyConfig)} - {"name", "overrides"}
     values, rest = split_own(overrides, own)
+    study = as_study(name, OmegaConf.load(CONFIGS / "study" / f"{name}.yaml"), values)
+    return replace(study, overrides=[*study.overrides, *rest])
+
+
+def as_study(name: str, *values: Any) -> StudyConfig:
+    """The study with these values, of which later ones override earlier ones.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is out of range or of a wrong type.
+    """
     try:
-        written = OmegaConf.load(CONFIGS / "study" / f"{name}.yaml")
-        merged = OmegaConf.merge(OmegaConf.structured(StudyConfig), written, values, {"name": name})
-        study = cast(StudyConfig, OmegaConf.to_object(merged))
+        merged = OmegaConf.merge(OmegaConf.structured(StudyConfig), *values, {"name": name})
+        return cast(StudyConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise UserError(f"study {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
-    return replace(study, overrides=[*study.overrides, *rest])
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A loss with a method, or baseline: one search."""
+    """One search: a loss with a method, or the baseline loss alone."""
 
     loss: str
     method: str  # none+: the baseline with more trials
@@ -109,11 +122,11 @@ class Cell:
 
 
 def list_cells(study: StudyConfig) -> list[Cell]:
-    """The searches of a study: for each loss the baseline one, each method's, and the baseline one with more trials.
+    """The searches of a study: per loss the baseline, each method, and the baseline with more trials.
 
     Raises:
-        UserError: for a missing or mistaken space, an unknown name or key, a method that does not go with its loss, a
-            range whose ends the loss or the method does not accept.
+        UserError: for a missing or invalid space, an unknown name or key, a method that does not support its loss, or a
+            range whose ends the loss or the method refuses.
     """
     cells = {}
     for comparison in study.comparisons:
@@ -147,7 +160,7 @@ def _checked(study: StudyConfig, loss: str, method: str) -> Cell:
 def trial_config(
     study: StudyConfig, cell: Cell, params: dict[str, Any], augmentation_off: bool = False
 ) -> tuple[RunConfig, RunOptions]:
-    """The configuration of a trial's trainings, at the study's first fold; the test set is never scored."""
+    """The configuration of a trial's trainings, for the first fold; the test set is never scored."""
     method = "none" if cell.baseline or augmentation_off else cell.method
     names = [f"data={study.data}", f"loss={cell.loss}", f"method={method}"]
     settings = [f"{key}={json.dumps(value)}" for key, value in params.items()]
@@ -159,6 +172,6 @@ def trial_config(
     )
 
 
-@lru_cache(maxsize=512)  # the same trial is asked for again and again, and composing takes a while
+@lru_cache(maxsize=512)  # composing takes tens of milliseconds
 def _composed(overrides: tuple[str, ...]) -> tuple[RunConfig, RunOptions]:
     return compose(overrides)

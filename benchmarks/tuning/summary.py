@@ -1,6 +1,7 @@
-"""What a study's folder says of it: its budget before it starts, its best trials when they end."""
+"""The files study.json (spaces and budgets, before the first trial) and best.json (each search's best trial)."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,20 +10,21 @@ from typing import Any
 from filelock import FileLock
 
 from benchmarks.config.compose import untrusted
-from benchmarks.config.lists import Comparison
 from benchmarks.errors import UserError
+from benchmarks.runs.checked_json import Fields, parsed
 from benchmarks.runs.schema import SCHEMA
 from benchmarks.runs.writer import run_name, write_whole
 from benchmarks.training.train import read_data
 from benchmarks.tuning import ledger
-from benchmarks.tuning.space import describe, on_edge
-from benchmarks.tuning.study import Cell, StudyConfig, trial_config
+from benchmarks.tuning.ledger import Line
+from benchmarks.tuning.space import check_params, describe, on_edge
+from benchmarks.tuning.study import Cell, StudyConfig, as_study, trial_config
 
 OBJECTIVE = "mean over folds of best validation mean_average_precision_at_r"
 
 
 def images_of(study: StudyConfig, cell: Cell) -> list[int]:
-    """Images that one training of each fold draws at most; patience may end it before.
+    """The most images that one training of each fold draws; patience may end it earlier.
 
     Raises:
         UserError: if the data cannot be read.
@@ -71,76 +73,96 @@ def write_study(study: StudyConfig, cells: Sequence[Cell]) -> None:
     """Write study.json.
 
     Raises:
-        UserError: as :func:`refuse_another` does.
+        UserError: as :func:`check_same_study`.
     """
     study.folder.mkdir(parents=True, exist_ok=True)
     path = study.folder / "study.json"
     with FileLock(f"{path}.lock"):
-        refuse_another(study, cells)
+        check_same_study(study, cells)
         write_whole(path, (json.dumps(describe_study(study, cells), indent=1) + "\n").encode())
 
 
-def refuse_another(study: StudyConfig, cells: Sequence[Cell]) -> None:
-    """See that a study which was begun in the folder is this one.
+def check_same_study(study: StudyConfig, cells: Sequence[Cell]) -> None:
+    """Check that a study begun in the same folder has the same data, trainings, spaces and budgets.
 
     Raises:
-        UserError: if it is not; what differs is named.
+        UserError: it has not, and the differences are named; or study.json is damaged.
     """
     path = study.folder / "study.json"
     if not path.exists():
         return
-    there, asked = json.loads(path.read_text()), describe_study(study, cells)
-    changed = [key for key in asked if key != "overrides" and asked[key] != there.get(key)]
+    begun, asked = parsed(path), describe_study(study, cells)
+    changed = [key for key in asked if key != "overrides" and asked[key] != begun.get(key)]
     if changed:
         raise UserError(
             f"{study.folder} holds a study with other {', '.join(changed)}: trials of two searches cannot be compared; "
-            "say runs=ANOTHER_FOLDER, or ask for the search that was begun"
+            "set runs=ANOTHER_FOLDER, or repeat the command that began the study"
         )
 
 
-def begun(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
-    """The study of that name under ``runs``, as it was begun.
+def load_study(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
+    """The study of that name that was begun under ``runs``.
 
     Args:
-        overrides: of each training, beside those that it was begun with.
+        overrides: of each training, in addition to those of the study.
 
     Raises:
-        UserError: if there is none.
+        UserError: there is none, or its study.json is damaged.
     """
     path = Path(runs) / "studies" / name / "study.json"
     if not path.exists():
         raise UserError(f"{path} does not exist: tune first, python -m benchmarks tune {name} runs={runs}")
-    content = json.loads(path.read_text())
-    kept = {key: content[key] for key in ("folds", "seed", "trials", "extra_trials", "sampler", "pruning")}
-    comparisons = [Comparison(**comparison) for comparison in content["search"]["comparisons"]]
-    return StudyConfig(
-        name=name,
-        data=content["search"]["data"],
-        overrides=[*untrusted(content["overrides"]), *overrides],
-        comparisons=comparisons,
-        runs=runs,
-        **kept,
-    )
+    written = Fields.of(path)
+    values = {
+        key: written.get(key, object) for key in ("folds", "seed", "trials", "extra_trials", "sampler", "pruning")
+    }
+    values |= {key: written.get(f"search.{key}", object) for key in ("data", "comparisons")}
+    try:
+        study = as_study(name, {**values, "overrides": written.get("overrides", list), "runs": runs})
+    except UserError as error:
+        raise UserError(f"damaged: {path}: {error}") from error
+    return replace(study, overrides=[*untrusted(study.overrides), *overrides])
 
 
-def write_best(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
-    """Write best.json: each search's best trial by the ledger; a search without a score is left out."""
-    lines = ledger.read(study.folder / "ledger.jsonl")
+def best_trials(cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, Line]:
+    """The best line of each search that has one.
+
+    Raises:
+        UserError: its parameters lie outside the space of the search.
+    """
     found = {}
     for cell in cells:
         chosen = ledger.best(ledger.complete(lines, cell.name))
         if chosen is not None:
-            kept = {key: chosen[key] for key in ("trial", "params", "augmentation_off", "score")}
-            found[cell.name] = {**kept, "on_edge": on_edge(cell.space, chosen["params"])}
-    path = study.folder / "best.json"
-    with FileLock(f"{path}.lock"):
-        write_whole(path, (json.dumps(found, indent=1) + "\n").encode())
+            check_params(cell.space, chosen["params"], f"ledger.jsonl, {cell.name}, trial {chosen['trial']}")
+            found[cell.name] = chosen
     return found
 
 
-def relative_costs(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, float]:
-    """Each method's seconds an image, as a multiple of the baseline's, by the trials that had the augmentation on."""
-    lines = ledger.read(study.folder / "ledger.jsonl")
+def why_no_score(cell: Cell, lines: Sequence[Line]) -> str:
+    """Why a search that has ended has no best trial."""
+    reasons = Counter(
+        ledger.no_evidence(line) if line["outcome"] == "complete" else line["error"] or line["outcome"]
+        for line in lines
+        if line["cell"] == cell.name
+    )
+    (reason, count), *_ = reasons.most_common(1)
+    return f"no trial has a score that counts; in {count} of {reasons.total()} {reason}"
+
+
+def write_best(study: StudyConfig, cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, dict[str, Any]]:
+    """Write best.json and return its content; a search without a score is left out."""
+    spaces = {cell.name: cell.space for cell in cells}
+    content = {}
+    for name, line in best_trials(cells, lines).items():
+        kept = {key: line[key] for key in ("trial", "params", "augmentation_off", "score")}
+        content[name] = {**kept, "on_edge": on_edge(spaces[name], line["params"])}
+    write_whole(study.folder / "best.json", (json.dumps(content, indent=1) + "\n").encode())
+    return content
+
+
+def relative_costs(cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, float]:
+    """Seconds per image of each method divided by those of the baseline, over the trials with the augmentation on."""
     pace = {}
     for cell in cells:
         on = [line for line in ledger.complete(lines, cell.name) if cell.baseline or not line["augmentation_off"]]

@@ -1,79 +1,96 @@
-"""One trial: a training on each fold, one after another."""
+"""One trial: a training on each fold, then a line in the ledger."""
 
 import json
-from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
-from optuna.exceptions import TrialPruned
+from filelock import FileLock, Timeout
+from optuna import Trial
 
 from benchmarks.jobs.runner import TrainingJob, train_quietly
-from benchmarks.training.selection import CRITERION
+from benchmarks.runs.schema import PRIMARY
 from benchmarks.tuning import ledger
-from benchmarks.tuning.heartbeat import worker_name
 from benchmarks.tuning.ledger import Fold
-from benchmarks.tuning.queue import Attempt, Queue
+from benchmarks.tuning.plan import Planned, last_trial, start
 from benchmarks.tuning.study import Cell, StudyConfig, trial_config
 
 
-class Turn(NamedTuple):
-    """Work at whichever trial of a search waits next."""
+class TrialJob(NamedTuple):
+    """One trial of a search."""
 
     study: StudyConfig
     cell: Cell
+    number: int
+    planned: Planned | None  # None: the last trial of a method, known when the others have ended
+    wait: bool = False  # for the process that runs the trial, if another one does
+
+    @property
+    def lock(self) -> Path:
+        return self.study.folder / "locks" / f"{self.cell.name.replace('/', '.')}.{self.number}"
 
 
-def work(turn: Turn) -> None:
-    """Take a trial, train it, write how it ended; nothing to do if no trial waits."""
-    queue = Queue(turn.study, turn.cell)
-    attempt = queue.claim()
-    if attempt is None:
+def run_trial(job: TrialJob) -> None:
+    """Train on each fold and add the trial's line to the ledger.
+
+    Nothing is done for a trial that has ended, that another process runs (unless ``job.wait``), or, the last one of a
+    method, that must come after others. The operating system releases the lock however the process ends; the next
+    process trains on from the checkpoints in the run directories.
+    """
+    job.lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        locked = FileLock(job.lock).acquire(blocking=job.wait)
+    except Timeout:
         return
-    with closing(attempt.working):
+    with locked:
+        study, cell, started = job.study, job.cell, ledger.now()
+        lines = ledger.read(study.ledger)
+        ended = ledger.ended(lines, cell.name)
+        if job.number in ended or (job.planned is None and len(ended) < job.number):
+            return
+        planned = last_trial(cell, lines) if job.planned is None else job.planned
+        trial = start(study, cell, job.number, planned, lines)
         folds: list[Fold] = []
-        outcome, error = "complete", None
+        error = None
         try:
-            train_folds(turn, attempt, folds)
-        except TrialPruned:
-            outcome = "pruned"
+            outcome = train_folds(job, trial, planned, folds)
+        except OSError:  # a full disk says nothing about the parameters
+            raise
         except Exception as failure:
             outcome, error = "failed", f"{type(failure).__name__}: {failure}"
-        except BaseException:  # told to stop, by a signal or from the keyboard
-            queue.give_back(attempt)
-            raise
         line = ledger.entry(
-            turn.study.name, turn.cell.name, attempt.trial, folds, outcome, worker=worker_name(), error=error
+            study.name, cell.name, job.number, trial.params, planned.augmentation_off, folds, outcome, started, error
         )
-        queue.end(line)
+        ledger.append(study.ledger, line)
 
 
-def train_folds(turn: Turn, attempt: Attempt, folds: list[Fold]) -> None:
-    """Train on each fold of the study; what has ended is added to ``folds``.
+def train_folds(job: TrialJob, trial: Trial, planned: Planned, folds: list[Fold]) -> str:
+    """Train on each fold of the study and add what came out to ``folds``; ``complete`` or ``pruned``.
 
-    A training that another trial has done already is not done again: its scores, images and seconds count as if.
-
-    Raises:
-        TrialPruned: if the pruner gives the trial up. Trials that a search must hold are never pruned.
+    A training that another trial shares is done once; its score, images and seconds count in both. The pruner sees the
+    mean over the folds so far, and never ends a trial that every search holds.
     """
-    study, trial = turn.study, attempt.trial
-    held = trial.user_attrs["augmentation_off"] or trial.user_attrs["declared"]
-    config, options = trial_config(study, turn.cell, trial.params, trial.user_attrs["augmentation_off"])
-    for number, fold in enumerate(study.folds, start=1):
-        task = TrainingJob(replace(config, fold=fold), options)
-        folds.append(finished(task, fold))
+    config, options = trial_config(job.study, job.cell, trial.params, planned.augmentation_off)
+    for number, fold in enumerate(job.study.folds, start=1):
+        folds.append(trained(TrainingJob(replace(config, fold=fold), options), fold))
         trial.report(sum(done["score"] for done in folds) / number, step=number)
-        if number < len(study.folds) and not held and trial.should_prune():
-            raise TrialPruned
+        prunable = not (planned.augmentation_off or planned.declared)
+        if prunable and number < len(job.study.folds) and trial.should_prune():
+            return "pruned"
+    return "complete"
 
 
-def finished(task: TrainingJob, fold: int) -> Fold:
-    """A training's figures, once it has been done by this process or another one."""
-    if not task.folder.is_done():
-        train_quietly(task)  # or wait for the process that trains it
+def trained(task: TrainingJob, fold: int) -> Fold:
+    """What a training gave, after it was trained here or by another process."""
+    if not task.is_done():
+        train_quietly(task)
     result = json.loads(task.folder.result.read_text())
+    chosen, activity = result["selection"]["validation"], result.get("method_activity")
     return {
         "fold": fold,
-        "score": result["selection"]["validation"]["val"][CRITERION],
+        "score": chosen["val"][PRIMARY],
+        "epoch": chosen["epoch"],
+        "active_steps": None if activity is None else activity["active_steps"],
         "images": result["images_seen"],
         "seconds": result["cost"]["total_seconds"],
         "run": task.folder.name,

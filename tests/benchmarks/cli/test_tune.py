@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ def test_a_study_that_cannot_be_searched_is_refused_before_it_begins(
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_killed_in_the_middle_goes_on_and_finds_what_an_undisturbed_one_finds(
     tuned: Path, tmp_path: Path
 ) -> None:
@@ -127,7 +129,7 @@ def test_a_study_killed_in_the_middle_goes_on_and_finds_what_an_undisturbed_one_
     process = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
-        while not (folder / "running" / "triplet.none.2").exists():
+        while not (folder / "locks" / "triplet.none.2").exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.002)
     finally:
@@ -139,12 +141,36 @@ def test_a_study_killed_in_the_middle_goes_on_and_finds_what_an_undisturbed_one_
     assert (folder / "ledger.jsonl").read_bytes().startswith(written)
     disturbed, undisturbed = files(tmp_path), files(tuned)
     assert disturbed["best"] == undisturbed["best"]
-    (died,) = [line for line in disturbed["ledger"] if line["outcome"] == "failed"]
-    assert died["error"].endswith("died")
-    numbers = ("cell", "trial", "params", "score", "images")
-    assert sorted(str([line[key] for key in numbers]) for line in disturbed["ledger"] if line is not died) == sorted(
+    numbers = ("cell", "trial", "params", "augmentation_off", "score", "images", "outcome")
+    assert sorted(str([line[key] for key in numbers]) for line in disturbed["ledger"]) == sorted(
         str([line[key] for key in numbers]) for line in undisturbed["ledger"]
     )
+
+
+@pytest.mark.slow
+def test_two_commands_share_a_study_and_one_that_is_killed_leaves_its_trial_to_the_other(
+    tuned: Path, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "benchmarks", "tune", "smoke", *SETTINGS, f"runs={tmp_path}"]
+    folder = tmp_path / "studies" / "smoke"
+    start = partial(subprocess.Popen, words, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+    first, second = start(), start()
+    try:
+        deadline = time.monotonic() + 240
+        while not (folder / "locks" / "triplet.none.2").exists():
+            assert first.poll() is None and second.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+        os.killpg(first.pid, signal.SIGKILL)
+        assert second.wait(240) == 0
+    finally:
+        for process in (first, second):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    shared, alone = files(tmp_path), files(tuned)
+    assert shared["best"] == alone["best"]
+    trials = [(line["cell"], line["trial"]) for line in shared["ledger"]]
+    assert sorted(trials) == sorted((line["cell"], line["trial"]) for line in alone["ledger"])
 
 
 def test_final_runs_take_the_best_trials_score_the_test_set_once_and_write_the_report(

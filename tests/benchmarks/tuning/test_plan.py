@@ -69,7 +69,7 @@ def test_quasi_random_trials_fill_their_ranges_evenly() -> None:
 
 
 def line(trial: int, score: float, off: bool, **params: float) -> dict:
-    kept = {"cell": "triplet/ee", "outcome": "complete", "augmentation_off": off}
+    kept = {"cell": "triplet/ee", "outcome": "complete", "augmentation_off": off, "folds": []}
     return {**kept, "trial": trial, "score": score, "params": {f"loss.criterion.{key}": params[key] for key in params}}
 
 
@@ -77,4 +77,4 @@ def test_the_last_trial_takes_the_loss_of_the_best_one_that_had_the_augmentation
     lines = [line(0, 0.9, True, margin=0.2), line(1, 0.5, False, margin=0.3), line(2, 0.7, False, margin=0.4)]
     lines += [{**line(3, 0.8, False, margin=0.6), "cell": "triplet/none"}]
     assert last_trial(WITH, lines).params == {"loss.criterion.margin": 0.4}
-    assert last_trial(WITH, lines[:1]).params == {"loss.criterion.margin": 0.2}  # none has a score: as declared
+    assert last_trial(WITH, lines[:1]).params == {"loss.criterion.margin": 0.2}  # none has a score: declared values

@@ -9,9 +9,9 @@ from tiny_training import TINY
 
 from benchmarks.errors import UserError
 from benchmarks.tuning import ledger
-from benchmarks.tuning.queue import Queue
+from benchmarks.tuning.search import list_trials
 from benchmarks.tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
-from benchmarks.tuning.trial import Turn, work
+from benchmarks.tuning.trial import run_trial
 
 SETTINGS = [*TINY, "protocol.iterations_per_epoch=3", "protocol.epochs=1"]
 TRIPLET = "comparisons=[{loss:triplet,methods:[none,ee]}]"
@@ -25,10 +25,9 @@ def tiny_study(runs: Path, *overrides: str) -> tuple[StudyConfig, dict[str, Cell
 
 def worked(study: StudyConfig, cell: Cell) -> list[ledger.Line]:
     """The ledger after all of a search's trials, done here."""
-    Queue(study, cell).fill()
-    for _ in range(cell.trials):
-        work(Turn(study, cell))
-    return [line for line in ledger.read(study.folder / "ledger.jsonl") if line["cell"] == cell.name]
+    for job in list_trials(study, [cell]):
+        run_trial(job)
+    return [line for line in ledger.read(study.ledger) if line["cell"] == cell.name]
 
 
 Searched = tuple[StudyConfig, list[ledger.Line], list[ledger.Line]]  # its baseline's, and its method's
@@ -44,9 +43,10 @@ def made_training(monkeypatch: pytest.MonkeyPatch, scores: Iterator[float]) -> N
     """Let no training take place: each gives the next score."""
 
     def made(task: object, fold: int) -> ledger.Fold:
-        return {"fold": fold, "score": next(scores), "images": 1, "seconds": 1.0, "run": ""}
+        score = next(scores)
+        return {"fold": fold, "score": score, "epoch": 1, "active_steps": 1, "images": 1, "seconds": 1.0, "run": ""}
 
-    monkeypatch.setattr("benchmarks.tuning.trial.finished", made)
+    monkeypatch.setattr("benchmarks.tuning.trial.trained", made)
 
 
 def test_a_trials_line_is_what_its_trainings_say_and_none_of_them_saw_the_test_set(searched: Searched) -> None:
@@ -83,13 +83,12 @@ def test_a_training_that_fails_is_a_trial_without_a_score(tmp_path: Path) -> Non
     assert all("FloatingPointError" in line["error"] and line["score"] is None for line in lines)
 
 
-@pytest.mark.parametrize("pruning", ["median", "successive_halving"])
-def test_a_pruned_trial_ends_after_whole_folds_and_never_one_that_a_search_must_hold(
-    pruning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_pruned_trial_ends_after_whole_folds_and_trials_that_every_search_holds_are_never_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("optuna.trial.Trial.should_prune", lambda trial: True)
     made_training(monkeypatch, itertools.repeat(0.5))
-    study, cells = tiny_study(tmp_path, f"pruning={pruning}", "trials=5")
+    study, cells = tiny_study(tmp_path, "pruning=median", "trials=5")
     lines = worked(study, cells["triplet/ee"])
     assert [line["outcome"] for line in lines] == ["complete", "complete", "pruned", "pruned", "complete"]
     assert [len(line["folds"]) for line in lines] == [2, 2, 1, 1, 2]  # the first rung is a whole training
@@ -108,11 +107,13 @@ def test_the_median_pruner_gives_up_what_is_worse_than_the_others_were(
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["trials=3"], "trials must be at least 4, but got 3"),
+        (["trials=3"], "trials must be 4 to 10000, but got 3"),
+        (["trials=99999999999999999999"], "trials must be 4 to 10000, but got 99999999999999999999"),
+        (["extra_trials=99999999999"], "extra_trials must be null or 0 to 10000, but got 99999999999"),
         (["folds=[0,0]"], "folds must be one or more, each once, but got [0, 0]"),
         (["sampler=grid"], "sampler must be one of quasi_random, tpe, but got 'grid'"),
-        (["pruning=hard"], "pruning must be null or one of median, successive_halving, but got 'hard'"),
-        (["extra_trials=-1"], "extra_trials must be null or at least 0, but got -1"),
+        (["pruning=hard"], "pruning must be null or one of median, but got 'hard'"),
+        (["extra_trials=-1"], "extra_trials must be null or 0 to 10000, but got -1"),
         (["trials=many"], "study smoke: trials"),
         (["comparisons=[{loss:tripelt,methods:[none]}]"], "unknown search space loss 'tripelt'"),
         (["comparisons=[{loss:triplet,methods:[eee]}]"], "unknown search space method 'eee'"),
