@@ -1,1 +1,1 @@
-"""What the methods cost and how fast this machine trains."""
+"""Costs of the library's parts and speed of whole trainings: cases, timing, counting of operations, tables, figures."""

@@ -6,19 +6,18 @@ import json
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.profiling.cost.measure import measure
-from benchmarks.profiling.cost.pieces import PIECES
-from benchmarks.profiling.cost.steps import Size
-from benchmarks.profiling.cost.tables import table
+from benchmarks.profiling.cost import cost_table, measure
+from benchmarks.profiling.cost_cases import CASES
+from benchmarks.profiling.loss_steps import Size
 
 SMALL = Size(batch=16, classes=8, dimension=8)
 
 
-@pytest.mark.parametrize("piece", PIECES, ids=lambda piece: piece.name)
+@pytest.mark.parametrize("piece", CASES, ids=lambda piece: piece.name)
 def test_every_piece_runs_and_costs_something(piece):
     row = measure(piece, SMALL, rounds=1, warm_up=0)
     assert row["baseline_ms"] > 0 and row["augmented_ms"] > 0 and row["memory_ratio"] > 0
-    assert piece.name in table([row])
+    assert piece.name in cost_table([row])
 
 
 def test_the_command_writes_table_figure_and_environment(tmp_path, capsys):
@@ -47,10 +46,10 @@ def test_without_growth_no_figure_of_it_is_drawn(tmp_path):
 
 @pytest.mark.parametrize("kind", ["PS", "IAA, 3"])
 def test_on_an_accelerator_the_host_waits_no_more_than_for_the_baseline_loss(kind):
-    for piece in PIECES:
+    for piece in CASES:
         if piece.name.startswith(kind):
             row = measure(piece, SMALL, rounds=1, warm_up=0)
-            assert row["waits_added"] <= 0 and row["waits_added_labels_there"] <= 0
+            assert row["waits_added"] <= 0 and row["waits_added_labels_on_device"] <= 0
             assert row["enlarged_ratio"] > 0
 
 

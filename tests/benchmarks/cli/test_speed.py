@@ -21,7 +21,7 @@ def test_the_pieces_are_timed_side_by_side_and_written(tmp_path, capsys):
     ]  # fmt: skip
     assert all(float(row["images_per_second"]) > 0 for row in rows.values())
     assert float(rows["multi_similarity"]["flops_per_image"]) > 0
-    with (tmp_path / "demands.csv").open() as file:
+    with (tmp_path / "step_counts.csv").open() as file:
         asked = {row["step"]: int(row["waits"]) for row in csv.DictReader(file)}
     assert asked["multi_similarity"] > asked["multi_similarity + iaa"]
     assert json.loads((tmp_path / "environment.json").read_text())["roofline"]["flops"] > 0

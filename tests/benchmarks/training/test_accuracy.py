@@ -6,7 +6,7 @@ import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor
 
-from benchmarks.profiling.cost.counting import count
+from benchmarks.profiling.op_counter import count
 from benchmarks.training import accuracy
 from benchmarks.training.accuracy import METRICS, PER_QUERY, RetrievalAccuracy, relevant_counts
 from benchmarks.training.neighbors import ExactNeighbors, FaissNeighbors

@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageOps
 
 from benchmarks.data.ragged import RaggedImages
-from benchmarks.profiling.cost.counting import count
+from benchmarks.profiling.op_counter import count
 from benchmarks.training import resampling
 from benchmarks.training.pixel_store import ImageStore, Pictures
 from benchmarks.training.resampling import Boxes, filter_weights, resample, windows

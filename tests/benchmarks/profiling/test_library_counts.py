@@ -11,7 +11,7 @@ from measuring import value_and_gradient
 from pytorch_metric_learning import losses, miners
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.profiling.cost.counting import count
+from benchmarks.profiling.op_counter import count
 from pml_aug.synthesis import different_class_pairs
 from pml_aug.wrappers import DistributedLossWrapper, ProxySynthesis
 

@@ -1,4 +1,4 @@
-"""One training step of a loss, or one call of a part of it, ready to be measured."""
+"""Steps to be measured: loss forward and backward on one batch, or one call of a part of the library."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,14 +13,14 @@ Step = Callable[[], object]
 
 
 class Size(NamedTuple):
-    """Of a batch and of what it is compared with."""
+    """Sizes of a batch and of what it is compared with."""
 
     batch: int = 128
     classes: int = 100
     dimension: int = 512
     per_class: int = 4
     device: str = "cpu"
-    labels_there: bool = False  # labels lie on the device too; PML's trainers hand them over on the CPU
+    labels_on_device: bool = False  # PML's trainers pass them on the CPU
 
     def batch_of(self, num_classes: int | None = None) -> tuple[Tensor, Tensor]:
         """Random embeddings on the device, and labels."""
@@ -29,7 +29,7 @@ class Size(NamedTuple):
         labels = torch.arange(self.batch) // self.per_class % self.classes
         if num_classes is not None:
             labels = torch.randint(num_classes, (self.batch,), generator=generator)
-        return rows, labels.to(self.device) if self.labels_there else labels
+        return rows, labels.to(self.device) if self.labels_on_device else labels
 
 
 def training_step(
@@ -43,10 +43,10 @@ def training_step(
 
     Args:
         make_loss: for a size.
-        make_miner: None mines nothing.
-        by_class: labels are of all the classes of the size, at random.
+        make_miner: None: no miner.
+        by_class: labels are drawn from all ``size.classes``, else rows come in groups of ``size.per_class``.
         doubled: rows carry an uncertainty of the same width.
-        copies: the batch is compared with itself so many times more, as `ref_emb`.
+        copies: of the batch, passed as ``ref_emb`` after the batch itself.
     """
 
     def build(size: Size) -> Step:
@@ -71,7 +71,7 @@ def training_step(
 def compared(
     make_distance: Callable[[Size], BaseDistance], with_proxies: bool, doubled: bool
 ) -> Callable[[Size], Step]:
-    """A distance matrix forward and backward: rows to proxies, or rows among themselves."""
+    """A distance matrix forward and backward: rows to proxies, or rows to each other."""
 
     def build(size: Size) -> Step:
         rows, _ = size.batch_of()
@@ -91,7 +91,7 @@ def compared(
 
 
 def batch_update(num_classes: int | None) -> Callable[[Size], Step]:
-    """The statistics of one batch, among `num_classes` classes or the size's own number."""
+    """An update of the class statistics by one batch, with ``num_classes`` classes (None: ``size.classes``)."""
 
     def build(size: Size) -> Step:
         among = size.classes if num_classes is None else num_classes
@@ -109,13 +109,13 @@ def _class_statistics(size: Size) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def two_products(size: Size) -> Step:
-    """What a correction by neighbours cannot do without: two products of classes by classes."""
+    """Two products of all classes with each other, the least that a correction by neighbours needs."""
     mean, variance, _ = _class_statistics(size)
     return lambda: (mean @ mean.T, variance @ variance.T)
 
 
 def neighbor_correction(size: Size) -> Step:
-    """The variances of all classes corrected by their neighbours."""
+    """A correction of the variances of all classes by their neighbours."""
     mean, variance, count = _class_statistics(size)
     correction = NeighborCorrection()
     return lambda: correction(mean, variance, count)

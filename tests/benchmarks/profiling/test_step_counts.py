@@ -1,16 +1,16 @@
 import pytest
 
 from benchmarks.config.compose import compose
-from benchmarks.profiling.speed import demands as module
-from benchmarks.profiling.speed.demands import Demands, demands
+from benchmarks.profiling import step_counts
+from benchmarks.profiling.step_counts import StepCounts, count_step
 from benchmarks.training.train import read_data
 
 SMALL = ["data.num_classes=96", "data.image_size=16", "protocol=smoke"]
 
 
-def of_step(loss: str, method: str) -> Demands:
+def of_step(loss: str, method: str) -> StepCounts:
     config, _ = compose([*SMALL, f"loss={loss}", f"method={method}"])
-    return demands(config, *read_data(config))
+    return count_step(config, *read_data(config))
 
 
 @pytest.mark.parametrize("method", ["none", "ps"])
@@ -41,5 +41,5 @@ def test_mixup_waits_as_often_as_three_losses() -> None:
 
 def test_one_step_asks_the_same_however_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     by_two = of_step("normalized_softmax", "none")
-    monkeypatch.setattr(module, "MORE", 4)
+    monkeypatch.setattr(step_counts, "MORE", 4)
     assert of_step("normalized_softmax", "none") == by_two

@@ -1,4 +1,4 @@
-"""What is timed of a training: each piece a call that handles so many images."""
+"""Timed parts of a training: calls that process a known number of images."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ from benchmarks.training.precision import autocast
 from benchmarks.training.train import read_data
 from benchmarks.training.training import Training
 
-NEVER = 10_000  # epochs: nothing that happens between epochs comes into the timed ones
+NEVER = 10_000  # epochs, so that nothing that happens between epochs is timed
 RANDOM_PER_CLASS = 8
 
 
 class Timed(NamedTuple):
-    """A piece, and how many images one call handles."""
+    """A call and the number of images that it processes."""
 
     name: str
     call: Callable[[], object]
@@ -35,7 +35,7 @@ class Timed(NamedTuple):
 def training(
     config: RunConfig, data: ImageArrays, split: Split, device: torch.device, steps: int
 ) -> Iterator[Training]:
-    """A real training, its first two epochs of `steps` batches done; it evaluates nothing and leaves nothing behind."""
+    """A real training after its first two epochs of ``steps`` batches; it evaluates nothing and leaves no files."""
     protocol = replace(config.protocol, iterations_per_epoch=steps, epochs=NEVER, evaluate_every=NEVER, warmup_epochs=0)
     method = config.method
     if (
@@ -47,7 +47,7 @@ def training(
         folder = RunDir(Path(runs), config.identity())
         folder.prepare()
         made = Training(config, data, split, device, folder, tqdm(disable=True))
-        made.goes_on = lambda epoch: True  # type: ignore[method-assign]  # it asks the scores, and there are none
+        made.goes_on = lambda epoch: True  # type: ignore[method-assign]  # the original reads scores, and there are none
         made.trainer.train(1, 2)
         yield made
         made.tensorboard.close()
@@ -64,7 +64,7 @@ def step(name: str, made: Training) -> Timed:
 
 
 def trunk_alone(made: Training) -> Timed:
-    """Forward and backward of trunk and head on one batch that is there already."""
+    """Forward and backward of trunk and head on one batch that is on the device."""
     models, images = made.trainer.models, batch_of(made)
 
     def call() -> None:
@@ -76,7 +76,7 @@ def trunk_alone(made: Training) -> Timed:
 
 
 def data_alone(made: Training) -> Timed:
-    """One batch of training images, from where they are kept to what the trunk takes."""
+    """One batch of training images, from the pixel store to the input of the trunk."""
     return Timed("images alone", lambda: batch_of(made), made.trainer.batch_size)
 
 
@@ -87,7 +87,7 @@ def batch_of(made: Training) -> torch.Tensor:
 
 
 def data_for(config: RunConfig, random: int | None) -> tuple[ImageArrays, Split]:
-    """The configuration's data, or enough random colour images of that side: what they show costs no time."""
+    """The configuration's data, or random colour images of side ``random``, which take the same time."""
     if random is None:
         return read_data(config)
     classes = 2 * config.protocol.batch_size

@@ -1,4 +1,4 @@
-"""What the machine does at most: arithmetic, memory, launches; measured, not read from a data sheet."""
+"""Measured upper limits of the machine: arithmetic, memory bandwidth, kernel launches."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.profiling.cost.measure import interleaved_medians
+from benchmarks.profiling.timing import interleaved_medians
 
 SIDE = {"cpu": 1024, "cuda": 8192}  # of the matrices multiplied
 NUMBERS = {"cpu": 1 << 24, "cuda": 1 << 29}  # copied, four bytes each
@@ -14,15 +14,15 @@ ROUNDS = 7
 
 
 class Roofline(NamedTuple):
-    """Of one device, with the threads that PyTorch has now."""
+    """Limits of one device, with PyTorch's current number of threads."""
 
-    flops: float  # a second, of a large matrix product in the training's precision
-    bytes: float  # a second, read and written by a copy
+    flops: float  # per second, of a large matrix product in the training's precision
+    bytes: float  # per second, read and written by a copy
     launch: float  # seconds from one small kernel to the next
 
 
 def measure_roofline(device: torch.device, precision: torch.dtype) -> Roofline:
-    """Medians of a few rounds; a second or two in all."""
+    """Medians of a few rounds; takes a second or two."""
     side = SIDE.get(device.type, SIDE["cpu"])
     matrix = torch.ones(side, side, device=device, dtype=precision)
     product = torch.empty_like(matrix)

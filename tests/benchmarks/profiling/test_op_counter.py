@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.profiling.cost.counting import count
+from benchmarks.profiling.op_counter import count
 
 
 def on_device(call, *tensors):

@@ -1,10 +1,11 @@
-"""The measurements: several pieces taking turns in one process, and one step in several processes at once."""
+"""Images per second of trunk, images, whole steps and evaluation, in turns in one process or in several at once."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -12,16 +13,18 @@ import torch
 from benchmarks.config.compose import RunConfig
 from benchmarks.data import ImageArrays
 from benchmarks.data.split import Split
-from benchmarks.profiling.cost.measure import interleaved_medians, wait_for
-from benchmarks.profiling.speed.pieces import Timed, batch_of, data_alone, data_for, step, training, trunk_alone
-from benchmarks.profiling.speed.roofline import training_flops
+from benchmarks.profiling.roofline import Roofline, training_flops
+from benchmarks.profiling.step_counts import StepCounts
+from benchmarks.profiling.timing import interleaved_medians, synchronize
+from benchmarks.profiling.training_steps import Timed, batch_of, data_alone, data_for, step, training, trunk_alone
+from benchmarks.profiling.writing import draw_bars, figure, markdown_table
 from benchmarks.training.accuracy import RetrievalAccuracy
 
-WARM_UP = 2  # rounds that do not count
+WARM_UP = 2  # rounds
 
 
 class Row(NamedTuple):
-    """Of the table."""
+    """One row of the table."""
 
     piece: str
     batch: int
@@ -32,7 +35,7 @@ class Row(NamedTuple):
 def measure_steps(
     configs: Sequence[RunConfig], data: ImageArrays, split: Split, device: torch.device, steps: int, rounds: int
 ) -> list[Row]:
-    """Trunk, images and the whole step of every configuration, in turns."""
+    """Rows of the trunk, the images and the whole step of every configuration, measured in turns."""
     with ExitStack() as stack:
         trainings = [stack.enter_context(training(config, data, split, device, steps)) for config in configs]
         flops = (
@@ -49,7 +52,7 @@ def measure_steps(
 
 
 def measure_evaluation(rows: int, dimension: int, per_class: int, device: torch.device, rounds: int) -> Row:
-    """All scores of so many random embeddings, every one against all others."""
+    """The row of an evaluation: all scores of random embeddings, each compared with all others."""
     generator = torch.Generator().manual_seed(0)
     embeddings = torch.nn.functional.normalize(torch.randn(rows, dimension, generator=generator)).to(device)
     labels = torch.arange(rows, device=device) // per_class
@@ -62,7 +65,7 @@ def measure_evaluation(rows: int, dimension: int, per_class: int, device: torch.
 def measure_packed(
     config: RunConfig, random: int | None, device: torch.device, processes: int, steps: int, rounds: int
 ) -> Row:
-    """The whole step in several processes that start together; images of all of them a second."""
+    """The row of a whole step in several processes that start together; images per second of all of them."""
     context = get_context("spawn")
     barrier = context.Manager().Barrier(processes)
     arguments = (config, random, str(device), steps, rounds, torch.get_num_threads(), barrier)
@@ -73,7 +76,7 @@ def measure_packed(
 
 
 def name_of(config: RunConfig) -> str:
-    """Loss and method, as they stand in the table."""
+    """Loss and method as the table names them."""
     return config.loss.name if config.method.name == "none" else f"{config.loss.name} + {config.method.name}"
 
 
@@ -85,11 +88,55 @@ def _rate(
     with training(config, data, split, torch.device(device), steps) as made:
         piece: Timed = step("", made)
         barrier.wait()
-        wait_for(device)
+        synchronize(device)
         begun = time.perf_counter()
         for _ in range(rounds):
             piece.call()
-        wait_for(device)
+        synchronize(device)
         rate = rounds * piece.images / (time.perf_counter() - begun)
         barrier.wait()  # so that none is timed while another has stopped
     return rate
+
+
+def speed_table(rows: Sequence[Row], roofline: Roofline, counts: Mapping[str, StepCounts]) -> str:
+    """Markdown: images per second, the step relative to the baseline, its share of the roofline, its counts."""
+    measured = []
+    for row in rows:
+        baseline = _baseline_of(row, rows)
+        ratio = "" if baseline is None else f"{baseline.images_per_second / row.images_per_second:.2f}"
+        share = (
+            "" if row.flops_per_image is None else f"{row.flops_per_image * row.images_per_second / roofline.flops:.1%}"
+        )
+        milliseconds = f"{1e3 * row.batch / row.images_per_second:,.2f}"
+        measured.append([row.piece, f"{row.batch:,}", f"{row.images_per_second:,.0f}", milliseconds, ratio, share])
+    counted = []
+    for step_name, of_step in counts.items():
+        loss, plus, _ = step_name.partition(" + ")
+        added = f"{of_step.kernels - counts[loss].kernels:+,}" if plus and loss in counts else ""
+        counted.append([step_name, f"{of_step.kernels:,}", added, of_step.waits])
+    header = ["piece", "batch", "images/s", "ms per batch", "time relative to the baseline step", "of peak FLOP/s"]
+    return "\n\n".join(
+        [
+            f"At most {roofline.flops / 1e12:.3g} TFLOP/s, {roofline.bytes / 1e9:.3g} GB/s, "
+            f"{roofline.launch * 1e6:.2g} microseconds per launch.",
+            markdown_table(header, measured, numbers=True),
+            markdown_table(["step", "kernels", "added to the baseline step", "host waits"], counted, numbers=True),
+        ]
+    )
+
+
+def draw_speed(rows: Sequence[Row], path: Path) -> None:
+    """One bar per piece and batch size, on a logarithmic scale."""
+    batches = sorted({row.batch for row in rows})
+    colors = [f"C{batches.index(row.batch)}" for row in rows]
+    names = [f"{row.piece}, {row.batch:,}" for row in rows]
+    with figure(path, 8, 1 + 0.32 * len(rows)) as (_, (axes,)):
+        draw_bars(axes, names, [row.images_per_second for row in rows], colors, "{:,.0f}".format)
+        axes.set_xscale("log")
+        axes.set_xlabel("images per second (logarithmic)")
+
+
+def _baseline_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The baseline's step of the same batch size, for the step of a method."""
+    loss, plus, _ = row.piece.partition(" + ")
+    return next((other for other in rows if plus and (other.piece, other.batch) == (loss, row.batch)), None)

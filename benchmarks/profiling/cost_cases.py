@@ -1,4 +1,4 @@
-"""What is measured: each piece of the library beside what a user would run without it."""
+"""The cases of the cost command: each part of the library beside what a user would run without it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 from torch import nn
 
-from benchmarks.profiling.cost.steps import (
+from benchmarks.profiling.loss_steps import (
     Size,
     Step,
     batch_update,
@@ -22,16 +22,16 @@ from pml_aug import distances, wrappers
 COPIES = 3
 
 
-class Piece(NamedTuple):
+class Case(NamedTuple):
     """One row of the table."""
 
     name: str
     baseline: Callable[[Size], Step]
     augmented: Callable[[Size], Step]
-    goal: float  # most time that `augmented` should take, in units of `baseline`
+    goal: float  # upper limit of the time of `augmented`, in units of `baseline`
     size: Size = Size()
     grows_with: tuple[str, ...] = ()
-    enlarged: Callable[[Size], Step] | None = None  # the loss alone, handed as many rows as the piece makes of them
+    enlarged: Callable[[Size], Step] | None = None  # the loss alone, on as many rows as the method makes
 
 
 def _triplet(size: Size) -> nn.Module:
@@ -69,7 +69,7 @@ def _multi_similarity(size: Size) -> nn.Module:
 def _adapted(
     make_loss: Callable[[Size], nn.Module], make_miner: Callable[[], nn.Module] | None = None
 ) -> Callable[[Size], nn.Module]:
-    """IAA with the statistics of a training set of two rows a class."""
+    """IAA with the statistics of a training set of two rows per class."""
 
     def make(size: Size) -> nn.Module:
         wrapper = wrappers.IntraClassAdaptiveAugmentation(
@@ -102,22 +102,22 @@ def _introspective(size: Size) -> BaseDistance:
     return distances.IntrospectiveSimilarity(size.dimension)
 
 
-PIECES = (
-    Piece(
+CASES = (
+    Case(
         "EE, 2 points + hardest triplet",
         training_step(_triplet, miners.BatchHardMiner),
         training_step(_expanded_triplet(2)),
         goal=1.6,
         grows_with=("batch", "dimension"),
     ),
-    Piece(
+    Case(
         "EE, 8 points + hardest triplet",
         training_step(_triplet, miners.BatchHardMiner),
         training_step(_expanded_triplet(8)),
         goal=5.0,
         grows_with=("batch", "dimension"),
     ),
-    Piece(
+    Case(
         "PS + normalized softmax, 100 classes",
         training_step(_normalized_softmax, by_class=True),
         training_step(_synthesised_softmax, by_class=True),
@@ -125,7 +125,7 @@ PIECES = (
         grows_with=("batch", "classes", "dimension"),
         enlarged=_enlarged_softmax,
     ),
-    Piece(
+    Case(
         "PS + normalized softmax, 11,318 classes",
         training_step(_normalized_softmax, by_class=True),
         training_step(_synthesised_softmax, by_class=True),
@@ -133,7 +133,7 @@ PIECES = (
         size=Size(classes=11_318),
         enlarged=_enlarged_softmax,
     ),
-    Piece(
+    Case(
         f"IAA, {COPIES} copies + multi-similarity",
         training_step(_multi_similarity, miners.MultiSimilarityMiner),
         training_step(_adapted(_multi_similarity, miners.MultiSimilarityMiner)),
@@ -141,7 +141,7 @@ PIECES = (
         grows_with=("batch", "classes", "dimension"),
         enlarged=training_step(_multi_similarity, miners.MultiSimilarityMiner, copies=COPIES),
     ),
-    Piece(
+    Case(
         f"IAA, {COPIES} copies + contrastive",
         training_step(_contrastive),
         training_step(_adapted(_contrastive)),
@@ -149,28 +149,28 @@ PIECES = (
         grows_with=("batch", "dimension"),
         enlarged=training_step(_contrastive, copies=COPIES),
     ),
-    Piece(
+    Case(
         "IAA statistics of a batch: 11,318 classes beside 100",
         batch_update(100),
         batch_update(None),
         goal=2.0,
         size=Size(classes=11_318),
     ),
-    Piece(
+    Case(
         "IAA neighbour correction, 11,318 classes, beside two products",
         two_products,
         neighbor_correction,
         goal=1.4,
         size=Size(classes=11_318),
     ),
-    Piece(
+    Case(
         "IDML similarity to 11,318 proxies beside the cosine",
         compared(_cosine, with_proxies=True, doubled=False),
         compared(_introspective, with_proxies=True, doubled=True),
         goal=1.2,
         size=Size(classes=11_318),
     ),
-    Piece(
+    Case(
         "IDML similarity, 512 rows, beside the cosine",
         compared(_cosine, with_proxies=False, doubled=False),
         compared(_introspective, with_proxies=False, doubled=True),
@@ -178,7 +178,7 @@ PIECES = (
         size=Size(batch=512),
         grows_with=("batch", "dimension"),
     ),
-    Piece(
+    Case(
         "IDML + proxy anchor, 11,318 classes",
         training_step(_proxy_anchor, by_class=True),
         training_step(_introspective_proxy_anchor, by_class=True, doubled=True),

@@ -1,7 +1,7 @@
-"""What a call asks of an accelerator: kernels, host waits and the most memory held at once. No accelerator is needed.
+"""Counts of a call on an accelerator: kernels, host waits and peak memory. No accelerator is needed.
 
-The call runs on tensors that name another device and keep their numbers on the CPU. So all code takes the way that it
-takes on an accelerator, and what the host does by itself, as with labels that it holds, is not counted.
+The call runs on tensors that report another device and keep their numbers on the CPU. All code takes the branches that
+it takes on an accelerator, and operations on tensors of the host are not counted.
 """
 
 import weakref
@@ -14,8 +14,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
-DEVICE = "meta"  # the one device beside the CPU that every torch has; its own operations are never reached
-# operations whose result the host must have before it can go on
+DEVICE = "meta"  # every torch has this device; its own operations are never called
+# operations whose result the host needs before it continues
 HOST_WAITS = frozenset(
     {
         "_local_scalar_dense", "_unique", "_unique2", "bincount", "equal", "is_nonzero", "masked_select", "nonzero",
@@ -27,18 +27,18 @@ NO_KERNELS = ("detach", "alias", "_unsafe_view", "lift_fresh")
 
 
 class Counts(NamedTuple):
-    """One call's demands."""
+    """Counts of one call."""
 
-    kernels: int  # operations that are no views of others
+    kernels: int  # operations that are not views
     waits: int  # operations that make the host wait
-    peak_bytes: int  # most memory held at once by tensors that the call made
+    peak_bytes: int  # most bytes held at once by tensors that the call made
 
 
 def count(build: Callable[[str], Callable[[], object]]) -> Counts:
-    """The demands of one call on a device, counted operation by operation; the same numbers on every machine.
+    """The counts of one call on a device, operation by operation; the same on every machine.
 
     Args:
-        build: makes the call for the device that it is given the name of; what it makes beforehand is not counted.
+        build: makes the call for a device, given by name; what it does itself is not counted.
 
     Example:
         >>> count(lambda device: lambda: torch.ones(4, 4, device=device).sum().item()).waits
@@ -47,7 +47,7 @@ def count(build: Callable[[str], Callable[[], object]]) -> Counts:
         0
     """
     counter = _Counter()
-    # to autocast the device is unknown
+    # autocast does not know the device
     with counter, mock.patch("torch.autocast", lambda *_, **__: nullcontext()):
         call = build(DEVICE)
         counter.start()
@@ -56,7 +56,7 @@ def count(build: Callable[[str], Callable[[], object]]) -> Counts:
 
 
 class _OnDevice(torch.Tensor):
-    """A tensor that names another device; `numbers` on the CPU holds what it holds."""
+    """A tensor that reports another device; ``numbers`` holds its content on the CPU."""
 
     numbers: torch.Tensor
 
@@ -75,7 +75,7 @@ class _OnDevice(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        raise RuntimeError(f"{function} was called on a pretended device outside of `count`")
+        raise RuntimeError(f"{function} was called on a simulated device outside of `count`")
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
@@ -126,12 +126,12 @@ class _Counter(TorchDispatchMode):
 
     def _release(self, storages: set[int], key: int, size: int) -> None:
         storages.discard(key)
-        if storages is self.storages:  # what was made before the start is not counted
+        if storages is self.storages:  # made after the start
             self.held -= size
 
 
 def _is_sent(name: str, args: Any, kwargs: Any) -> bool:
-    """Whether numbers of the host are copied to the device, and the host waits until they are there."""
+    """Whether the operation copies from the host to the device, and the host waits for it."""
     if name == "_to_copy":
         return not isinstance(args[0], _OnDevice) and not kwargs.get("non_blocking", False)
     if name == "copy_":

@@ -1,0 +1,100 @@
+"""Costs of each case beside its baseline: measured rows, and the tables of ratios and of their growth."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+import torch
+
+from benchmarks.profiling.cost_cases import Case
+from benchmarks.profiling.loss_steps import Size, Step
+from benchmarks.profiling.op_counter import Counts, count
+from benchmarks.profiling.timing import interleaved_medians
+from benchmarks.profiling.writing import markdown_table
+
+Row = Mapping[str, float | int | str]
+Growth = Mapping[str, Mapping[str, Sequence[Row]]]  # quantity -> case -> rows, in the order of the quantity
+
+QUANTITIES = ("batch", "classes", "dimension")
+
+
+def measure(case: Case, size: Size, rounds: int, warm_up: int = 3) -> dict[str, float | int | str]:
+    """One case at one size: milliseconds, kernels, waits and memory of both sides, as a row of the table.
+
+    On the CPU, milliseconds are processor time of this process, which other load does not lengthen.
+    """
+    builders = {"baseline": case.baseline, "augmented": case.augmented}
+    if case.enlarged is not None:
+        builders["enlarged"] = case.enlarged
+    clock = time.process_time if torch.device(size.device).type == "cpu" else time.perf_counter
+    steps = {name: build(size) for name, build in builders.items()}
+    seconds = interleaved_medians(steps, rounds, warm_up, size.device, clock)
+    baseline, augmented = _counts(case.baseline, size), _counts(case.augmented, size)
+    on_device = size._replace(labels_on_device=True)
+    return {
+        "piece": case.name,
+        **{name: getattr(size, name) for name in (*QUANTITIES, "device")},
+        "baseline_ms": 1e3 * seconds["baseline"],
+        "augmented_ms": 1e3 * seconds["augmented"],
+        "time_ratio": seconds["augmented"] / seconds["baseline"],
+        "goal": case.goal,
+        "enlarged_ratio": seconds["enlarged"] / seconds["baseline"] if "enlarged" in seconds else "",
+        "kernels_added": augmented.kernels - baseline.kernels,
+        "waits_added": augmented.waits - baseline.waits,
+        "memory_ratio": augmented.peak_bytes / baseline.peak_bytes,
+        "waits_added_labels_on_device": _counts(case.augmented, on_device).waits
+        - _counts(case.baseline, on_device).waits,
+    }
+
+
+def _counts(build: Callable[[Size], Step], size: Size) -> Counts:
+    return count(lambda device: build(size._replace(device=device)))
+
+
+def at_own_size(rows: Sequence[Row]) -> list[Row]:
+    """The first row of each case."""
+    return [next(of_case) for _, of_case in groupby(rows, key=_name)]
+
+
+def growth_of(rows: Sequence[Row]) -> Growth:
+    """For each quantity and case the rows in which every other quantity has its value of the case's first row."""
+    growth: dict[str, dict[str, Sequence[Row]]] = {}
+    for name, of_case in groupby(rows, key=_name):
+        own, *others = of_case
+        for quantity in QUANTITIES:
+            line = [row for row in others if all(row[other] == own[other] for other in QUANTITIES if other != quantity)]
+            if line:
+                growth.setdefault(quantity, {})[name] = sorted([own, *line], key=lambda row: float(row[quantity]))
+    return {quantity: growth[quantity] for quantity in QUANTITIES if quantity in growth}
+
+
+def cost_table(rows: Sequence[Row]) -> str:
+    """The rows in markdown, each ratio beside its goal."""
+    columns: dict[str, Callable[[Row], str]] = {
+        "piece": _name,
+        "baseline ms": lambda row: f"{row['baseline_ms']:.2f}",
+        "with ms": lambda row: f"{row['augmented_ms']:.2f}",
+        "ratio": lambda row: f"{row['time_ratio']:.2f}",
+        "goal": lambda row: f"{row['goal']:.2f}",
+        "the loss alone, enlarged": lambda row: f"{row['enlarged_ratio']:.2f}" if row["enlarged_ratio"] else "-",
+        "kernels added": lambda row: str(row["kernels_added"]),
+        "host waits added, labels on the host / device": lambda row: (
+            f"{row['waits_added']} / {row['waits_added_labels_on_device']}"
+        ),
+        "memory ratio": lambda row: f"{row['memory_ratio']:.2f}",
+    }
+    return markdown_table(columns, [[cell(row) for cell in columns.values()] for row in rows])
+
+
+def growth_table(growth: Growth) -> str:
+    """The ratio at each size in markdown, with the milliseconds of the augmented side."""
+    rows = []
+    for quantity, of_cases in growth.items():
+        for name, line in of_cases.items():
+            cells = (f"{row[quantity]:,}: {row['time_ratio']:.2f} ({row['augmented_ms']:.1f})" for row in line)
+            rows.append([quantity, name, "; ".join(cells)])
+    return markdown_table(["grows with", "piece", "ratio (ms) at each size"], rows)
+
+
+def _name(row: Row) -> str:
+    return str(row["piece"])

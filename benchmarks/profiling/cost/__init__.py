@@ -1,1 +1,0 @@
-"""What each piece of a method costs beside the baseline loss."""
