@@ -8,6 +8,7 @@ from benchmarks.report.formatting import interval, number, p_value
 from benchmarks.report.labels import loss_name, method_name
 from benchmarks.report.summary import Cell, Comparison
 from benchmarks.report.tuned_runs import value_at
+from benchmarks.report.verdicts import withheld
 from benchmarks.runs.reader import Run, is_run, read_run, read_runs
 from benchmarks.runs.schema import PRIMARY
 
@@ -90,6 +91,8 @@ def _line(comparison: Comparison) -> str:
     names = [_name(cell) for cell in (comparison.method, comparison.baseline)]
     if names[0] == names[1]:
         names = ["B", f"A, both {names[1]}"]
+    if not comparison.judged:
+        return f"{names[0]} against {names[1]}: {withheld(comparison)}"
     start = f"{names[0]} is {number(abs(effect.mean))} points of test MAP@R {direction} than {names[1]}"
     levels = " against ".join(number(cell.score(PRIMARY).mean) for cell in (comparison.method, comparison.baseline))
     classes = f"95 % over test classes {interval(comparison.over_classes)}"
@@ -97,12 +100,12 @@ def _line(comparison: Comparison) -> str:
         folds = len(comparison.method.folds)
         covers = "one seed" if folds == 1 else f"one seed, {folds} folds"
         return (
-            f"{start} ({levels}; {classes}). {covers.capitalize()}: the interval says what other test classes would "
-            "give these two models, not what another seed would."
+            f"{start} ({levels}; {classes}). {covers.capitalize()}: the interval covers the choice of test classes "
+            "for these two models, not the choice of seed."
         )
     return (
         f"{start} ({levels}; 95 % over {seeds} seeds {interval(effect.interval)}; p = {p_value(comparison.p)} by the "
-        f"sign-flip test, {p_value(comparison.smallest_p)} at best; {classes})."
+        f"sign-flip test, smallest attainable {p_value(comparison.smallest_p)}; {classes})."
     )
 
 

@@ -1,4 +1,4 @@
-"""What would make the comparison stronger, read off its runs."""
+"""Recommendations that would strengthen the evidence, derived from the runs."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,7 @@ from benchmarks.report.tuned_runs import EXTRA
 from benchmarks.report.verdicts import ALPHA, verdict
 
 LARGE_FAMILY = 10  # data sets from which ranks are a test
+OPEN = ("not established", "nominally better", "nominally worse", "underpowered")  # verdicts that more seeds may change
 
 
 def stronger(summary: Summary) -> list[str]:
@@ -25,7 +26,11 @@ def _seeds(summary: Summary) -> Iterator[str]:
     fewest = min(comparison.num_seeds for comparison in comparisons)
     if fewest < needed:
         yield f"More seeds: {needed} instead of {fewest} are the fewest with which anything can be established here."
-    open_ones = [c for c in comparisons if verdict(c) in ("not established", "hint", "cannot be decided")]
+    open_ones = [
+        c
+        for c in comparisons
+        if verdict(c) in ("not established", "nominally better", "nominally worse", "underpowered")
+    ]
     wanted = [(seeds, c) for c in open_ones if (seeds := _for_margin(c)) is not None and seeds > c.num_seeds]
     wanted.sort(key=lambda pair: pair[0])
     if wanted:

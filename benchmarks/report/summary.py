@@ -97,6 +97,21 @@ class Cell:
         peaks = [run.cost.peak_memory_bytes for run in self.runs]
         return None if None in peaks else max(p for p in peaks if p is not None)
 
+    @cached_property
+    def active_share(self) -> float | None:
+        """The share of steps with synthetic points; None for methods that act by construction, and for baselines."""
+        activities = [run.activity for run in self.runs if run.activity is not None]
+        steps = sum(activity.steps for activity in activities)
+        return sum(activity.active_steps for activity in activities) / steps if steps else None
+
+    @cached_property
+    def synthetic_per_step(self) -> float | None:
+        """Mean number of synthetic points per step; None as for :attr:`active_share`."""
+        activities = [run.activity for run in self.runs if run.activity is not None]
+        steps = sum(activity.steps for activity in activities)
+        made = sum(activity.synthetic_per_step * activity.steps for activity in activities)
+        return made / steps if steps else None
+
     def _estimate(self, value: Callable[[Run], float]) -> Estimate:
         return Estimate(tuple(statistics.over_seeds({run.pair: value(run) for run in self.runs}).tolist()))
 
@@ -117,6 +132,28 @@ class Comparison:
     @property
     def num_seeds(self) -> int:
         return len(self.method.seeds)
+
+    @cached_property
+    def inactive(self) -> tuple[Run, ...]:
+        """Runs whose method never made a synthetic point."""
+        return tuple(run for cell in (self.method, self.baseline) for run in cell.runs if run.inactive)
+
+    @cached_property
+    def untrained(self) -> tuple[Run, ...]:
+        """Runs in which validation chose the model as it was before training."""
+        return tuple(run for cell in (self.method, self.baseline) for run in cell.runs if run.untrained)
+
+    @cached_property
+    def identical(self) -> tuple[Run, ...]:
+        """Runs of the method that went exactly as their baseline's, evaluation by evaluation."""
+        histories = {run.pair: run for run in self.baseline.runs}
+        pairs = [(run, histories[run.pair]) for run in self.method.runs if run.pair in histories]
+        return tuple(run for run, base in pairs if run.name != base.name and run.history == base.history)
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is evidence for a verdict: the method acted, and both sides were trained."""
+        return not (self.inactive or self.untrained or self.identical)
 
     def difference(self, metric: str = PRIMARY, rule: str | None = None) -> Estimate:
         """In test scores by a rule; None: the honest one."""
@@ -241,8 +278,9 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
     """The report's numbers from runs that ``check_comparable`` let through.
 
     Holm's family is every comparison of the report on test MAP@R by the honest rule: at the epoch that the validation
-    fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A baseline
-    that was tuned with more trials is a control: nobody claims anything of it, so it is in neither.
+    fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A comparison
+    without a verdict (:attr:`Comparison.judged`) counts in both with p = 1, so that leaving it out gains nothing. A
+    baseline that was tuned with more trials is a control and no claim, so it is in neither.
     """
     runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, order(run.method), run.pair)))
     cells: dict[tuple[str, str, str], list[Run]] = {}
@@ -274,10 +312,10 @@ def order(method: str) -> tuple[bool, bool, str]:
 
 
 def _adjusted(plain: list[Comparison]) -> list[Comparison]:
-    adjusted = statistics.holm([comparison.p for comparison in plain])
+    adjusted = statistics.holm([comparison.p if comparison.judged else 1.0 for comparison in plain])
     smallest = statistics.holm([comparison.smallest_p for comparison in plain])
-    known = [comparison.equivalence_p for comparison in plain if comparison.equivalence_p is not None]
-    equivalence = iter(statistics.holm(known))
+    known = [(c.equivalence_p, c.judged) for c in plain if c.equivalence_p is not None]
+    equivalence = iter(statistics.holm([p if judged else 1.0 for p, judged in known]))
     return [
         replace(
             comparison,

@@ -1,16 +1,22 @@
-"""What was found and how sure one can be, in plain sentences."""
+"""Verdicts on the comparisons, each with its numbers in one sentence, and cautions on the runs."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from benchmarks import statistics
 from benchmarks.report.formatting import estimate, interval, number, p_value
 from benchmarks.report.labels import loss_name, method_name
 from benchmarks.report.summary import Comparison, Summary, Table
+from benchmarks.runs.reader import Run
 
 ALPHA = 0.05
-VERDICTS = ("established gain", "established loss", "equivalent", "hint", "not established", "cannot be decided")
+VERDICTS = (
+    "established gain", "established loss", "equivalent", "nominally better", "nominally worse", "not established",
+    "underpowered", "no verdict",
+)  # fmt: skip
+NAMED = 5  # runs that a sentence names
+RARELY = 0.1  # share of steps below which a method's activity is pointed out
 
 
 class Finding(NamedTuple):
@@ -23,16 +29,19 @@ def verdict(comparison: Comparison) -> str:
     """One of VERDICTS; only the Holm-adjusted exact p establishes a difference.
 
     equivalent: no difference is established, and the Holm-adjusted equivalence test finds it within the margin.
-    hint: significant alone, not after the correction for all comparisons of the report.
-    cannot be decided: with these seeds not even the largest difference could be established.
+    nominally better or worse: significant alone, not after the correction for all comparisons of the report.
+    underpowered: with these seeds not even the largest difference could be established.
+    no verdict: the method never acted, or validation chose the untrained model, in at least one run.
     """
+    if not comparison.judged:
+        return "no verdict"
     if comparison.holm_p <= ALPHA:
         return "established gain" if comparison.primary.mean > 0 else "established loss"
     if within_margin(comparison):
         return "equivalent"
     if comparison.p <= ALPHA:
-        return "hint"
-    return "cannot be decided" if comparison.smallest_holm_p > ALPHA else "not established"
+        return "nominally better" if comparison.primary.mean > 0 else "nominally worse"
+    return "underpowered" if comparison.smallest_holm_p > ALPHA else "not established"
 
 
 def within_margin(comparison: Comparison) -> bool:
@@ -51,14 +60,14 @@ def _finding(comparison: Comparison, family: int, name_data: bool) -> Finding:
     where = f" on {comparison.method.data}" if name_data else ""
     headline = f"{loss} + {method}{where}"
     start = f"With {method}, the test MAP@R of {loss} is"
+    if judged == "no verdict":
+        return Finding(judged, headline, withheld(comparison))
     if not any(effect.per_seed):
         return Finding(judged, headline, f"{start} the same in every run.")
     direction = "higher" if effect.mean > 0 else "lower"
     start = f"{start} {number(abs(effect.mean))} points {direction}"
     if comparison.num_seeds == 1:
-        return Finding(
-            judged, headline, f"{start} in the one seed there is. One seed has no interval and decides nothing."
-        )
+        return Finding(judged, headline, f"{start} with one seed, which allows neither an interval nor a test.")
     numbers = (
         f"{start} (difference {number(effect.mean, signed=True)}, 95\u00a0% interval {interval(effect.interval)}; "
         f"p = {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}; {comparison.num_seeds} seeds)."
@@ -66,17 +75,37 @@ def _finding(comparison: Comparison, family: int, name_data: bool) -> Finding:
     return Finding(judged, headline, f"{numbers} {_certainty(comparison, judged, family)}")
 
 
+def withheld(comparison: Comparison) -> str:
+    """Why there is no verdict, with the runs; "" where there is one."""
+    method = method_name(comparison.method.method)
+    reasons = (
+        (comparison.inactive, f"{method} made no synthetic point in any step of"),
+        (comparison.identical, "every evaluation is identical to the baseline's, so the method had no effect, in"),
+        (comparison.untrained, "validation chose the untrained model (epoch 0) in"),
+    )
+    found = [f"{reason} {_named(runs)}" for runs, reason in reasons if runs]
+    return f"No verdict: {'; '.join(found)}." if found else ""
+
+
+def _named(runs: Sequence[Run]) -> str:
+    described = [f"{run.name} ({run.method}, seed {run.seed}, fold {run.fold})" for run in runs[:NAMED]]
+    more = f" and {len(runs) - NAMED} more runs" if len(runs) > NAMED else ""
+    return ", ".join(described) + more
+
+
 def controls(table: Table) -> list[str]:
-    """What more trials alone did for each baseline that had them."""
+    """The effect of more trials alone, for each baseline that was tuned longer."""
     found = []
     for control in table.controls:
         effect, loss = control.primary, loss_name(control.method.loss)
         same = {run.name for run in control.method.runs} == {run.name for run in control.baseline.runs}
         if same:
-            told = "the search with the methods' extra budget ended with the same trial, so its runs are the same"
+            effect_of_trials = "the search with the methods' extra budget found the same trial, hence the same runs"
         else:
-            told = f"tuned with the methods' extra budget, MAP@R changes by {estimate(effect, signed=True)} points"
-        found.append(f"{loss}, baseline: {told}.")
+            effect_of_trials = (
+                f"tuned with the methods' extra budget, MAP@R changes by {estimate(effect, signed=True)} points"
+            )
+        found.append(f"{loss}, baseline: {effect_of_trials}.")
     return found
 
 
@@ -89,47 +118,51 @@ def _certainty(comparison: Comparison, judged: str, family: int) -> str:
         return f"Established at the 5\u00a0% level, {over}.{small}"
     if judged == "equivalent":
         return f"Equivalent at the 5\u00a0% level: the true difference is smaller than {margin}."
-    if judged == "hint":
+    if judged.startswith("nominally"):
         never = f", nor could it be with {seeds} seeds" if comparison.smallest_holm_p > ALPHA else ""
-        return f"A hint, not established: alone it would be significant, {over} it is not{never}."
+        return f"{judged.capitalize()}, not established: significant alone, but {over} it is not{never}."
     if judged == "not established":
         if comparison.detectable is None:
             return "Not established."
         return (
-            f"Not established. A true difference of {number(comparison.detectable)} points or more would probably have "
-            f"been, {over}; a smaller one may well exist."
+            f"Not established. A true difference of {number(comparison.detectable)} points or more would have been "
+            f"established with a power of 80\u00a0%, {over}; a smaller one may exist."
         )
     floor = p_value(comparison.smallest_p)
     if comparison.smallest_p <= ALPHA:
         floor = f"{p_value(comparison.smallest_holm_p)} {over}"
-    return f"Cannot be decided: with {seeds} seeds p cannot fall below {floor}, however large the difference."
+    return f"Underpowered: with {seeds} seeds p cannot fall below {floor}, however large the difference."
 
 
 def overview(summary: Summary) -> list[str]:
     """One to three sentences above everything else."""
     comparisons = summary.comparisons
     if not comparisons:
-        return ["Only baselines were run, so nothing is compared; the levels below stand for themselves."]
+        return ["Only baselines were run, so nothing is compared."]
     counts = Counter(verdict(comparison) for comparison in comparisons)
     return [_outcome(counts, len(comparisons)), *_limits(summary)]
 
 
 def which_epoch(summary: Summary) -> str:
     """The honest rule; with the data sets where they have several."""
-    told = {
+    described = {
         "validation": "the validation fold chooses the epoch",
         "last": "no fold validates, and the last epoch counts",
     }
-    by_rule = {rule: [table.data for table in summary.tables if table.rule == rule] for rule in told}
+    by_rule = {rule: [table.data for table in summary.tables if table.rule == rule] for rule in described}
     found = {rule: data for rule, data in by_rule.items() if data}
-    return "; ".join((f"on {', '.join(data)} " if len(found) > 1 else "") + told[rule] for rule, data in found.items())
+    several = len(found) > 1
+    return "; ".join((f"on {', '.join(data)} " if several else "") + described[rule] for rule, data in found.items())
 
 
 def _outcome(counts: Counter[str], family: int) -> str:
     comparisons = "one comparison" if family == 1 else f"{family} comparisons"
     gains, losses = counts["established gain"], counts["established loss"]
+    none = counts["no verdict"]
+    without = f"{none} {'has' if none == 1 else 'have'} no verdict"
     if not gains + losses + counts["equivalent"]:
-        return f"Of {comparisons} between a method and its baseline, none is established."
+        start = f"Of {comparisons} between a method and its baseline, none is established"
+        return f"{start}; {without}." if none else f"{start}."
     parts = []
     if gains:
         parts.append(f"{gains} {'is an' if gains == 1 else 'are'} established gain{'s' * (gains > 1)}")
@@ -137,49 +170,52 @@ def _outcome(counts: Counter[str], family: int) -> str:
         parts.append(f"{losses} {'is an' if losses == 1 else 'are'} established loss{'es' * (losses > 1)}")
     if equal := counts["equivalent"]:
         parts.append(f"{equal} {'is' if equal == 1 else 'are'} equivalent")
-    if rest := family - gains - losses - equal:
+    if rest := family - gains - losses - equal - none:
         parts.append(f"{rest} {'is' if rest == 1 else 'are'} not established")
+    if none:
+        parts.append(without)
     return f"Of {comparisons} between a method and its baseline, {', '.join(parts)}."
 
 
 def _limits(summary: Summary) -> Iterator[str]:
-    comparisons = summary.comparisons
+    comparisons = [comparison for comparison in summary.comparisons if comparison.judged]
+    if not comparisons:
+        return
     counts = sorted({comparison.num_seeds for comparison in comparisons})
     seeds = " or ".join(f"{n} seed{'s' * (n > 1)}" for n in counts)
     smallest = min(comparison.smallest_p for comparison in comparisons)
     least = min(comparison.smallest_holm_p for comparison in comparisons)
-    needed = statistics.seeds_to_reach(ALPHA, len(comparisons))
+    family = len(summary.comparisons)
+    needed = statistics.seeds_to_reach(ALPHA, family)
     if smallest == 1:
         yield (
             f"With {seeds} there is neither an interval nor a test, so nothing can be established. "
-            f"It takes {needed} seeds a comparison."
+            f"At least {needed} seeds per comparison are needed."
         )
     elif least > ALPHA:
-        adjusted = f", and {p_value(least)} after the correction for {len(comparisons)} comparisons"
+        adjusted = f", and {p_value(least)} after the correction for {family} comparisons"
         yield (
-            f"With {seeds} nothing can be established here: the smallest p within reach is {p_value(smallest)}"
-            f"{adjusted if len(comparisons) > 1 else ''}. It takes {needed} seeds a comparison. "
-            "Read the differences and intervals as a first look, not as a result."
+            f"With {seeds} nothing can be established here: the smallest attainable p is {p_value(smallest)}"
+            f"{adjusted if family > 1 else ''}. At least {needed} seeds per comparison are needed; until then, the "
+            "differences and intervals are exploratory."
         )
     else:
         yield (
-            f"There are {seeds} a comparison; the smallest p within reach is {p_value(smallest)}, and "
+            f"There are {seeds} per comparison; the smallest attainable p is {p_value(smallest)}, and "
             f"{p_value(least)} after Holm's correction."
         )
     blind = sorted(c.detectable for c in comparisons if c.detectable is not None)
     if blind:
         ends = [number(blind[0]), number(blind[-1])]
         if ends[0] == ends[1]:
-            yield f"A difference below {ends[0]} points is too small for this many seeds to find reliably."
+            yield f"With this many seeds, true differences below {ends[0]} points are likely to be missed."
         else:
-            yield (
-                f"Differences below {' to '.join(ends)} points (by comparison) are too small for this many seeds to "
-                "find reliably."
-            )
+            span = " to ".join(ends)
+            yield f"With this many seeds, true differences below {span} points (by comparison) are likely to be missed."
 
 
 def cautions(summary: Summary) -> list[str]:
-    """What a sceptical reader should know about where these runs come from."""
+    """What may bias the comparisons: differing machines and versions, missing validation, rare augmentation."""
     environments = [run.environment for run in summary.runs]
     found = []
     for key, what in (("commit", "commits"), ("cpu", "CPUs"), ("gpu", "GPUs")):
@@ -187,19 +223,26 @@ def cautions(summary: Summary) -> list[str]:
         if len(values) > 1:
             found.append(f"The runs come from {len(values)} {what}: {', '.join(values)}.")
     if any(environment.get("dirty") for environment in environments):
-        found.append("Some runs were made with uncommitted changes, so their commit does not name their code.")
+        found.append("Some runs were made with uncommitted changes, so their commit does not identify their code.")
     devices = sorted({run.cost.device for run in summary.runs})
     if len(devices) > 1:
         found.append(f"Costs were measured on different devices ({', '.join(devices)}) and do not compare.")
     packages = {str(sorted(environment.get("packages", {}).items())) for environment in environments}
     if len(packages) > 1:
         found.append("The runs were made with different package versions; they are listed below.")
+    for comparison in summary.comparisons:
+        share = comparison.method.active_share
+        if share is not None and 0 < share < RARELY:
+            found.append(
+                f"{method_name(comparison.method.method)} acted in only {100 * share:.1f}\u00a0% of the steps of "
+                f"{loss_name(comparison.method.loss)} on {comparison.method.data}."
+            )
     for table in summary.tables:
         if table.rule == "last":
             found.append(
-                f"On {table.data} no fold validates: the last epoch counts, and whoever chose the length of the "
-                "training or other settings by this test set made its numbers too high."
+                f"On {table.data} no fold validates: the last epoch counts. If the number of epochs or other settings "
+                "were chosen on this test set, its scores are optimistic."
             )
     if {len(cell.folds) for table in summary.tables for cell in table.cells} == {1}:
-        found.append("There is one fold, so the spread shown is that of the seed, not that of the training classes.")
+        found.append("There is one fold, so the intervals cover the choice of seed, not that of the training classes.")
     return found

@@ -145,7 +145,7 @@ def test_comparisons_csv_holds_the_paired_difference(written):
 def test_one_seed_gives_a_report_without_intervals(canned):
     canned.suite(["triplet"], ["ee"], seeds=1)
     html = write_report(canned.root, canned.root / "report")[0].read_text()
-    assert "One seed has no interval and decides nothing" in html
+    assert "with one seed, which allows neither an interval nor a test" in html
     assert "nan" not in html
 
 
