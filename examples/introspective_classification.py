@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from benchmarks.config.data import DataConfig
 from benchmarks.data import load
 from benchmarks.trunks import SmallCNN
 from pml_aug.losses import IntrospectiveSoftmaxLoss
@@ -35,9 +36,7 @@ TAUS = {"softmax": math.inf, "introspective softmax": 5.0}  # at infinity the lo
 
 def glyphs() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Images in [-1, 1] with their characters, in seen and in unseen faces."""
-    data = load(
-        {"name": "glyphs", "kind": "glyphs", "path": None, "image_size": IMAGE_SIZE, "num_classes": NUM_CLASSES}
-    )
+    data = load(DataConfig("glyphs", "glyphs", image_size=IMAGE_SIZE, num_classes=NUM_CLASSES))
     images = torch.from_numpy(data.images).permute(0, 3, 1, 2).float() / 127.5 - 1
     labels = torch.from_numpy(data.labels).long()
     assert data.source is not None  # glyphs know the face of each drawing

@@ -18,6 +18,7 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.config.data import DataConfig
 from benchmarks.data import load
 from benchmarks.trunks import SmallCNN
 from pml_aug import wrappers
@@ -27,7 +28,7 @@ CLASSES = 200  # characters; the second half is the test set
 
 def glyphs() -> tuple[TensorDataset, TensorDataset]:
     """Training and test images (N, 1, 32, 32) in [-1, 1] with their labels (N,), of disjoint classes."""
-    data = load({"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 32, "num_classes": CLASSES})
+    data = load(DataConfig("glyphs", "glyphs", image_size=32, num_classes=CLASSES))
     images = torch.from_numpy(data.images).permute(0, 3, 1, 2).float() / 127.5 - 1
     labels = torch.from_numpy(data.labels).long()
     train = labels < CLASSES // 2

@@ -1,30 +1,29 @@
-"""Look at a data set before a training does, and make what a training would have to make first."""
+"""``python -m benchmarks data``: check a data set before training on it, and build what a training would build."""
 
 import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.config.compose import RunConfig, compose, options_of
-from benchmarks.data import ImageArrays, RaggedImages, emoji, glyphs, load
+from benchmarks.config.data import DataConfig
+from benchmarks.data import ImageArrays, RaggedImages, load
 from benchmarks.data.audit import audit_or_refuse
-from benchmarks.data.describing import describe_classes, describe_folds, describe_images, describe_parts, line
+from benchmarks.data.builders import emoji, glyphs
 from benchmarks.data.listing import Listing
-from benchmarks.data.loading import SHIPPED_GLYPHS, is_decoded, listing, store_of
+from benchmarks.data.loading import SHIPPED_GLYPHS, listing, store_of
 from benchmarks.data.npz import read_npz
-from benchmarks.data.ragged import digest
 from benchmarks.data.split import class_disjoint_split
 from benchmarks.runs.writer import write_whole
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks data``; 1 if something is wrong with the data."""
+    """The exit status of ``python -m benchmarks data``; 1 if something is wrong with the data."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks data",
-        description="check: say what a data set holds and what is wrong with it. build: decode its images into the "
+        description="check: print what a data set holds and what is wrong with it. build: decode its images into the "
         "cache, or draw glyphs or emoji from their sources.",
         epilog=f"data sets (files under configs/data/): {', '.join(options_of('data'))}\n"
         "example: python -m benchmarks data check cub data.path=CUB_200_2011",
@@ -34,95 +33,73 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as data.path=FOLDER")
     given = parser.parse_args(argv)
-    config, options = compose([f"data={given.name}", *given.overrides])
+    config, _ = compose([f"data={given.name}", *given.overrides])
     try:
-        for text in check(config, Path(options.runs)) if given.action == "check" else build(config.data):
+        for text in check(config) if given.action == "check" else build(config.data):
             print(text, flush=True)
     except (OSError, ValueError) as error:
-        print(line("problem", str(error)))
+        print(_line("problem", str(error)))
         return 1
     return 0
 
 
-def check(config: RunConfig, runs: Path) -> Iterator[str]:
-    """What a data set holds, line by line. Images that are not decoded yet are counted, not read.
-
-    Args:
-        config: of a training on it.
-        runs: where that training would be written; an audit that took long is kept there for it.
+def check(config: RunConfig) -> Iterator[str]:
+    """Lines about what a data set holds. Images that are not decoded yet are counted, not read.
 
     Raises:
-        OSError, ValueError: for what is wrong.
+        OSError, ValueError: if a training on it would be refused, or its images are not those that others compare on.
     """
-    group, num_folds = config.data, config.protocol.num_folds
-    yield line("data", f"{group['name']}: {group['path'] or 'shipped with the benchmark'}")
-    if is_decoded(group):
-        files = listing(group)
-        yield line("files", f"{len(files.files):,}, {sum(file.stat().st_size for file in files.files) / 1e9:.3f} GB")
+    data_config, num_folds = config.data, config.protocol.num_folds
+    yield _line("data", f"{data_config.name}: {data_config.path or 'shipped with the benchmark'}")
+    if data_config.uses_cache:
+        files = listing(data_config)
+        yield _line("files", f"{len(files.files):,}, {sum(file.stat().st_size for file in files.files) / 1e9:.3f} GB")
         yield from _describe_split(files, config)
-        store = store_of(group, files)
+        store = store_of(data_config, files)
         if not store.exists():
-            yield line(
-                "decoded", f"not yet; python -m benchmarks data build {group['kind']}, or the first training, does"
-            )
+            command = f"python -m benchmarks data build {data_config.kind}"
+            yield _line("decoded", f"not yet; done by {command}, or by the first training")
             return
-        yield line("decoded", str(store))
-    data = load(group)
-    if not is_decoded(group):
+        yield _line("decoded", str(store))
+    data = load(data_config)
+    if not data_config.uses_cache:
         yield from _describe_split(data, config)
-    yield from describe_images(data)
-    yield line("hash", data.content_hash)
-    require_content(group, data)
+    yield from _describe_images(data)
+    yield _line("hash", data.content_hash)
+    as_built = data_config.num_classes is None and data_config.image_size in (None, emoji.SIDE)
+    if data_config.kind == "emoji" and as_built and data.content_hash != emoji.CONTENT_HASH:
+        raise ValueError(f"not the emoji that others compare on, whose hash is {emoji.CONTENT_HASH}; build them again")
     for fold in range(num_folds):
-        split = class_disjoint_split(data.labels, fold, num_folds, data.partition)
-        audit_or_refuse(data, split, group, runs / "audits")
-    yield line("problems", "none")
+        audit_or_refuse(data, class_disjoint_split(data.labels, fold, num_folds, data.partition), data_config)
+    yield _line("problems", "none")
 
 
-def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[str]:
-    yield from describe_classes(data.labels, len(data.class_names))
-    if isinstance(data, Listing):
-        yield from describe_parts(data)
-    num_folds = config.protocol.num_folds
-    class_disjoint_split(data.labels, config.fold, num_folds, data.partition)  # refuses a fold that there is not
-    yield from describe_folds(data.labels, data.partition, num_folds)
-
-
-def require_content(group: Mapping[str, Any], data: ImageArrays) -> None:
-    """Refuses pixels that changed since they were decoded, and emoji that are not those others compare on."""
-    if isinstance(data.images, RaggedImages):
-        for row, picture in enumerate(data.images):
-            if digest(picture) != data.images.digests[row].tobytes():
-                raise ValueError(f"image {row} has changed since it was decoded; delete the folder of decoded images")
-    as_built = group["num_classes"] is None and group["image_size"] in (None, emoji.SIDE)
-    if group["kind"] == "emoji" and as_built and data.content_hash != emoji.CONTENT_HASH:
-        raise ValueError(f"not the emoji that others compare on, whose hash is {emoji.CONTENT_HASH}; build them anew")
-
-
-def build(group: Mapping[str, Any]) -> Iterator[str]:
-    """Make what a training would have to make first; a line says what.
+def build(config: DataConfig) -> Iterator[str]:
+    """Build what a training would have to build first; the lines name what was built.
 
     Raises:
-        OSError, ValueError: if it cannot be made.
+        OSError, ValueError: if it cannot be built.
     """
-    if group["kind"] == "glyphs":
+    if config.kind == "glyphs":
         arrays = glyphs.build()
         yield from _write("glyphs", Path("data/glyphs64.npz"), arrays, read_npz(SHIPPED_GLYPHS, "glyphs").content_hash)
-    elif group["kind"] == "emoji":
+    elif config.kind == "emoji":
+        if not config.path:
+            raise ValueError("data.path is missing: name the file to write, as in data.path=data/emoji64.npz")
         with tempfile.TemporaryDirectory() as folder:
             packages = emoji.fetch_packages(Path(folder))
             arrays = emoji.build(packages)
             credit = emoji.notice(packages)
-        path = Path(group["path"]).expanduser()
+        path = Path(config.path).expanduser()
         yield from _write("emoji", path, arrays, emoji.CONTENT_HASH)
         write_whole(path.with_suffix(".NOTICE.txt"), credit.encode())
-    elif is_decoded(group):
-        data = load(group)
-        yield line("decoded", str(store_of(group, listing(group))))
-        yield from describe_images(data)
-        yield line("hash", data.content_hash)
+    elif config.uses_cache:
+        data = load(config)
+        yield _line("decoded", str(store_of(config, listing(config))))
+        yield from _describe_images(data)
+        yield _line("hash", data.content_hash)
     else:
-        yield line("nothing", f"data={group['kind']} is read as it is; there is nothing to build")
+        yield _line("nothing", f"data={config.kind} is read as it is; there is nothing to build")
 
 
 def _write(name: str, path: Path, arrays: Mapping[str, np.ndarray], expected: str) -> Iterator[str]:
@@ -131,9 +108,47 @@ def _write(name: str, path: Path, arrays: Mapping[str, np.ndarray], expected: st
     np.savez_compressed(unfinished, allow_pickle=False, **arrays)
     found = read_npz(unfinished, name).content_hash
     unfinished.replace(path)
-    yield line("built", f"{path}, {path.stat().st_size / 1e6:.1f} MB")
-    yield line("hash", found)
+    yield _line("built", f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+    yield _line("hash", found)
     if found == expected:
-        yield line("equal", "to what others compare on, to the last pixel")
+        yield _line("equal", "to what others compare on, to the last pixel")
     else:
-        yield line("note", f"not what others compare on, whose hash is {expected}: other versions draw differently")
+        yield _line("note", f"not what others compare on, whose hash is {expected}: other versions draw differently")
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<10}{text}"
+
+
+def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[str]:
+    num_classes = len(data.class_names)
+    counts = np.bincount(data.labels, minlength=num_classes)
+    spread = f"{counts.min()}, {np.median(counts):g}, {counts.max()}"
+    yield _line("classes", f"{num_classes:,}; images per class (min, median, max): {spread}")
+    if lonely := int(np.sum(counts == 1)):
+        yield _line("note", f"{lonely:,} classes have a single image, which cannot find another of its class")
+    if isinstance(data, Listing):
+        for part, (classes, images) in data.counts().items():
+            yield _line(part, f"{images:,} images of {classes:,} classes")
+    num_folds = config.protocol.num_folds
+    class_disjoint_split(data.labels, config.fold, num_folds, data.partition)  # refuses a fold that does not exist
+    for fold in range(num_folds):
+        parts = class_disjoint_split(data.labels, fold, num_folds, data.partition)._asdict()
+        sizes = (
+            f"{name} {len(rows):,} of {len(np.unique(data.labels[rows])):,} classes"
+            for name, rows in parts.items()
+            if rows is not None and len(rows)
+        )
+        yield _line(f"fold {fold}", ", ".join(sizes))
+
+
+def _describe_images(data: ImageArrays) -> Iterator[str]:
+    images = data.images
+    if isinstance(images, RaggedImages):
+        sizes, in_bytes = images.sizes, int(images.sizes.prod(axis=1).sum()) * images.channels
+    else:
+        sizes, in_bytes = np.array([images.shape[1:3]]), images.nbytes
+    smallest, largest = (" x ".join(map(str, size)) for size in (sizes.min(axis=0), sizes.max(axis=0)))
+    extent = smallest if smallest == largest else f"{smallest} to {largest}"
+    colors = "RGB" if data.channels == 3 else "grey"
+    yield _line("images", f"{len(images):,}, {colors}, {extent} (height x width), {in_bytes / 1e9:.3f} GB decoded")

@@ -4,8 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data.identity import identity
-from benchmarks.data.typed import check_types
+from benchmarks.config.data import DataConfig
 from benchmarks.errors import UserError
 
 TEST_SCORING = ("never", "once", "every")
@@ -188,7 +187,7 @@ class Tuned:
 class RunConfig:
     """All that decides a training's numbers: its identity."""
 
-    data: dict[str, Any]
+    data: DataConfig
     loss: LossConfig
     method: MethodConfig
     trunk: TrunkConfig
@@ -198,7 +197,6 @@ class RunConfig:
     tuned: Tuned | None = None
 
     def __post_init__(self) -> None:
-        check_types(self.data)
         if self.seed < 0:
             raise UserError(f"seed must be at least 0, but got {self.seed}")
         images_per_class = self.loss.images_per_class
@@ -210,7 +208,7 @@ class RunConfig:
 
     def identity(self) -> dict[str, Any]:
         """Plain dicts, lists and scalars; of the data only what decides the images."""
-        return asdict(self) | {"data": identity(self.data)}
+        return asdict(self) | {"data": self.data.identity()}
 
 
 @dataclass

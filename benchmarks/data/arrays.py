@@ -11,7 +11,6 @@ from PIL import Image, ImageOps
 
 from benchmarks.data.ragged import RaggedImages
 
-MAX_IMAGE_SIZE = 8192  # pixels
 TRAIN, TEST, QUERY, GALLERY = range(4)  # what an image is for, where the data set's authors say so
 
 
@@ -94,24 +93,30 @@ def spread_classes(num_classes: int, available: int) -> np.ndarray:
 def squares(images: np.ndarray | RaggedImages, image_size: int) -> np.ndarray:
     """(N, image_size, image_size, C): every image, see :func:`fit_square`."""
     channels = images.channels if isinstance(images, RaggedImages) else images.shape[3]
-    pictures = (Image.fromarray(image[..., 0] if channels == 1 else image) for image in images)
-    fitted = np.stack([np.asarray(fit_square(picture, image_size)) for picture in pictures])
-    return fitted.reshape(len(fitted), image_size, image_size, channels)
+    fitted = empty_images((len(images), image_size, image_size, channels))
+    for row, image in enumerate(images):
+        square = fit_square(Image.fromarray(image[..., 0] if channels == 1 else image), image_size)
+        fitted[row] = np.asarray(square).reshape(image_size, image_size, channels)
+    return fitted
 
 
-def check_image_size(image_size: int) -> None:
-    """Refuse a side that no image can have.
+def empty_images(shape: tuple[int, ...]) -> np.ndarray:
+    """An array for images, uint8, of which no value is set.
 
     Raises:
-        ValueError: if it is not between 1 and ``MAX_IMAGE_SIZE``.
+        ValueError: if the memory is too small.
     """
-    if not 1 <= image_size <= MAX_IMAGE_SIZE:
-        raise ValueError(f"data.image_size must be between 1 and {MAX_IMAGE_SIZE}, but got {image_size}")
+    try:
+        return np.empty(shape, dtype=np.uint8)
+    except (MemoryError, ValueError) as error:  # ValueError: larger than an array can be
+        size = " x ".join(map(str, shape))
+        raise ValueError(
+            f"{size} bytes of images do not fit into memory; use a smaller data.image_size or fewer data.num_classes"
+        ) from error
 
 
 def fit_square(picture: Image.Image, image_size: int) -> Image.Image:
     """The largest centred square of a picture, resampled bilinearly with antialiasing."""
-    check_image_size(image_size)
     return ImageOps.fit(picture, (image_size, image_size), method=Image.Resampling.BILINEAR)
 
 

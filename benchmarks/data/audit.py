@@ -1,89 +1,122 @@
-"""The leakage audit: which test or validation images the training has, in effect, already seen."""
+"""The leakage audit: test and validation images that are copies, or nearly, of training images."""
 
 import hashlib
-import json
-import time
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from benchmarks.config.data import DataConfig
 from benchmarks.data.arrays import ImageArrays
-from benchmarks.data.audit_rule import IDENTICAL_ALLOWED, THRESHOLD, TWINS_ALLOWED, leaks
+from benchmarks.data.ragged import RaggedImages, digest
 from benchmarks.data.split import Split
 from benchmarks.errors import UserError
-from benchmarks.runs.writer import write_whole
 
+THRESHOLD = 0.995  # correlation of thumbnails from which two images are near-identical
 SIDE = 16  # of a thumbnail
-COMPONENTS = 32  # of the bound that spares most comparisons
+COMPONENTS = 32  # of the bound that rules out most pairs
 ROWS, COLUMNS = 1024, 8192  # of a block of comparisons: 32 MiB
-WORTH_A_FILE = 5  # seconds of auditing
-_remembered: dict[str, dict[str, Any]] = {}
+# Trainings that follow each other in a process share data and split; what was loaded again is audited again.
+_audits: WeakKeyDictionary[ImageArrays, dict[bytes, dict[str, Any]]] = WeakKeyDictionary()
 
 
-def audit_or_refuse(data: ImageArrays, split: Split, group: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """:func:`audit`, kept in ``folder``, with the shares that the configuration's ``data`` group allows.
+def audit_or_refuse(data: ImageArrays, split: Split, config: DataConfig) -> dict[str, Any]:
+    """The :func:`audit` of a split, and the shares that the configuration allows: the block ``audit`` of a result.
+
+    It is computed in every process and never read from a file, which anybody could have edited.
 
     Raises:
-        UserError: if no table could be made of runs on this split, see :func:`benchmarks.data.audit_rule.leaks`.
+        ValueError: if the pixels are not those that were decoded.
+        UserError: if no verdict could rest on runs of this split, see :func:`leaks`.
     """
-    twins = group.get("twins_allowed", TWINS_ALLOWED)
-    identical = group.get("identical_allowed", IDENTICAL_ALLOWED)
-    found = cached_audit(data, split, folder)
-    if problems := leaks(found, twins, identical):
-        raise UserError(f"data={data.name}: {'; '.join(problems)}")
-    return {**found, "twins_allowed": twins, "identical_allowed": identical}
-
-
-def cached_audit(data: ImageArrays, split: Split, folder: Path) -> dict[str, Any]:
-    """:func:`audit`, remembered: within a process, and in a file of ``folder`` where it took long."""
-    key = hashlib.sha256(f"{data.content_hash} {SIDE} {THRESHOLD}".encode())
+    key = hashlib.sha256()
     for rows in split:
-        key.update(b"|" if rows is None else b"|" + np.ascontiguousarray(rows, dtype="<i8").tobytes())
-    name = key.hexdigest()[:12]
-    path = folder / f"{name}.json"
-    if name in _remembered:
-        return _remembered[name]
-    if path.exists():
-        found = json.loads(path.read_text())
-    else:
-        started = time.perf_counter()
-        found = audit(data, split)
-        if time.perf_counter() - started > WORTH_A_FILE:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(found).encode())
-    _remembered[name] = found
-    return found
+        key.update(b"|" if rows is None else b"|" + rows.tobytes())
+    audits = _audits.setdefault(data, {})
+    if key.digest() not in audits:
+        audits[key.digest()] = audit(data, split)
+    found = audits[key.digest()]
+    if problems := leaks(found, config.twins_allowed, config.identical_allowed):
+        raise UserError(f"data={data.name}: {'; '.join(problems)}")
+    return {**found, "twins_allowed": config.twins_allowed, "identical_allowed": config.identical_allowed}
 
 
 def audit(data: ImageArrays, split: Split) -> dict[str, Any]:
-    """What both sides of a split have in common, counted.
+    """Counts of what the two sides of a split have in common.
 
-    Test images (queries and gallery) stand against all images of training and validation, validation images against
+    Test images (queries and gallery) are compared with all images of training and validation, validation images with
     those of training. Two images are near-identical when their :func:`thumbnails` correlate at ``threshold`` or more;
-    identical ones are equal byte for byte and counted as near-identical too. Counted are images of the later side
-    that have such a twin on the earlier side, not pairs.
+    identical images have equal pixels and count as near-identical too. The counts are of images of the later side that
+    have such a twin on the earlier side, not of pairs.
 
     Returns:
         ``shared_classes``, ``identical`` and ``near_identical`` of the test side, ``images`` on it, ``threshold``,
         ``validation`` with the same three counts and ``images`` for the validation side, and ``examples``: up to five
-        pairs of class names of near-identical images, test first.
+        pairs of class names of near-identical images, test first. Where the queries search a gallery of its own, also
+        ``queries`` and ``queries_in_gallery``, of which the gallery holds an identical image.
+
+    Raises:
+        UserError: if the pixels are not those that were decoded.
     """
-    test = _joined(split.test, getattr(split, "gallery", None))
-    vectors = thumbnails(data.images)
-    digests = _digests(data.images)
-    found, twin = _common(data.labels, vectors, digests, test, _joined(split.train, split.val))
+    vectors, digests = thumbnails(data.images), _digests(data.images)
+    test = split.test if split.gallery is None else np.union1d(split.test, split.gallery)
+    found, twin = _common(data.labels, vectors, digests, test, np.union1d(split.train, split.val))
     validation, _ = _common(data.labels, vectors, digests, split.val, split.train)
     pairs = {(data.class_names[data.labels[a]], data.class_names[data.labels[b]]) for a, b in twin.items()}
-    return {**found, "threshold": THRESHOLD, "validation": validation, "examples": sorted(map(list, pairs))[:5]}
+    more: dict[str, Any] = {"threshold": THRESHOLD, "validation": validation}
+    if split.gallery is not None:
+        copies = int(np.isin(digests[split.test], digests[split.gallery]).sum())
+        more |= {"queries": len(split.test), "queries_in_gallery": copies}
+    return {**found, **more, "examples": sorted(map(list, pairs))[:5]}
+
+
+def leaks(found: Mapping[str, Any], twins_allowed: float, identical_allowed: float) -> list[str]:
+    """One sentence per finding of an :func:`audit` that makes results on the split worthless; empty if there is none.
+
+    No class may be on both sides of the test or validation split. Identical images may be on both sides, or among the
+    queries and in the gallery, only where the configuration declares their share, as for sets published with some.
+    Near-identical test images are allowed up to a share: in a class-disjoint split the twin belongs to another class,
+    so it is an ambiguous drawing rather than a training image that leaked, and alphabets are full of them. A query's
+    score moves by at most 100 points, so twins move a mean by at most 100 times their share, for the baseline as for
+    the method.
+
+    Args:
+        found: what :func:`audit` returned.
+        twins_allowed: share of the test images that may be near-identical, 0 to 1.
+        identical_allowed: share of the images of a side, or of the queries, that may be identical, 0 to 1.
+    """
+    problems = []
+    for side, counts in (("test", found), ("validation", found["validation"])):
+        if counts["shared_classes"]:
+            problems.append(f"{counts['shared_classes']} classes are on both sides of the {side} split")
+        if counts["identical"] > identical_allowed * counts["images"]:
+            problems.append(
+                f"{counts['identical']} {side} images are identical to images on the training side; take them out, or, "
+                "where the split is published so, declare their share with data.identical_allowed"
+            )
+    queries, copies = found.get("queries", 0), found.get("queries_in_gallery", 0)
+    if copies > identical_allowed * queries:
+        problems.append(
+            f"{copies} of {queries} queries are identical to a gallery image and would find themselves; take them out "
+            "of the gallery, or, where the data are published so, declare their share with data.identical_allowed"
+        )
+    if found["near_identical"] > twins_allowed * found["images"]:
+        pairs = "; ".join(" and ".join(pair) for pair in found["examples"][:3])
+        share = found["near_identical"] / found["images"]
+        problems.append(
+            f"{found['near_identical']} of {found['images']} test images are near-identical to images on the training "
+            f"side (such as {pairs}), but at most {100 * twins_allowed:g} % may be; take them out, or, where such "
+            f"pairs belong to the subject, declare it with data.twins_allowed={share:.3f} or more"
+        )
+    return problems
 
 
 def _common(
     labels: np.ndarray, vectors: np.ndarray, digests: np.ndarray, later: np.ndarray, earlier: np.ndarray
 ) -> tuple[dict[str, int], dict[int, int]]:
-    """The counts, and for each near-identical row of ``later`` its twin in ``earlier``."""
+    """The counts, and the twin in ``earlier`` per near-identical row of ``later``."""
     identical = np.isin(digests[later], digests[earlier])
     twin = find_twins(vectors[later], vectors[earlier], THRESHOLD)
     counts = {
@@ -96,15 +129,15 @@ def _common(
 
 
 def find_twins(queries: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    r"""For each query a row of ``others`` whose correlation with it reaches the threshold, or -1 where there is none.
+    r"""A row of ``others`` per query whose correlation with it reaches the threshold, or -1 where there is none.
 
-    Exact, block by block. With P the leading components and q, o what they leave of two unit vectors,
-    Cauchy and Schwarz give
+    Exact, block by block. With P the projection on the leading components and q, o the residuals of two unit vectors
+    u, v, the Cauchy-Schwarz inequality gives
 
     .. math:: u \cdot v \le Pu \cdot Pv + \|q\| \, \|o\|
 
-    so that only pairs whose bound, one product of 33 numbers, reaches the threshold are compared in full. A query that
-    has found a twin looks no further.
+    so only pairs whose bound, an inner product of 33 numbers, reaches the threshold are compared in full. A query is
+    dropped once it has a twin.
 
     Shapes:
         (Q, D), (M, D) -> (Q,), int64
@@ -127,26 +160,26 @@ def find_twins(queries: np.ndarray, others: np.ndarray, threshold: float) -> np.
 
 
 def _components(vectors: np.ndarray) -> np.ndarray:
-    """(D, at most 32): leading directions of an even sample."""
+    """(D, at most 32): leading principal directions of every k-th vector."""
     sample = vectors[:: 1 + len(vectors) // 4096]
     return np.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:]
 
 
 def _with_rest(vectors: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """(N, components + 1): projections, and the length of what they leave."""
+    """(N, components + 1): projections, and the length of the residual."""
     projected = vectors @ basis
     rest = np.sqrt(np.clip((vectors**2).sum(axis=1) - (projected**2).sum(axis=1), 0, None))
     return np.column_stack([projected, rest]).astype(np.float32)
 
 
-def thumbnails(images: Any) -> np.ndarray:
+def thumbnails(images: np.ndarray | RaggedImages) -> np.ndarray:
     """(N, 16 * 16 * C) float32: mean colours of a 16 x 16 grid, less their mean, at unit length.
 
-    So a product of two of them is their correlation, which compression, another size and another brightness hardly
-    change. An image of one colour becomes zeros, and like nothing.
+    The inner product of two of them is their correlation, which compression, resizing and brightness hardly change. An
+    image of a single colour becomes zeros, which correlate with nothing.
 
     Args:
-        images: (N, H, W, C) uint8, or pictures of different sizes with ``one(i)`` and ``len``.
+        images: (N, H, W, C) uint8, or images of several sizes.
     """
     if isinstance(images, np.ndarray):
         down, across = (_averaging(size) for size in images.shape[1:3])
@@ -156,7 +189,7 @@ def thumbnails(images: Any) -> np.ndarray:
             parts.append(np.einsum("ah,nhwc,bw->nabc", down, block, across, optimize=True))
         grids = np.concatenate(parts)
     else:
-        grids = np.stack([_grid(images.one(i)) for i in range(len(images))])
+        grids = np.stack([_grid(image) for image in images])
     vectors = grids.reshape(len(grids), -1)
     vectors -= vectors.mean(axis=1, keepdims=True)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -172,22 +205,26 @@ def _grid(image: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _averaging(size: int) -> np.ndarray:
-    """(16, size): each row averages one sixteenth of a side, pixels cut by its ends in part."""
+    """(16, size): each row averages one sixteenth of a side; pixels cut by its ends count in part."""
     edges = np.arange(SIDE + 1) * size / SIDE
     pixel = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     return (np.clip(overlap, 0, None) * SIDE / size).astype(np.float32)
 
 
-def _digests(images: Any) -> np.ndarray:
-    """(N,) of 16 bytes: equal for equal images of equal size."""
-    one = images.__getitem__ if isinstance(images, np.ndarray) else images.one
-    digests = []
-    for i in range(len(images)):
-        image = np.ascontiguousarray(one(i))
-        digests.append(hashlib.blake2b(image.data, digest_size=16, salt=repr(image.shape).encode()[:16]).digest())
-    return np.frombuffer(b"".join(digests), dtype="V16")
+def _digests(images: np.ndarray | RaggedImages) -> np.ndarray:
+    """(N,), 40 bytes each: equal for images of equal size and pixels.
 
-
-def _joined(first: np.ndarray, second: np.ndarray | None) -> np.ndarray:
-    return first if second is None else np.union1d(first, second)
+    Raises:
+        UserError: if the pixels of a decoded image are not those of the digest that was kept with them.
+    """
+    pixels = np.stack([np.frombuffer(digest(image), dtype=np.uint8) for image in images])
+    sizes = np.array([image.shape[:2] for image in images], dtype="<i4")
+    if isinstance(images, RaggedImages):
+        changed = np.flatnonzero((pixels != images.digests).any(axis=1))
+        if len(changed):
+            raise UserError(
+                f"image {changed[0]} has changed since it was decoded; delete the directory of decoded images (data "
+                "check names it), so that the images are decoded again"
+            )
+    return np.ascontiguousarray(np.concatenate([pixels, sizes.view(np.uint8)], axis=1)).view("V40")[:, 0]

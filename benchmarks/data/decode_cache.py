@@ -51,9 +51,6 @@ def decoded(files: Sequence[Path], form: Form, cache: Path, name: str, workers: 
     Raises:
         ValueError: if a file is damaged, or a finished store is.
     """
-    form.check()
-    if workers is not None and workers < 1:
-        raise ValueError(f"data.workers must be null or at least 1, but got {workers}")
     folder = store_path(files, form, cache, name)
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)

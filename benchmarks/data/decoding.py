@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from benchmarks.data.arrays import check_image_size, fit_square
+from benchmarks.data.arrays import fit_square
 from benchmarks.data.files import require_regular
 
-RESIZE = ("square", "short_side")
 # Pillow goes by a file's content, not by its name, and hands some formats to other programs (PostScript is executed by
 # Ghostscript). These are decoded inside the process; JPEG includes the MPO files of cameras.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -31,19 +30,6 @@ class Form(NamedTuple):
     image_size: int | None  # None: as stored
     resize: str  # square: the largest centred one; short_side: that side, the other in proportion
     upright: bool  # True: turned as EXIF says, white where transparent; False: as stored, as the official codes read
-
-    def check(self) -> None:
-        """Refuse an impossible form.
-
-        Raises:
-            ValueError: naming the key of the configuration.
-        """
-        if self.resize not in RESIZE:
-            raise ValueError(f"data.resize must be one of {', '.join(RESIZE)}, but got {self.resize!r}")
-        if self.image_size is not None:
-            check_image_size(self.image_size)
-        elif self.resize == "square":
-            raise ValueError("data.resize=square needs the side: set data.image_size, or data.resize=short_side")
 
 
 def decode(file: Path, form: Form) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.arrays import ImageArrays, require_two_images_a_class
+from benchmarks.data.arrays import ImageArrays, empty_images, require_two_images_a_class
 from benchmarks.data.decoding import Form, decode
 from benchmarks.data.listing import Listing, image_files, visible
 
@@ -57,7 +57,7 @@ def read_folder(path: Path, name: str, image_size: int | None) -> ImageArrays:
 def _stack(files: list[Path], form: Form) -> np.ndarray:
     """(N, H, W, 3) of all files; written into one array, so that no image is in memory twice."""
     first = decode(files[0], form)
-    images = np.empty((len(files), *first.shape), dtype=np.uint8)
+    images = empty_images((len(files), *first.shape))
     for row, file in enumerate(files):
         image = decode(file, form)
         if image.shape != first.shape:

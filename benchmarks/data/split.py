@@ -89,6 +89,12 @@ def _parts(labels: np.ndarray, partition: np.ndarray) -> tuple[np.ndarray, np.nd
         raise ValueError(f"partition puts {len(shared)} classes into training and test, such as {shared[:5].tolist()}")
     test = np.flatnonzero(np.isin(partition, (TEST, QUERY)))
     searched = np.flatnonzero(np.isin(partition, (TEST, GALLERY)))
+    both = np.intersect1d(test, searched)
+    if 0 < len(both) < max(len(test), len(searched)):
+        raise ValueError(
+            f"partition makes {len(both)} images queries that are also in the gallery, beside images that are only one "
+            "of the two: each would find itself; make each a query or part of the gallery"
+        )
     lost = np.setdiff1d(labels[test], labels[searched])
     if len(np.unique(labels[test])) < 2 or len(lost):
         found = f"{len(lost)} query classes have no image to find" if len(lost) else "there are fewer than two"

@@ -36,7 +36,7 @@ class TrainingJob(NamedTuple):
 
     def __str__(self) -> str:
         config = self.config
-        names = f"data={config.data['name']} loss={config.loss.name} method={config.method.name}"
+        names = f"data={config.data.name} loss={config.loss.name} method={config.method.name}"
         return f"{names} fold={config.fold} seed={config.seed}"
 
 
@@ -92,7 +92,7 @@ def refuse_other_images(tasks: Sequence[TrainingJob]) -> None:
         then, now = json.loads(task.folder.result.read_text())["data"]["hash"], read_data(task.config)[0].content_hash
         if then != now:
             raise UserError(
-                f"{task.folder.path} was trained on other images than data={task.config.data['name']} has now (hash "
+                f"{task.folder.path} was trained on other images than data={task.config.data.name} has now (hash "
                 f"{then[:12]}, now {now[:12]}): delete the folder, or say runs=ANOTHER_FOLDER"
             )
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from benchmarks.data.audit_rule import leaks
+from benchmarks.data.audit import leaks
 from benchmarks.errors import UserError
 from benchmarks.report.study import Study
 from benchmarks.report.tuned_runs import BASELINE, EXTRA

@@ -1,6 +1,5 @@
 """One training, from a configuration to a finished run directory."""
 
-import json
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.config.compose import RunConfig, RunOptions
+from benchmarks.config.data import DataConfig
 from benchmarks.data import ImageArrays, load
 from benchmarks.data.audit import audit_or_refuse
 from benchmarks.data.split import Split, class_disjoint_split
@@ -40,7 +40,7 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
         RunLockedError: another process trains this run, and ``wait`` is false.
     """
     data, split = read_data(config)
-    audit = audit_or_refuse(data, split, config.data, Path(options.runs) / "audits")
+    audit = audit_or_refuse(data, split, config.data)
     folder = RunDir(options.runs, config.identity())
     with together(choose_device(options.device)) as (ranks, device), _held(folder, wait, ranks):
         if ranks.agree(folder.is_done() if ranks.first else False):
@@ -120,35 +120,30 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
         UserError: if they cannot be read, or have too few classes for the folds or for a batch.
     """
     try:
-        data = _load(json.dumps(config.data, sort_keys=True))
+        data = _load(config.data)
         split = class_disjoint_split(data.labels, config.fold, config.protocol.num_folds, data.partition)
     except (OSError, ValueError) as error:
-        raise UserError(f"data={config.data['name']} fold={config.fold}: {error}") from error
-    if split.gallery is not None and len(both := np.intersect1d(split.test, split.gallery)):
-        raise UserError(
-            f"data={config.data['name']}: {len(both)} images are queries and in the gallery, beside images that are "
-            "only one of the two: each would find itself; make them one or the other"
-        )
+        raise UserError(f"data={config.data.name} fold={config.fold}: {error}") from error
     classes = len(np.unique(data.labels[split.train]))
     batch_size, images_per_class = config.protocol.batch_size, config.loss.images_per_class
     if images_per_class is None:
         if len(split.train) < batch_size:
             raise UserError(
                 f"protocol.batch_size must be at most {len(split.train)}, the training images of "
-                f"data={config.data['name']}, but got {batch_size}"
+                f"data={config.data.name}, but got {batch_size}"
             )
     elif classes * images_per_class < batch_size:
         raise UserError(
             f"loss={config.loss.name} takes {images_per_class} images of a class, so a batch of {batch_size} needs "
-            f"{batch_size // images_per_class} training classes, but data={config.data['name']} has {classes}: "
+            f"{batch_size // images_per_class} training classes, but data={config.data.name} has {classes}: "
             "use more classes or a smaller protocol.batch_size"
         )
     return data, split
 
 
 @lru_cache(maxsize=1)
-def _load(group: str) -> ImageArrays:
-    return load(json.loads(group))
+def _load(config: DataConfig) -> ImageArrays:
+    return load(config)
 
 
 def progress_bar(config: RunConfig, split: Split, quiet: bool) -> tqdm:

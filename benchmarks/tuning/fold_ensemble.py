@@ -62,7 +62,7 @@ def _write(name: str, group: Sequence[TrainingJob]) -> Path:
     write_whole(path.with_suffix(".npz"), buffer.getvalue())
     content = {
         "schema": SCHEMA,
-        "data": config.data["name"],
+        "data": config.data.name,
         "loss": config.loss.name,
         "method": config.method.name,
         "seed": config.seed,

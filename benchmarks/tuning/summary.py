@@ -44,7 +44,7 @@ def describe_study(study: StudyConfig, cells: Sequence[Cell]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "study": study.name,
-        "data": config.data["name"],
+        "data": config.data.name,
         "data_hash": read_data(config)[0].content_hash,
         "protocol": config.protocol.name,
         "objective": OBJECTIVE,

@@ -7,7 +7,7 @@ from PIL import Image
 
 from benchmarks.cli import data
 from benchmarks.cli.data import main
-from benchmarks.data import emoji, glyphs
+from benchmarks.data.builders import emoji, glyphs
 from benchmarks.errors import UserError
 
 
@@ -30,10 +30,10 @@ def arguments(folder: Path) -> list[str]:
 def test_check_says_what_there_is_without_decoding_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *arguments(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2] == "classes   18; images in a class (min, median, max): 2, 2, 2"
+    assert lines[2] == "classes   18; images per class (min, median, max): 2, 2, 2"
     assert lines[3] == "all       36 images of 18 classes"
     assert lines[4] == "fold 0    train 14 of 7 classes, val 4 of 2 classes, test 18 of 9 classes"
-    assert lines[-1].startswith("decoded   not yet; python -m benchmarks data build folder")
+    assert lines[-1].startswith("decoded   not yet; done by python -m benchmarks data build folder")
     assert not (folder / "cache").exists()
 
 

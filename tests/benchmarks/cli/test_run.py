@@ -10,6 +10,7 @@ import yaml
 from tiny_runs import SETTINGS, numbers, run_tiny
 
 from benchmarks.__main__ import main
+from benchmarks.config.data import DataConfig
 from benchmarks.data import load
 from benchmarks.data.split import class_disjoint_split
 from benchmarks.training.trainer import EpochTrainer
@@ -47,7 +48,7 @@ def test_the_queries_scores_average_to_those_of_the_chosen_epoch(finished: Path)
 
 
 def test_the_gallery_shows_test_images_with_other_images_as_neighbours(finished: Path) -> None:
-    data = load({"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 12, "num_classes": 24})
+    data = load(DataConfig("glyphs", "glyphs", image_size=12, num_classes=24))
     test = class_disjoint_split(data.labels, 0).test
     with np.load(finished / "gallery.npz") as gallery:
         assert gallery["neighbors"].shape == (24, 6)

@@ -31,7 +31,7 @@ def test_recipe_can_be_built_and_has_a_protocol_of_its_own(recipe: str) -> None:
     name = config.protocol.name
     assert name == recipe or (recipe.startswith("mlrc/") and name.startswith("reality_check"))
     with torch.device("meta"):
-        parts = build(config, CLASSES[config.data["name"]], channels=3, device=torch.device("meta"))
+        parts = build(config, CLASSES[config.data.name], channels=3, device=torch.device("meta"))
     assert set(parts.optimizers) >= {"trunk_optimizer", "embedder_optimizer"}
     assert len(parts.lr_schedulers) == (0 if config.protocol.lr_scheduler is None else len(parts.optimizers))
 
@@ -57,7 +57,7 @@ def test_a_recipe_without_its_method_is_the_baseline_loss_trained_alike(recipe: 
 
 def test_the_command_line_outdoes_a_recipe() -> None:
     config = config_of("idml/cub", "data=glyphs", "trunk=googlenet", "loss.proxy_lr=0.5", "protocol.epochs=7")
-    assert (config.data["name"], config.trunk.name, config.loss.proxy_lr) == ("glyphs", "googlenet", 0.5)
+    assert (config.data.name, config.trunk.name, config.loss.proxy_lr) == ("glyphs", "googlenet", 0.5)
     assert config.protocol.epochs == 7 and config.protocol.warmup_epochs == 5
     assert config.trunk.network["pooling"] == "avg+max"  # what a recipe says of a trunk holds for another one too
 

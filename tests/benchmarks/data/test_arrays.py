@@ -89,9 +89,10 @@ def test_wide_picture_is_cropped_to_its_centre() -> None:
     assert np.all(np.asarray(fit_square(Image.fromarray(wide), 8)) == 200)
 
 
-def test_image_size_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="data.image_size must be between 1 and 8192, but got 0"):
-        striped().resized(0)
+@pytest.mark.parametrize("image_size", [1 << 24, 1 << 32])
+def test_images_that_no_memory_can_hold_are_refused_by_key(image_size: int) -> None:
+    with pytest.raises(ValueError, match=f"{image_size} x 3 bytes .* smaller data.image_size"):
+        striped(channels=3).resized(image_size)
 
 
 def test_data_with_one_class_is_refused_by_path() -> None:

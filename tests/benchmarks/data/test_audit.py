@@ -1,15 +1,15 @@
 import io
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.config.data import DataConfig
 from benchmarks.data import ImageArrays, load
 from benchmarks.data import audit as auditing
-from benchmarks.data.audit import audit, audit_or_refuse, cached_audit, find_twins, thumbnails
-from benchmarks.data.audit_rule import THRESHOLD, leaks
-from benchmarks.data.identity import identity
+from benchmarks.data.audit import THRESHOLD, audit, audit_or_refuse, find_twins, leaks, thumbnails
+from benchmarks.data.ragged import RaggedImages
 from benchmarks.data.split import Split, class_disjoint_split
 from benchmarks.errors import UserError
 
@@ -134,11 +134,6 @@ def test_images_that_are_all_alike_are_found_without_comparing_each_pair_in_full
     assert (find_twins(alike, alike, 0.995) >= 0).all()
 
 
-def test_what_an_audit_lets_pass_does_not_name_a_run():
-    group = {"kind": "glyphs", "path": None, "image_size": 32, "num_classes": None}
-    assert identity({**group, "twins_allowed": 0.5, "identical_allowed": 0.5}) == group
-
-
 def test_a_thumbnail_averages_what_a_cell_covers():
     image = np.zeros((1, 20, 48, 1), np.uint8)  # cells of 1.25 x 3 pixels
     image[0, 1, 0:3] = 100
@@ -148,73 +143,83 @@ def test_a_thumbnail_averages_what_a_cell_covers():
     assert np.count_nonzero(grid > 1e-6) == 2
 
 
-def test_pictures_of_several_sizes_are_read_one_by_one():
-    class Several:
-        def __len__(self) -> int:
-            return 2 * CLASSES
+def ragged(known_digests: np.ndarray | None = None) -> RaggedImages:
+    """The 31 first pictures, and the first again but larger, as a test image."""
+    several = list(pictures()[:31])
+    several.append(several[0].repeat(2, axis=0).repeat(2, axis=1))
+    images = RaggedImages.of(several)
+    return images if known_digests is None else replace(images, known_digests=known_digests)
 
-        def one(self, i: int) -> np.ndarray:
-            image = pictures()[i % 31]  # the last is the first again, but larger
-            return image if i < 31 else image.repeat(2, axis=0).repeat(2, axis=1)
 
-    found = audit(with_images(Several()), SPLIT)
+def test_pictures_of_several_sizes_are_compared_too():
+    found = audit(replace(arrays(pictures()), images=ragged()), SPLIT)
     assert (found["identical"], found["near_identical"]) == (0, 1)
 
 
-def with_images(images: object) -> ImageArrays:
-    return ImageArrays("made up", images, arrays(pictures()).labels, arrays(pictures()).class_names, None, [])  # type: ignore[arg-type]
+def test_equal_pixels_in_another_shape_are_not_identical():
+    images = list(pictures()[:, :8])
+    images[TRAIN], images[TEST] = np.full((8, 32, 1), 7, np.uint8), np.full((16, 16, 1), 7, np.uint8)
+    assert audit(replace(arrays(pictures()), images=RaggedImages.of(images)), SPLIT)["identical"] == 0
+
+
+def test_pixels_that_changed_since_they_were_decoded_are_refused():
+    digests = ragged().digests.copy()
+    assert audit(replace(arrays(pictures()), images=ragged(digests)), SPLIT)["near_identical"] == 1
+    digests[5, 0] ^= 1
+    with pytest.raises(UserError, match="image 5 has changed since it was decoded; delete the directory"):
+        audit(replace(arrays(pictures()), images=ragged(digests)), SPLIT)
 
 
 def test_the_shipped_glyphs_may_be_used_as_configured():
-    group = {"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 32, "num_classes": None}
-    glyphs = load(group)
+    glyphs = load(DataConfig("glyphs", "glyphs", image_size=32))
     for fold in (0, 2):
         found = audit(glyphs, class_disjoint_split(glyphs.labels, fold))
-        assert leaks(found, allowed=0.03) == []
+        assert leaks(found, twins_allowed=0.03, identical_allowed=0) == []
         assert 0 < found["near_identical"] < 150  # letters that differ by a dot
 
 
-def test_twins_are_refused_above_the_share_allowed_and_the_refusal_says_how_to_declare_them(tmp_path):
+def allowing(twins: float = 0.01, identical: float = 0) -> DataConfig:
+    return DataConfig("mine", "npz", "mine.npz", twins_allowed=twins, identical_allowed=identical)
+
+
+def test_twins_are_refused_above_the_share_allowed_and_the_refusal_says_how_to_declare_them():
     images = pictures()
     images[TEST] = brighter(images[TRAIN])
     data = arrays(images)
     with pytest.raises(UserError, match=r"1 of 16 test images .* class 8 and class 2.*data.twins_allowed=0.06"):
-        audit_or_refuse(data, SPLIT, {}, tmp_path)
-    assert audit_or_refuse(data, SPLIT, {"twins_allowed": 0.07}, tmp_path)["twins_allowed"] == 0.07
+        audit_or_refuse(data, SPLIT, allowing())
+    assert audit_or_refuse(data, SPLIT, allowing(twins=0.07))["twins_allowed"] == 0.07
 
 
 def test_shared_classes_are_refused_whatever_is_allowed_and_identical_images_unless_declared():
     counts = {"shared_classes": 0, "identical": 0, "near_identical": 0, "images": 10}
     sound = {**counts, "validation": counts, "examples": []}
-    assert leaks(sound) == []
-    (problem,) = leaks({**sound, "identical": 2}, allowed=1)
+    assert leaks(sound, 0.01, 0) == []
+    (problem,) = leaks({**sound, "identical": 2}, 1, 0)
     assert problem.startswith("2 test images are identical to images on the training side; take them out")
-    assert leaks({**sound, "identical": 2}, allowed=1, identical_allowed=0.2) == []
-    assert leaks({**sound, "validation": {**counts, "shared_classes": 3}}, allowed=1, identical_allowed=1) == [
+    assert leaks({**sound, "identical": 2}, 1, identical_allowed=0.2) == []
+    assert leaks({**sound, "validation": {**counts, "shared_classes": 3}}, 1, 1) == [
         "3 classes are on both sides of the validation split"
     ]
 
 
-def test_a_long_audit_is_read_from_its_file_the_next_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(auditing, "WORTH_A_FILE", 0)
-    monkeypatch.setattr(auditing, "_remembered", {})
-    data = arrays(pictures(seed=3))
-    found = cached_audit(data, SPLIT, tmp_path / "audits")
-    (file,) = (tmp_path / "audits").iterdir()
-    assert json.loads(file.read_text()) == found
-    monkeypatch.setattr(auditing, "_remembered", {})
-    monkeypatch.setattr(auditing, "audit", None)  # would fail if called
-    assert cached_audit(data, SPLIT, tmp_path / "audits") == found
+def test_query_with_a_copy_in_the_gallery_is_refused_unless_declared():
+    images = pictures()
+    queries, gallery = SPLIT.test[::2], SPLIT.test[1::2]
+    data, split = arrays(images), SPLIT._replace(test=queries, gallery=gallery)
+    assert audit_or_refuse(data, split, allowing())["queries_in_gallery"] == 0
+    images[gallery[3]] = images[queries[3]]
+    data = arrays(images)
+    with pytest.raises(UserError, match="1 of 8 queries are identical to a gallery image and would find themselves"):
+        audit_or_refuse(data, split, allowing())
+    assert audit_or_refuse(data, split, allowing(identical=1 / 8))["queries_in_gallery"] == 1
 
 
-def test_another_split_is_another_audit(tmp_path, monkeypatch):
-    monkeypatch.setattr(auditing, "WORTH_A_FILE", 0)
-    data = arrays(pictures(seed=4))
-    for fold in (0, 1):
-        cached_audit(data, class_disjoint_split(data.labels, fold), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_short_audit_leaves_no_file(tmp_path):
-    cached_audit(arrays(pictures(seed=5)), SPLIT, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_audit_is_remembered_per_split_for_as_long_as_the_data_is_loaded(monkeypatch):
+    data, computed = arrays(pictures(seed=3)), []
+    monkeypatch.setattr(auditing, "audit", lambda *given: computed.append(given) or audit(*given))
+    for fold in (0, 1, 1):
+        audit_or_refuse(data, class_disjoint_split(data.labels, fold), allowing())
+    assert len(computed) == 2
+    audit_or_refuse(arrays(pictures(seed=3)), SPLIT, allowing())
+    assert len(computed) == 3

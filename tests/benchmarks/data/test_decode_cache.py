@@ -102,8 +102,3 @@ def test_damaged_store_is_refused_with_what_to_delete(files: list[Path], tmp_pat
         (folder / "index.npz").unlink()
     with pytest.raises(ValueError, match=f"^{folder}: this store of decoded images is damaged .* delete the folder"):
         decoded(files, FORM, tmp_path / "cache", "mine")
-
-
-def test_no_worker_at_all_is_refused(files: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="data.workers must be null or at least 1, but got 0"):
-        decoded(files, FORM, tmp_path / "cache", "mine", 0)

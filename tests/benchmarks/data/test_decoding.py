@@ -49,20 +49,6 @@ def test_damaged_image_is_refused_by_path(save: Save, tmp_path: Path, broken: by
         decode(file, PLAIN)
 
 
-@pytest.mark.parametrize(
-    ("form", "message"),
-    [
-        (Form(8, "crop", upright=False), "data.resize must be one of square, short_side, but got 'crop'"),
-        (Form(0, "square", upright=False), "data.image_size must be between 1 and 8192, but got 0"),
-        (Form(99_999_999, "short_side", upright=False), "data.image_size must be between 1 and 8192, but got 99999999"),
-        (Form(None, "square", upright=False), "data.resize=square needs the side: set data.image_size"),
-    ],
-)
-def test_impossible_form_is_refused_by_key(form: Form, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        form.check()
-
-
 def test_postscript_is_refused_whatever_the_file_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     monkeypatch.setattr("subprocess.Popen", lambda *given, **_: started.append(given))  # Ghostscript would be run so

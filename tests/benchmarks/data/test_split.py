@@ -128,12 +128,14 @@ def test_queries_and_gallery_are_kept_apart() -> None:
     assert split.gallery is not None and split.gallery.tolist() == [21, 23, 25, 27]
 
 
-def test_rows_of_both_kinds_ask_and_are_found() -> None:
+@pytest.mark.parametrize("other", ["query", "gallery", "both"])
+def test_rows_that_ask_and_are_found_beside_rows_that_do_one_of_the_two_are_refused(other: str) -> None:
     labels, partition = partitioned()
     partition[20] = 1
-    split = class_disjoint_split(labels, 0, 4, partition)
-    assert split.test.tolist() == [20, 22, 24, 26]
-    assert split.gallery is not None and split.gallery.tolist() == [20, 21, 23, 25, 27]
+    if other != "both":
+        partition[partition == {"query": 3, "gallery": 2}[other]] = 1
+    with pytest.raises(ValueError, match="images queries that are also in the gallery, .* each would find itself"):
+        class_disjoint_split(labels, 0, 4, partition)
 
 
 def test_halves_given_as_a_partition_are_the_halves() -> None:

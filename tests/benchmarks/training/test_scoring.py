@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiny_runs import numbers, run_tiny
 
+from benchmarks.config.data import DataConfig
 from benchmarks.data import load
 from benchmarks.errors import UserError
 from benchmarks.training import train as run
@@ -36,7 +37,7 @@ def test_the_test_embeddings_are_kept_if_asked_for(rule: str, tmp_path: Path) ->
 
 def with_gallery(monkeypatch: pytest.MonkeyPatch, also_both: bool = False) -> np.ndarray:
     """Let a data set's authors say which test images ask and which are searched; the partition they gave."""
-    data = load({"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 12, "num_classes": 24})
+    data = load(DataConfig("glyphs", "glyphs", image_size=12, num_classes=24))
     partition = np.where(data.labels < 12, 0, np.where(np.arange(len(data.labels)) % 3 == 0, 2, 3)).astype(np.uint8)
     if also_both:
         partition[-1] = 1
@@ -62,12 +63,12 @@ def test_queries_search_the_gallery_where_the_data_has_one(tmp_path: Path, monke
 
 
 def load_labels() -> np.ndarray:
-    return load({"name": "glyphs", "kind": "glyphs", "path": None, "image_size": 12, "num_classes": 24}).labels
+    return load(DataConfig("glyphs", "glyphs", image_size=12, num_classes=24)).labels
 
 
 def test_images_that_would_find_themselves_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_gallery(monkeypatch, also_both=True)
-    with pytest.raises(UserError, match="1 images are queries and in the gallery"):
+    with pytest.raises(UserError, match="1 images queries that are also in the gallery"):
         run_tiny(tmp_path)
 
 

@@ -160,7 +160,7 @@ def test_trials_of_the_reality_check_are_its_trainings_without_the_test_set() ->
     study = read_study("reality_check_cub", [])
     cell = Cell("triplet", "ee", study.trials, {}, {}, {})
     config, options = trial_config(study, cell, {"loss.criterion.margin": 0.1})
-    assert (config.protocol.name, config.trunk.name, config.data["name"]) == ("reality_check", "bn_inception", "cub")
+    assert (config.protocol.name, config.trunk.name, config.data.name) == ("reality_check", "bn_inception", "cub")
     assert (config.protocol.test_scoring, config.protocol.keep_embeddings) == ("never", False)
     assert (config.seed, config.fold) == (
         1000,

@@ -1,10 +1,9 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.data import glyphs
+from benchmarks.data.builders import glyphs
 from benchmarks.data.loading import SHIPPED_GLYPHS
 
 Arrays = dict[str, np.ndarray]
@@ -71,10 +70,3 @@ def test_characters_drawn_alike_are_one_class_named_by_the_lowest(shipped: Array
     names = [name.split()[0] for name in shipped["class_names"].tolist()]
     assert "U+0041" in names  # Latin A
     assert not {"U+0391", "U+0410"} & set(names)  # Greek Alpha, Cyrillic A
-
-
-def test_command_writes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], built: Arrays) -> None:
-    glyphs.main(["--out", str(tmp_path / "glyphs.npz")])
-    with np.load(tmp_path / "glyphs.npz", allow_pickle=False) as archive:
-        assert np.array_equal(archive["images"], built["images"])
-    assert f"{len(built['class_names'])} classes" in capsys.readouterr().out

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.data import emoji
-from benchmarks.data.emoji import VENDORS, build, fetch_packages, notice
+from benchmarks.data.builders import emoji
+from benchmarks.data.builders.emoji import VENDORS, build, fetch_packages, notice
 
 
 def square(color: str) -> dict[str, str]:

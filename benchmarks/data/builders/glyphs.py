@@ -1,12 +1,10 @@
-"""Characters drawn by the fonts that matplotlib installs: the data set embedded in the benchmark, and its builder.
+"""Characters drawn by the fonts that matplotlib installs: the builder of the shipped ``data=glyphs``.
 
-``python -m benchmarks.data.glyphs --out FILE`` builds it again. The shipped file is the one to compare on: fonts
-change between matplotlib's releases, and the same outline is drawn slightly differently by each FreeType.
+``python -m benchmarks data build glyphs`` builds it again. The shipped file is the one to compare on: fonts change
+between matplotlib's releases, and each FreeType draws the same outline slightly differently.
 """
 
-import argparse
 import json
-import sys
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -133,16 +131,3 @@ def merge_identical(drawn: Iterable[Drawings]) -> list[list[int]]:
     for code_point in sorted(parent):
         groups.setdefault(root(code_point), []).append(code_point)
     return list(groups.values())
-
-
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.data.glyphs", description="Build the glyphs anew.")
-    parser.add_argument("--out", type=Path, required=True, help="the npz file to write")
-    out = parser.parse_args(arguments).out
-    arrays = build()
-    np.savez_compressed(out, allow_pickle=False, **arrays)
-    print(f"{out}: {len(arrays['class_names'])} classes, {len(arrays['images'])} images")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Drawing data sets from their sources; imported by the command ``data build`` alone."""
