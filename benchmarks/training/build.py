@@ -87,8 +87,8 @@ def check(config: RunConfig) -> None:
     for key in ("train_images", "eval_images"):
         _make(f"protocol.{key}", getattr(config.protocol, key))
     cpu = torch.device("cpu")
-    kind = config.data["kind"]
-    image_size = None if kind == "npz" else config.data["image_size"]  # an npz file may hold gray images or colour
+    kind = config.data.kind
+    image_size = None if kind == "npz" else config.data.image_size  # an npz file may hold gray images or colour
     channels = 1 if kind == "glyphs" else 3
     parts = build(config, config.protocol.batch_size, channels, cpu, image_size)
     make_hook(config, then=lambda trainer: True)
