@@ -20,7 +20,8 @@ def draw_ratios(rows: Sequence[Row], path: Path) -> None:
         alone = [(float(row["enlarged_ratio"]), str(row["piece"])) for row in rows if row["enlarged_ratio"]]
         if alone:
             label = "the loss alone, enlarged"
-            axes.scatter(*zip(*alone, strict=True), s=36, facecolors="white", edgecolors="black", zorder=3, label=label)
+            places, cases = zip(*alone, strict=True)
+            axes.scatter(places, cases, s=36, facecolors="white", edgecolors="black", zorder=3, label=label)
         axes.axvline(1, color="grey", linewidth=0.8)
         axes.set_xlabel(RATIO)
         drawing.legend(frameon=False, loc="outside lower center", ncols=2)

@@ -80,7 +80,7 @@ def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
     if study.seed in final.seeds:
         raise UserError(f"seeds={final.seeds} holds {study.seed}, the seed of the trials, which chose: use others")
     cells, lines = list_cells(study), ledger.read(study.ledger)
-    best = best_trials(cells, lines)
+    best = best_trials(study, cells, lines)
     rows = []
     for cell in cells:
         ended = len(ledger.ended(lines, cell.name))

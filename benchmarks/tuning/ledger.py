@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from filelock import FileLock
 
-from benchmarks.runs.checked_json import Fields
+from benchmarks.runs.checked_json import Fields, parsed, read_regular
 
 Line = dict[str, Any]
 OUTCOMES = ("complete", "pruned", "failed")
@@ -89,34 +89,36 @@ def read(path: Path) -> list[Line]:
     """All lines in the order in which they were written; one that was cut off is left out with a warning.
 
     Raises:
-        UserError: a line is no line of a ledger.
+        UserError: the file is damaged.
     """
     if not path.exists():
         return []
     lines = []
-    for number, text in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, text in enumerate(read_regular(path).splitlines(), start=1):
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
+            json.loads(text)
+        except ValueError:
             warnings.warn(f"{path}: line {number} is cut off; its trial runs again", stacklevel=2)
             continue
-        _check(Fields(path.parent, f"{path.name}, line {number},", line))
+        except RecursionError:
+            pass  # parsed() refuses it
+        line = parsed(path, text)
+        _check(Fields(path, line, f"line {number}: "))
         lines.append(line)
     return lines
 
 
 def _check(line: Fields) -> None:
-    for key, kind in (("cell", str), ("trial", int), ("params", dict), ("augmentation_off", bool), ("images", int)):
+    for key, kind in (("cell", str), ("params", dict), ("augmentation_off", bool), ("error", (str, type(None)))):
         line.get(key, kind)
-    line.get("seconds", (int, float))
+    line.count("trial"), line.count("images"), line.number("seconds")
     outcome = line.get("outcome", str)
     if outcome not in OUTCOMES:
         raise line.impossible("outcome", outcome)
     if outcome == "complete":
-        line.share("score")
-    for number, fold in enumerate(line.get("folds", list)):
-        if not isinstance(fold, dict):
-            raise line.impossible(f"folds[{number}]", fold)
+        line.fraction("score")
+    for fold in line.each("folds"):
+        fold.fraction("score")
 
 
 def ended(lines: Iterable[Line], cell: str) -> set[int]:

@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from benchmarks.config.compose import CONFIGS, RunConfig, options_of
 from benchmarks.errors import UserError, unknown
+from benchmarks.runs.checked_json import damaged
 
 Space = dict[str, BaseDistribution]
 RANGE: dict[str, Any] = {"low": None, "high": None, "log": False, "integer": False}  # keys of a range, with defaults
@@ -94,15 +95,15 @@ def _contains(distribution: BaseDistribution, value: Any) -> bool:
     return type(value) in numbers and distribution.low <= value <= distribution.high
 
 
-def check_params(space: Space, params: Mapping[str, Any], where: str) -> None:
-    """Check that stored parameters are in the space.
+def check_params(space: Space, params: Mapping[str, Any], path: Path, where: str) -> None:
+    """Check that the parameters stored in ``path`` are in the space.
 
     Raises:
         UserError: a key is not searched, or a value lies outside its range.
     """
     for key, value in params.items():
         if key not in space or not _contains(space[key], value):
-            raise UserError(f"damaged: {where}: {key}={value!r} is not in the search space")
+            raise damaged(path, f"{where}: {key}={value!r} is not in the search space")
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Any:

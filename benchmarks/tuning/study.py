@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmarks.config.compose import CONFIGS, RunConfig, RunOptions, compose, options_of, split_own
 from benchmarks.config.lists import Comparison, check_listed, check_workers
 from benchmarks.errors import UserError, unknown
+from benchmarks.runs.schema import LEDGER
 from benchmarks.training.build import check
 from benchmarks.tuning.space import Space, declared_values, ends, read_space
 
@@ -62,7 +63,7 @@ class StudyConfig:
 
     @property
     def ledger(self) -> Path:
-        return self.folder / "ledger.jsonl"
+        return self.folder / LEDGER
 
     @property
     def plus_trials(self) -> int:

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from benchmarks.config.compose import untrusted
 from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import Fields, parsed
-from benchmarks.runs.schema import SCHEMA
+from benchmarks.runs.checked_json import Fields, damaged, parsed
+from benchmarks.runs.schema import BEST, PRIMARY, SCHEMA, STUDY
 from benchmarks.runs.writer import run_name, write_whole
 from benchmarks.training.train import read_data
 from benchmarks.tuning import ledger
@@ -20,7 +20,7 @@ from benchmarks.tuning.ledger import Line
 from benchmarks.tuning.space import check_params, describe, on_edge
 from benchmarks.tuning.study import Cell, StudyConfig, as_study, trial_config
 
-OBJECTIVE = "mean over folds of best validation mean_average_precision_at_r"
+OBJECTIVE = f"mean over folds of best validation {PRIMARY}"
 
 
 def images_of(study: StudyConfig, cell: Cell) -> list[int]:
@@ -76,7 +76,7 @@ def write_study(study: StudyConfig, cells: Sequence[Cell]) -> None:
         UserError: as :func:`check_same_study`.
     """
     study.folder.mkdir(parents=True, exist_ok=True)
-    path = study.folder / "study.json"
+    path = study.folder / STUDY
     with FileLock(f"{path}.lock"):
         check_same_study(study, cells)
         write_whole(path, (json.dumps(describe_study(study, cells), indent=1) + "\n").encode())
@@ -88,7 +88,7 @@ def check_same_study(study: StudyConfig, cells: Sequence[Cell]) -> None:
     Raises:
         UserError: it has not, and the differences are named; or study.json is damaged.
     """
-    path = study.folder / "study.json"
+    path = study.folder / STUDY
     if not path.exists():
         return
     begun, asked = parsed(path), describe_study(study, cells)
@@ -109,10 +109,12 @@ def load_study(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
     Raises:
         UserError: there is none, or its study.json is damaged.
     """
-    path = Path(runs) / "studies" / name / "study.json"
+    path = Path(runs) / "studies" / name / STUDY
     if not path.exists():
         raise UserError(f"{path} does not exist: tune first, python -m benchmarks tune {name} runs={runs}")
     written = Fields.of(path)
+    if (schema := written.get("schema", int)) != SCHEMA:
+        raise UserError(f"{path} has schema {schema}, but this version reads schema {SCHEMA}")
     values = {
         key: written.get(key, object) for key in ("folds", "seed", "trials", "extra_trials", "sampler", "pruning")
     }
@@ -120,11 +122,11 @@ def load_study(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
     try:
         study = as_study(name, {**values, "overrides": written.get("overrides", list), "runs": runs})
     except UserError as error:
-        raise UserError(f"damaged: {path}: {error}") from error
+        raise damaged(path, str(error)) from error
     return replace(study, overrides=[*untrusted(study.overrides), *overrides])
 
 
-def best_trials(cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, Line]:
+def best_trials(study: StudyConfig, cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, Line]:
     """The best line of each search that has one.
 
     Raises:
@@ -134,7 +136,7 @@ def best_trials(cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, Line]
     for cell in cells:
         chosen = ledger.best(ledger.complete(lines, cell.name))
         if chosen is not None:
-            check_params(cell.space, chosen["params"], f"ledger.jsonl, {cell.name}, trial {chosen['trial']}")
+            check_params(cell.space, chosen["params"], study.ledger, f"{cell.name}, trial {chosen['trial']}")
             found[cell.name] = chosen
     return found
 
@@ -154,10 +156,10 @@ def write_best(study: StudyConfig, cells: Sequence[Cell], lines: Sequence[Line])
     """Write best.json and return its content; a search without a score is left out."""
     spaces = {cell.name: cell.space for cell in cells}
     content = {}
-    for name, line in best_trials(cells, lines).items():
+    for name, line in best_trials(study, cells, lines).items():
         kept = {key: line[key] for key in ("trial", "params", "augmentation_off", "score")}
         content[name] = {**kept, "on_edge": on_edge(spaces[name], line["params"])}
-    write_whole(study.folder / "best.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_whole(study.folder / BEST, (json.dumps(content, indent=1) + "\n").encode())
     return content
 
 
