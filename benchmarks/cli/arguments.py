@@ -1,6 +1,21 @@
-"""Arguments that several commands share."""
+"""What the commands' argument parsers share. Imports nothing that takes long, so that typos are answered at once."""
 
 import argparse
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from benchmarks.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are single sentences, and which keeps the line breaks of its texts."""
+
+    def __init__(self, **settings: str) -> None:
+        super().__init__(**settings, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} ({self.prog} --help lists what there is)")
 
 
 def add_overrides(parser: argparse.ArgumentParser, about: str) -> None:
@@ -15,6 +30,31 @@ def add_overrides(parser: argparse.ArgumentParser, about: str) -> None:
     )
 
 
-def overrides_of(given: argparse.Namespace) -> list[str]:
-    """The overrides of a parsed command line, those of ``--allow`` at the end."""
-    return [*given.overrides, *([f"allow=[{','.join(given.allow)}]"] if given.allow else [])]
+def parse_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The parsed command line, with ``--allow`` among its ``overrides``.
+
+    Raises:
+        UserError: for an unknown option; one that names a key of a configuration, such as ``--epochs 3``, is answered
+            with the override that sets it, ``protocol.epochs=3``.
+    """
+    given, unknown_words = parser.parse_known_intermixed_args(argv)
+    for word in unknown_words:
+        option, _, value = word.partition("=")
+        if not value and argv[-1] != word:
+            value = argv[list(argv).index(word) + 1]
+        raise UserError(f"unknown option {option}: {_instead(option.lstrip('-'), value or 'VALUE')}")
+    if given.allow:
+        given.overrides.append(f"allow=[{','.join(given.allow)}]")
+    return given
+
+
+def _instead(name: str, value: str) -> str:
+    from benchmarks.config.compose import override_keys  # only for the wrong command line
+
+    wanted = name.replace("-", "_")
+    keys = override_keys()
+    same = [key for key in keys if wanted in (key, key.rpartition(".")[2])]
+    near = same or difflib.get_close_matches(wanted, keys, n=1)
+    if near:
+        return f"settings are written KEY=VALUE, here {near[0]}={value}"
+    return "--help lists the options, and settings are written KEY=VALUE"

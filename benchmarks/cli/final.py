@@ -1,10 +1,9 @@
 """``python -m benchmarks final``: train what a study chose over folds and seeds, then write the report."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 
-from benchmarks.cli.arguments import add_overrides, overrides_of
+from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
 from benchmarks.cli.train_and_report import train_and_report
 from benchmarks.config.compose import RunOptions
 from benchmarks.tuning.final import FinalConfig, list_rows, read_final
@@ -16,19 +15,18 @@ def main(argv: Sequence[str]) -> int:
     """``python -m benchmarks final``; 1 if any training failed."""
     own = {field.name for field in fields(FinalConfig)}
     options = [field.name for field in fields(RunOptions) if field.name != "runs"]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks final",
         description="Train the best parameters of every loss and method of a study that has ended, score each training "
         "on the test set once, then the folds' models side by side, and write the report.",
         epilog=f"keys: {', '.join(sorted(own))}; and of each run {', '.join(options)}. All else is as in the study.\n"
         "example: python -m benchmarks final glyphs seeds=[0,1,2] runs=runs/tuning",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="STUDY")
     add_overrides(parser, "a key of the final runs, or of each training")
     parser.add_argument("--dry-run", action="store_true", help="say what it would train, and stop")
-    given = parser.parse_intermixed_args(argv)
-    final, overrides = read_final(given.name, overrides_of(given))
+    given = parse_arguments(parser, argv)
+    final, overrides = read_final(given.name, given.overrides)
     study = load_study(given.name, final.runs, overrides)
     rows = list_rows(study, final)
     tasks = list({task.folder.name: task for row in rows for task in row.tasks}.values())

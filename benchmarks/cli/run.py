@@ -1,32 +1,46 @@
 """``python -m benchmarks run``: train and evaluate one model."""
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from benchmarks.cli.arguments import add_overrides, overrides_of
+import yaml
+
+from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
 from benchmarks.config.compose import GROUPS, compose, options_of
-from benchmarks.runs.writer import RunDir
-from benchmarks.training.build import check
-from benchmarks.training.distributed import speaks
-from benchmarks.training.train import train
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks run``."""
+    """Train one model, unless it is trained already."""
     listed = "\n".join(f"  {group:<10}{', '.join(options_of(group))}" for group in GROUPS)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks run",
-        description="Train and evaluate one model; the run folder is named by the configuration's hash.",
+        description="Train and evaluate one model; its run directory is named by the configuration's hash.",
         epilog=f"groups and their options (files under configs/):\n{listed}\n"
         "recipe=NAME chooses all of them as a published command does (files under configs/recipe/, docs/recipes.md)\n"
         "example: python -m benchmarks run loss=triplet method=ee fold=0 seed=1 protocol.epochs=4 runs=runs",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_overrides(parser, "group=option or any key of a config")
-    config, options = compose(overrides_of(parser.parse_intermixed_args(argv)))
+    parser.add_argument("--cfg", action="store_true", help="print the composed configuration, and stop")
+    given = parse_arguments(parser, [word for word in argv if word != "job"])  # Hydra's own spelling: --cfg job
+    config, options = compose(given.overrides)
+    if given.cfg:
+        print(yaml.safe_dump({**asdict(config), **asdict(options)}, sort_keys=False), end="")
+        return 0
+
+    # these load torch, which takes seconds: only now, when the names are known to be right
+    from benchmarks.jobs.runner import TrainingJob, refuse_other_images
+    from benchmarks.runs.writer import RunDir
+    from benchmarks.training.build import check
+    from benchmarks.training.distributed import speaks
+    from benchmarks.training.train import train
+
     check(config)
     folder = RunDir(options.runs, config.identity())
-    told = f"already done: {folder.path}" if folder.is_done() else f"done: {train(config, options)}"
+    if folder.is_done():
+        refuse_other_images([TrainingJob(config, options)])
+        told = f"already done: {folder.path}"
+    else:
+        told = f"done: {train(config, options)}"
     if speaks():
         print(told)
     return 0

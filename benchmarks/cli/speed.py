@@ -1,6 +1,5 @@
 """``python -m benchmarks speed``: images per second of each part of a training, beside the limits of the machine."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.cli.arguments import add_overrides, overrides_of
+from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
 from benchmarks.config.compose import RunConfig, RunOptions, compose
 from benchmarks.errors import UserError
 from benchmarks.profiling.roofline import measure_roofline
@@ -38,12 +37,11 @@ EVALUATION = (10_000, 128, 20)  # rows, dimension, rows per class
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print the tables, write speed.md, speed.csv, step_counts.csv, environment.json and speed.png."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks speed",
         description="Images per second of trunk, images, each method's whole step and evaluation, in turns in one "
         "process, and of the baseline in several processes at once; kernels and host waits of each step.",
         epilog="example: python -m benchmarks speed trunk=resnet50 protocol=reality_check --random 256 --batch 32 128",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_overrides(parser, "of the training: data, trunk, protocol, ...")
     parser.add_argument("--pairs", nargs="+", default=PAIRS, metavar="LOSS/METHOD", help="steps to be timed")
@@ -58,12 +56,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, default=10, help="per timed epoch")
     parser.add_argument("--rounds", type=int, default=7, help="timed epochs, of which the median counts")
     parser.add_argument("--out", type=Path, default=Path("reports/speed"), help="folder for the table and the figure")
-    given = parser.parse_intermixed_args(argv)
+    given = parse_arguments(parser, argv)
     for name in ("steps", "rounds", "random", "batch", "packed", "evaluate"):
         value = getattr(given, name)
         if value is not None and min(value if isinstance(value, Sequence) else [value]) < 1:
             raise UserError(f"--{name} must be at least 1, but got {value}")
-    configs, options = _configs(overrides_of(given), given.pairs)
+    configs, options = _configs(given.overrides, given.pairs)
     device = choose_device(options.device)
     torch.set_num_threads(options.threads)
 

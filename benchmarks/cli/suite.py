@@ -1,29 +1,29 @@
 """``python -m benchmarks suite``: train everything a suite lists, then write the report."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 
-from benchmarks.cli.arguments import add_overrides, overrides_of
-from benchmarks.cli.train_and_report import train_and_report
+from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
 from benchmarks.config.compose import options_of
-from benchmarks.config.lists import SuiteConfig, read_suite
-from benchmarks.jobs.suite import list_tasks
+from benchmarks.config.lists import SuiteConfig, list_kinds, read_suite
 
 
 def main(argv: Sequence[str]) -> int:
     """``python -m benchmarks suite``; 1 if any training failed."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks suite",
         description="Train everything a suite lists, finished trainings left out, and write the report.",
         epilog=f"suites (files under configs/suite/): {', '.join(options_of('suite'))}\n"
         f"keys of a suite: {', '.join(field.name for field in fields(SuiteConfig))}; every other key goes to each run\n"
         "example: python -m benchmarks suite quickstart seeds=[0,1] workers=2 runs=runs/short protocol.epochs=4",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="SUITE")
     add_overrides(parser, "a key of the suite, or of each training")
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
-    given = parser.parse_intermixed_args(argv)
-    suite, overrides = read_suite(given.name, overrides_of(given))
-    return train_and_report(list_tasks(suite, overrides), suite, given.dry_run)
+    given = parse_arguments(parser, argv)
+    suite, overrides = read_suite(given.name, given.overrides)
+    kinds = list_kinds(suite, overrides)
+    from benchmarks.cli.train_and_report import train_and_report  # loads torch, which takes seconds
+    from benchmarks.jobs.suite import list_tasks
+
+    return train_and_report(list_tasks(suite, kinds), suite, given.dry_run)

@@ -1,10 +1,9 @@
 """``python -m benchmarks tune``: search the parameters of each loss and method with equal budgets."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 
-from benchmarks.cli.arguments import add_overrides, overrides_of
+from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
 from benchmarks.config.compose import options_of
 from benchmarks.tuning import ledger
 from benchmarks.tuning.estimate import budgets, estimate_study
@@ -17,20 +16,19 @@ from benchmarks.tuning.summary import check_same_study, relative_costs, why_no_s
 def main(argv: Sequence[str]) -> int:
     """``python -m benchmarks tune``; 1 if a search has no score."""
     own = [field.name for field in fields(StudyConfig) if field.name not in ("name", "overrides")]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks tune",
         description="Search the parameters of every loss and method of a study with the same number of trials. Trials "
         "that have ended are kept. Several of these commands, on several machines, may share a study.",
         epilog=f"studies (files under configs/study/): {', '.join(options_of('study'))}\n"
         f"keys of a study: {', '.join(own)}; every other key goes to each training\n"
         "example: python -m benchmarks tune glyphs trials=20 folds=[0,1] workers=2 runs=runs/tuning",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="STUDY")
     add_overrides(parser, "a key of the study, or of each training")
     parser.add_argument("--dry-run", action="store_true", help="print budget and estimate, and stop")
-    given = parser.parse_intermixed_args(argv)
-    study = read_study(given.name, overrides_of(given))
+    given = parse_arguments(parser, argv)
+    study = read_study(given.name, given.overrides)
     cells = list_cells(study)
     check_same_study(study, cells)
     print(budgets(study, cells))

@@ -1,21 +1,25 @@
-"""From the words of a command line to a checked, typed configuration of one training."""
+"""From the overrides of a command line to a checked, typed configuration of one training."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmarks.config.names import PARTS, name_of
 from benchmarks.config.schema import RunConfig, RunOptions
 from benchmarks.config.targets import check_targets
+from benchmarks.config.typed import typed
 from benchmarks.errors import UserError, unknown
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -29,30 +33,44 @@ def options_of(group: str) -> list[str]:
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
+def check_option(group: str, option: object) -> None:
+    """Raises UserError, with the nearest known name, if a group has no such option."""
+    if option not in options_of(group):
+        raise UserError(unknown(group, str(option), options_of(group)))
+
+
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Overrides in Hydra's grammar, ``key=value`` only.
 
     Raises:
-        UserError: for anything else, such as ``+key=value``, ``~key`` or a sweep.
+        UserError: for anything else, such as ``+key=value``, ``~key``, ``group@package=value``, a sweep or ``${...}``.
     """
     parsed = []
     for text in overrides:
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
-        except HydraException as error:
-            reason = str(error).splitlines()[-2]
-            raise UserError(f"cannot read {text!r} as key=value: {reason}; quote odd values: key='value'") from error
-        if override.type is None or override.type.name != "CHANGE" or override.is_sweep_override():
-            raise UserError(f"cannot use {text!r}: expected key=value with a known key and one value")
+        except (HydraException, RecursionError) as error:
+            raise UserError(
+                f"cannot read {shown(text)}: write key=value; quote a value with special characters: key='value' "
+                "(with double quotes around all of it for the shell)"
+            ) from error
+        if override.type is None or override.type.name != "CHANGE" or override.is_sweep_override() or override.package:
+            raise UserError(f"cannot use {shown(text)}: expected key=value with a known key and one value")
+        if "${" in text:
+            raise UserError(f"cannot use {shown(text)}: write the value itself, references are not followed")
         parsed.append(override)
     return parsed
 
 
+def shown(text: str) -> str:
+    """A quoted text, shortened to what fits into a sentence."""
+    return repr(text if len(text) <= 200 else f"{text[:200]}...")
+
+
 def untrusted(overrides: Sequence[str]) -> list[str]:
     """The overrides of a file that somebody else may have written, less ``allow``, which only the user may set."""
-    return [
-        text for text, override in zip(overrides, parse(overrides), strict=True) if override.key_or_group != "allow"
-    ]
+    parsed = zip(overrides, parse(overrides), strict=True)
+    return [text for text, override in parsed if override.key_or_group != "allow"]
 
 
 def split_own(overrides: Sequence[str], own: Collection[str]) -> tuple[dict[str, Any], list[str]]:
@@ -75,93 +93,108 @@ def split_own(overrides: Sequence[str], own: Collection[str]) -> tuple[dict[str,
 
 
 def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
-    """The configuration of one training.
+    """The configuration of one training; of a key or group given twice, the later value counts.
 
     Args:
         overrides: such as ``["loss=triplet", "method=ee", "seed=3", "protocol.epochs=5"]``.
 
     Raises:
-        UserError: for an unknown group option or key (the nearest known one is named), for a value of a wrong type, and
-            for a ``_target_`` outside the allowed packages.
+        UserError: for an unknown group option or key (the nearest known one is named), for a value of a wrong type, for
+            a ``_target_`` outside the allowed packages, and for a name that belongs to something else.
     """
-    values = {override.key_or_group: override.value() for override in parse(overrides)}
-    chosen = [(group, values[group]) for group in (*GROUPS, RECIPE) if group in values]
-    for group, option in chosen:
-        if option not in options_of(group):
-            raise UserError(unknown(group, str(option), options_of(group)))
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        if len(values) > len(chosen):
-            known = _known_keys(tuple(f"{group}={option}" for group, option in chosen))
-            for key in values:
-                if key not in known and not _in_given_node(key, values, known):
-                    raise UserError(unknown("key", key, known))
-        try:
-            composed = hydra_compose("run", [_known(text) for text in overrides])
-            if any("_target_" in text for text in overrides):
-                written = hydra_compose("run", [f"{group}={option}" for group, option in chosen])
-                _drop_replaced(composed, written, values)
-            config, options = _typed(RunConfig, composed), _typed(RunOptions, composed)
-        except OmegaConfBaseException as error:
-            raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    chosen: dict[str, str] = {}
+    settings: list[tuple[str, Any]] = []
+    for override in parse(overrides):
+        key, value = override.key_or_group, override.value()
+        if key == RECIPE and value is None:
+            chosen.pop(RECIPE, None)
+        elif key in (*GROUPS, RECIPE):
+            check_option(key, value)
+            chosen[key] = value
+        else:
+            settings.append((key, value))
+    start, known = _composed(tuple(chosen.items())), _known_keys(tuple(chosen.items()))
+    composed = deepcopy(start)
+    targets = {node: target for node, target in map(_given_target, settings) if target is not None}
+    for node, target in targets.items():
+        if _get(start, node).get("_target_", target) != target:  # another class: the old one's arguments are not its
+            _replace(composed, node, {})
+    for key, value in settings:
+        node, _, argument = key.rpartition(".")
+        if key not in known and not (node in targets and argument.isidentifier()):  # a given class checks its arguments
+            raise UserError(unknown("key", key, known))
+        _replace(composed, key, _merged(_get(composed, key), value))
+    for group in PARTS:
+        composed[group]["name"] = name_of(group, start[group], composed[group], options_of(group))
+    config, options = (
+        typed(schema, {key.name: composed[key.name] for key in fields(schema) if key.name in composed})
+        for schema in (RunConfig, RunOptions)
+    )
     check_targets(asdict(config), options.allow)
     return config, options
 
 
+def override_keys() -> list[str]:
+    """Dotted keys of a configuration that need no option to be chosen."""
+    return [*_fields(RunConfig), *_fields(RunOptions)]
+
+
 @lru_cache  # a study composes many configurations of a few groups
-def _known_keys(chosen: tuple[str, ...]) -> frozenset[str]:
-    return frozenset([*_keys(hydra_compose("run", list(chosen))), *_fields(RunConfig), RECIPE])
+def _composed(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The files of the chosen options, merged; not to be changed."""
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            composed = hydra_compose("run", [f"{group}={option}" for group, option in chosen])
+        return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise UserError(f"the files under {CONFIGS} cannot be combined: {' '.join(str(error).split())}") from error
 
 
-def _in_given_node(key: str, values: Mapping[str, Any], known: Collection[str]) -> bool:
-    """Whether a key belongs to a node whose class is given on the command line; the class then checks its arguments."""
-    node, _, name = key.rpartition(".")
-    return node in known and f"{node}._target_" in values and name.isidentifier()
+@lru_cache
+def _known_keys(chosen: tuple[tuple[str, str], ...]) -> frozenset[str]:
+    return frozenset([*_keys(_composed(chosen)), *_fields(RunConfig), *_fields(RunOptions)])
 
 
-def _drop_replaced(composed: DictConfig, written: DictConfig, values: Mapping[str, Any]) -> None:
-    """Take the written arguments out of each node that the command line gives another ``_target_``.
-
-    Args:
-        composed: written values and overrides, merged; changed in place.
-        written: what the files alone say.
-        values: the overrides.
-    """
-    for key, value in values.items():
-        node, _, name = key.rpartition(".")
-        if isinstance(value, dict) and "_target_" in value:
-            node, target, given = key, value["_target_"], set(value)
-        elif name == "_target_":
-            target, given = value, set()
-        else:
-            continue
-        old = OmegaConf.select(written, node)
-        if isinstance(old, DictConfig) and old.get("_target_") not in (None, target):
-            given |= {other.removeprefix(f"{node}.").split(".")[0] for other in values if other.startswith(f"{node}.")}
-            with open_dict(composed):
-                for argument in set(old) - given - {"_target_"}:
-                    del OmegaConf.select(composed, node)[argument]
+def _given_target(setting: tuple[str, Any]) -> tuple[str, Any]:
+    """The node that an override gives a class, and that class; None if it gives none."""
+    key, value = setting
+    if key.endswith("._target_"):
+        return key.removesuffix("._target_"), value
+    return key, value.get("_target_") if isinstance(value, dict) else None
 
 
-def _known(override: str) -> str:
-    """For Hydra, which only knows the keys that are written in a file, a key whose default the schema has."""
-    return override if override.split("=", 1)[0] in (*GROUPS, RECIPE) else f"++{override}"
+def _get(config: Any, key: str) -> Any:
+    """The value at a dotted key; an empty mapping where there is none."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return {} if config is None else config
 
 
-def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key, value in node.items_ex(resolve=False):
-        yield f"{prefix}{key!s}"
-        if isinstance(value, DictConfig):
-            yield from _keys(value, f"{prefix}{key!s}.")
+def _replace(config: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        if not isinstance(config.get(parent), dict):
+            config[parent] = {}
+        config = config[parent]
+    config[last] = value
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old | {key: _merged(old.get(key), value) for key, value in new.items()}
+    return new
+
+
+def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")
 
 
 def _fields(schema: type, prefix: str = "") -> Iterator[str]:
-    for known in fields(schema):
+    for known in fields(schema):  # type: ignore[arg-type]
         yield f"{prefix}{known.name}"
         for part in (known.type, *get_args(known.type)):
             if isinstance(part, type) and is_dataclass(part):
                 yield from _fields(part, f"{prefix}{known.name}.")
-
-
-def _typed(schema: type, composed: DictConfig) -> Any:
-    part = OmegaConf.masked_copy(composed, [field.name for field in fields(schema)])
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), part))

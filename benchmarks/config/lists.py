@@ -1,24 +1,30 @@
-"""Lists of trainings as users write them: suites and final runs."""
+"""Lists of trainings as users write them: suites, and what they share with studies and final runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Protocol, cast
+from dataclasses import dataclass, field, fields, replace
+from typing import Protocol
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+import yaml
 
-from benchmarks.config.compose import CONFIGS, options_of, split_own
+from benchmarks.config.compose import CONFIGS, check_option, compose, split_own
+from benchmarks.config.schema import RunConfig, RunOptions
+from benchmarks.config.typed import typed
 from benchmarks.errors import UserError, unknown
 
 ENGINES = ("local", "ray")
+MAX_WORKERS = 10_000
 
 
 @dataclass
 class Comparison:
-    """A loss, baseline (``none``) and with methods."""
+    """A loss, as the baseline (``none``) and with methods."""
 
     loss: str
     methods: list[str]
+
+    def __post_init__(self) -> None:
+        if not self.methods:
+            raise UserError(f"comparisons: {self.loss} has no methods: name none and one or more others")
 
 
 @dataclass
@@ -30,9 +36,10 @@ class SuiteConfig:
     comparisons: list[Comparison]
     folds: list[int]
     seeds: list[int]
-    runs: str  # folder of the run folders
-    out: str | None = None  # folder of the report; RUNS/report
-    workers: int | None = None  # trainings at a time; null: one a core, or as many as the GPUs take
+    runs: str  # directory of the run directories
+    data_overrides: dict[str, list[str]] = field(default_factory=dict)  # of every training on one data set, by its name
+    out: str | None = None  # directory of the report; null: RUNS/report
+    workers: int | None = None  # trainings at a time; null: one per core, or as many as the GPUs take
     engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
 
     def __post_init__(self) -> None:
@@ -41,18 +48,18 @@ class SuiteConfig:
 
 
 def check_listed(**lists: Sequence[object]) -> None:
-    """Refuse lists, by the names of their keys, of which nothing would come."""
+    """Raises UserError for an empty list, by the name of its key."""
     for key, values in lists.items():
         if not values:
             raise UserError(f"{key} must be one or more, but got {values}")
 
 
 def check_workers(workers: int | None, engine: str) -> None:
-    """Refuse what no tasks can be run with."""
+    """Raises UserError for an unknown engine or an impossible number of workers."""
     if engine not in ENGINES:
         raise UserError(unknown("engine", engine, ENGINES))
-    if workers is not None and workers < 1:
-        raise UserError(f"workers must be at least 1, but got {workers}")
+    if workers is not None and not 1 <= workers <= MAX_WORKERS:
+        raise UserError(f"workers must be at least 1 and at most {MAX_WORKERS}, but got {workers}")
 
 
 class Place(Protocol):
@@ -70,13 +77,25 @@ def read_suite(name: str, overrides: Sequence[str]) -> tuple[SuiteConfig, list[s
     Raises:
         UserError: if there is no such suite, or a value has a wrong type.
     """
-    if name not in options_of("suite"):
-        raise UserError(unknown("suite", name, options_of("suite")))
-    own = {field.name for field in fields(SuiteConfig)}
-    values, rest = split_own(overrides, own)
-    try:
-        written = OmegaConf.load(CONFIGS / "suite" / f"{name}.yaml")
-        suite = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SuiteConfig), written, values))
-    except OmegaConfBaseException as error:
-        raise UserError(f"suite {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
-    return cast(SuiteConfig, suite), rest
+    check_option("suite", name)
+    values, rest = split_own(overrides, {field.name for field in fields(SuiteConfig)})
+    written = yaml.safe_load((CONFIGS / "suite" / f"{name}.yaml").read_text())
+    return typed(SuiteConfig, written | values, f"suite {name}: "), rest
+
+
+def list_kinds(suite: SuiteConfig, overrides: Sequence[str]) -> dict[str, list[tuple[RunConfig, RunOptions]]]:
+    """Each data set's configurations, one per loss and method, at the first fold and seed that trainings have.
+
+    Raises:
+        UserError: for an unknown name or key, or a value of a wrong type.
+    """
+    kinds: dict[str, list[tuple[RunConfig, RunOptions]]] = {}
+    for data in suite.data:
+        for comparison in suite.comparisons:
+            for method in comparison.methods:
+                names = [f"data={data}", f"loss={comparison.loss}", f"method={method}"]
+                fixed = [f"fold={suite.folds[0]}", f"seed={suite.seeds[0]}"]
+                own = suite.data_overrides.get(data, [])
+                config, options = compose([*names, *suite.overrides, *own, *overrides, *fixed])
+                kinds.setdefault(data, []).append((config, replace(options, runs=suite.runs)))
+    return kinds

@@ -1,5 +1,6 @@
 """The typed shape of a training's configuration, and what its values must be."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,16 @@ TEST_SCORING = ("never", "once", "every")
 PRECISIONS = ("float32", "bfloat16")
 NEIGHBORS = ("exact", "faiss")
 STEPS = ("epoch", "iteration")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+LIMITS = {
+    "batch_size": (1, 2**20),
+    "iterations_per_epoch": (1, 10**7),
+    "epochs": (1, 10**6),
+    "evaluate_every": (1, 10**6),
+    "embedding_size": (1, 2**16),
+    "num_folds": (1, 1000),
+    "patience": (0, 10**6),
+}  # lowest and highest values in a protocol; the highest are beyond any use, so that no typing error fills the memory
 
 
 @dataclass
@@ -19,24 +30,24 @@ class LossConfig:
     criterion: dict[str, Any]  # _target_ and arguments of a PML loss
     miner: dict[str, Any] | None
     images_per_class: int | None  # in a batch; MLRC: 4 for embedding losses, 1 for others; null: images at random
-    proxy_lr: float | None  # of the loss's own weights; null when it has none
+    proxy_lr: float | None  # of the loss's own weights; null if it has none
     proxy_weight_decay: float | None = None  # of the loss's own weights; null: the optimizer's
 
 
 @dataclass
 class MethodConfig:
-    """What a method puts in place of, or around, the parts of the baseline's training; all by _target_."""
+    """What a method replaces in, or wraps around, the parts of the baseline's training; each names its _target_."""
 
     name: str
-    wrapper: dict[str, Any] | None  # gets the loss first
-    outer_wrapper: dict[str, Any] | None = None  # gets the wrapped loss first
-    distances: dict[str, Any] | None = None  # `similarity` and `distance`: the one like the loss's own replaces it
-    head: dict[str, Any] | None = None  # in place of the linear one; told in_features and embedding_size
-    trainer: dict[str, Any] | None = None  # in place of the plain one
-    hook: dict[str, Any] | None = None  # at the end of each epoch; told num_epochs and what comes then
+    wrapper: dict[str, Any] | None  # its first argument is the loss
+    outer_wrapper: dict[str, Any] | None = None  # its first argument is the wrapped loss
+    distances: dict[str, Any] | None = None  # `similarity` or `distance`, whichever kind the loss has, replaces its own
+    head: dict[str, Any] | None = None  # replaces the linear layer; gets in_features and embedding_size
+    trainer: dict[str, Any] | None = None  # replaces the plain trainer
+    hook: dict[str, Any] | None = None  # called after each epoch; gets num_epochs and the hook to call next (then)
 
     def __post_init__(self) -> None:
-        """Drop what a recipe says of a part that its method has and the chosen one has not."""
+        """Drop settings of parts that the method lacks, such as a recipe's when another method was chosen."""
         for key in ("wrapper", "outer_wrapper", "head", "trainer", "hook"):
             node = getattr(self, key)
             if node is not None and "_target_" not in node:
@@ -45,12 +56,12 @@ class MethodConfig:
 
 @dataclass
 class Normalization:
-    """What a trunk's weights expect: ``(pixel / scale - mean) / std``, a pixel going from 0 to 255."""
+    """The input that a trunk's weights expect: ``(pixel / scale - mean) / std`` with pixels from 0 to 255."""
 
-    mean: list[float]  # one a channel, in the order after `bgr`; a gray image is repeated to as many channels
+    mean: list[float]  # per channel, in the order after `bgr`; a grey image is repeated to as many channels
     std: list[float]
     scale: float = 255.0
-    bgr: bool = False  # channels in the order blue, green, red
+    bgr: bool = False  # whether the channels are in the order blue, green, red
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
@@ -59,16 +70,18 @@ class Normalization:
                 f"but got {len(self.mean)} and {len(self.std)}"
             )
         if min(self.std) <= 0 or self.scale <= 0:
-            raise UserError(f"trunk.normalization divides by std={self.std} and scale={self.scale}: above 0, please")
+            raise UserError(
+                f"trunk.normalization: std and scale must be positive, but got std={self.std} and scale={self.scale}"
+            )
 
 
 @dataclass
 class TrunkConfig:
     name: str
-    network: dict[str, Any]  # _target_ and arguments; told in_channels if it takes them
+    network: dict[str, Any]  # _target_ and arguments; gets in_channels if it accepts them
     normalization: Normalization | None = None  # null: pixel / 127.5 - 1, in the channels that the images have
-    freeze: Any = field(default_factory=list)  # names of layers whose weights stay as they are, or "all"
-    unfreeze: list[str] = field(default_factory=list)  # names of layers that train all the same
+    freeze: Any = field(default_factory=list)  # names of layers whose weights are not trained, or "all"
+    unfreeze: list[str] = field(default_factory=list)  # names of layers inside them that are trained
 
     def __post_init__(self) -> None:
         names = self.freeze if isinstance(self.freeze, list) else [self.freeze]
@@ -79,7 +92,7 @@ class TrunkConfig:
 
     @property
     def channels(self) -> int | None:
-        """That the network always gets; None when it gets what the images have."""
+        """Input channels of the network; None for those of the images."""
         return None if self.normalization is None else len(self.normalization.mean)
 
 
@@ -88,7 +101,7 @@ class EmbedderConfig:
     """The linear layer from the trunk's features to embeddings."""
 
     init: dict[str, Any] | None = None  # _target_ and arguments, for the weight; null: PyTorch's own
-    bias: str | None = "default"  # how it starts: default (PyTorch's own) or zero; null: without
+    bias: str | None = "default"  # initial value: default (PyTorch's own) or zero; null: no bias
     layer_norm: bool = False  # standardise each image's features first
 
     def __post_init__(self) -> None:
@@ -104,36 +117,32 @@ class ProtocolConfig:
     iterations_per_epoch: int | None  # null: one pass over the training images
     epochs: int
     evaluate_every: int  # epochs
-    patience: int | None  # epochs without a better validation MAP@R before the run stops
+    patience: int | None  # epochs without a better validation MAP@R after which the run stops; null: never
     embedding_size: int
-    train_images: dict[str, Any]  # _target_ and arguments: what happens to each training image
-    eval_images: dict[str, Any]  # _target_ and arguments: what happens to each other image
+    train_images: dict[str, Any]  # _target_ and arguments: transform of the training images
+    eval_images: dict[str, Any]  # _target_ and arguments: transform of all other images
     optimizer: dict[str, Any]  # _target_ and arguments, for trunk, embedder and (with proxy_lr) the loss's weights
-    num_folds: int = 4  # pieces of the training half, each of which validates once; 1: none does, and all train
+    num_folds: int = 4  # parts of the training classes, each the validation set of one fold; 1: no validation
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     embedder_lr: float | None = None  # null: the optimizer's
     embedder_weight_decay: float | None = None  # null: the optimizer's
     lr_scheduler: dict[str, Any] | None = None  # _target_ and arguments, for every optimizer
     lr_scheduler_step: str = "epoch"  # or iteration: after which the schedulers step
-    warmup_epochs: int = 0  # at the start, in which the trunk stays as it is
-    clip_grad: float | None = None  # each part of a gradient is cut off at this value
-    freeze_batchnorm: bool = False  # the trunk's running statistics stay as they are
-    test_scoring: str = "every"  # evaluation; once: only the weights that count (selection.py); never: tuning
-    keep_embeddings: bool = False  # of the test images, at the chosen epoch
-    neighbors: str = "exact"  # or faiss: how the nearest images are found, which differs where distances are equal
+    warmup_epochs: int = 0  # first epochs, in which the trunk is not trained
+    clip_grad: float | None = None  # each entry of a gradient is clipped to this absolute value
+    freeze_batchnorm: bool = False  # whether the trunk's running statistics are kept
+    test_scoring: str = "every"  # evaluation; once: only with the chosen weights (selection.py); never: for tuning
+    keep_embeddings: bool = False  # whether the test embeddings of the chosen epoch are written
+    neighbors: str = "exact"  # or faiss: search of the nearest images; the two differ where distances are equal
     precision: str = "float32"  # of trunk and embedder; the loss is always float32
     compile: bool = False  # trunk and embedder
     channels_last: bool = False  # the trunk's layout in memory
 
     def __post_init__(self) -> None:
-        for key in ("batch_size", "iterations_per_epoch", "epochs", "evaluate_every", "embedding_size"):
+        for key, (low, high) in LIMITS.items():
             value = getattr(self, key)
-            if value is not None and value < 1:
-                raise UserError(f"protocol.{key} must be at least 1, but got {value}")
-        if self.num_folds < 1:
-            raise UserError(f"protocol.num_folds must be at least 1, but got {self.num_folds}")
-        if self.patience is not None and self.patience < 0:
-            raise UserError(f"protocol.patience must be null or at least 0, but got {self.patience}")
+            if value is not None and not low <= value <= high:
+                raise UserError(f"protocol.{key} must be at least {low} and at most {high}, but got {value}")
         if not 0 <= self.warmup_epochs <= self.epochs:
             raise UserError(
                 f"protocol.warmup_epochs must be between 0 and protocol.epochs={self.epochs}, "
@@ -156,9 +165,9 @@ class ProtocolConfig:
         if self.keep_embeddings and self.test_scoring == "never":
             raise UserError("protocol.keep_embeddings needs test embeddings: protocol.test_scoring must not be never")
         if self.num_folds == 1:
-            self._refuse_what_validation_is_needed_for()
+            self._check_without_validation()
 
-    def _refuse_what_validation_is_needed_for(self) -> None:
+    def _check_without_validation(self) -> None:
         problem = None
         if self.patience is not None:
             problem = f"patience={self.patience} waits for a better validation score (null waits for nothing)"
@@ -171,13 +180,13 @@ class ProtocolConfig:
             )
 
     def iterations(self, images: int) -> int:
-        """Of an epoch over so many training images; a last batch that would not be full is left out."""
+        """Iterations per epoch over a number of training images; an incomplete last batch is left out."""
         return self.iterations_per_epoch or max(1, images // self.batch_size)
 
 
 @dataclass
 class Tuned:
-    """The trial that a run's parameters come from."""
+    """The trial of a study that a run's parameters come from."""
 
     study: str
     trial: int
@@ -185,7 +194,7 @@ class Tuned:
 
 @dataclass
 class RunConfig:
-    """All that decides a training's numbers: its identity."""
+    """Everything that determines a training's results; its hash names the run."""
 
     data: DataConfig
     loss: LossConfig
@@ -199,11 +208,22 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise UserError(f"seed must be at least 0, but got {self.seed}")
-        images_per_class = self.loss.images_per_class
-        if images_per_class is not None and (images_per_class < 1 or self.protocol.batch_size % images_per_class):
+        if not 0 <= self.fold < self.protocol.num_folds:
             raise UserError(
-                f"loss.images_per_class must divide protocol.batch_size={self.protocol.batch_size}, "
-                f"but got {images_per_class}"
+                f"fold must be between 0 and {self.protocol.num_folds - 1} with protocol.num_folds="
+                f"{self.protocol.num_folds}, but got {self.fold}"
+            )
+        images_per_class, batch_size = self.loss.images_per_class, self.protocol.batch_size
+        if images_per_class is None:
+            return
+        if images_per_class < 1 or batch_size % images_per_class:
+            raise UserError(
+                f"loss.images_per_class must divide protocol.batch_size={batch_size}, but got {images_per_class}"
+            )
+        if batch_size == images_per_class:
+            raise UserError(
+                f"protocol.batch_size={batch_size} with loss.images_per_class={images_per_class} gives batches of one "
+                f"class, from which nothing is learnt: protocol.batch_size must be at least {2 * images_per_class}"
             )
 
     def identity(self) -> dict[str, Any]:
@@ -213,7 +233,7 @@ class RunConfig:
 
 @dataclass
 class RunOptions:
-    """What a training is not known by: where it writes, what it shows, what it computes on."""
+    """Options that do not affect the results: where a training writes, what it prints, what it computes on."""
 
     runs: str
     quiet: bool
@@ -224,13 +244,20 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         for key in ("threads", "per_gpu"):
-            if (value := getattr(self, key)) < 1:
-                raise UserError(f"{key} must be at least 1, but got {value}")
+            if not 1 <= (value := getattr(self, key)) <= 1024:
+                raise UserError(f"{key} must be at least 1 and at most 1024, but got {value}")
+        if not DEVICE.fullmatch(self.device):
+            raise UserError(f"device must be auto, cpu, cuda, cuda:1 or mps, but got {self.device!r}")
         check_folder("runs", self.runs)
 
 
 def check_folder(key: str, path: str) -> None:
-    """Refuse, as the value of ``key``, what is no folder and where none can be made."""
-    there = next(folder for folder in (Path(path), *Path(path).parents) if folder.exists())
+    """Raises UserError, naming ``key``, for a path that is no directory and cannot become one."""
+    if not path or not path.isprintable():
+        raise UserError(f"{key} must be a directory, but got {path!r}")
+    try:
+        there = next(folder for folder in (Path(path), *Path(path).parents) if folder.exists())
+    except OSError as error:  # a part of the path that is too long
+        raise UserError(f"{key} must be a directory, but {path}: {error.strerror}") from error
     if not there.is_dir():
-        raise UserError(f"{key} must be a folder, but {there} is none")
+        raise UserError(f"{key} must be a directory, but {there} is a file")

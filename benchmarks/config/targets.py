@@ -39,7 +39,7 @@ def check_targets(config: Mapping[str, Any], allow: Collection[str] = ()) -> Non
 
     Example:
         >>> check_targets({"loss": {"_target_": "torch.nn.Linear", "in_features": 2}})
-        >>> check_targets({"hook": {"_target_": "numpy.savetxt"}})
+        >>> check_targets({"hook": {"_target_": "numpy.savetxt"}})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         benchmarks.errors.UserError: hook._target_: numpy.savetxt is not allowed ...
     """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.config.compose import compose
+from benchmarks.config.compose import RunConfig, RunOptions, compose
 from benchmarks.config.lists import SuiteConfig
 from benchmarks.errors import UserError
 from benchmarks.jobs.runner import TrainingJob
@@ -11,22 +11,21 @@ from benchmarks.training.build import check
 from benchmarks.training.train import read_data
 
 
-def list_tasks(suite: SuiteConfig, overrides: Sequence[str]) -> list[TrainingJob]:
+def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConfig, RunOptions]]]) -> list[TrainingJob]:
     """Every training of a suite once, seed by seed, each loss beside its methods.
 
+    Args:
+        suite: the suite.
+        composed: its configurations, see :func:`benchmarks.config.lists.list_kinds`.
+
     Raises:
-        UserError: for an unknown name or key, a method that does not go with its loss or is without its baseline, data
-            that cannot be read.
+        UserError: for a method that cannot be combined with its loss or has no baseline, or data that cannot be read.
     """
     tasks = {}
-    for data in suite.data:
-        kinds = []
-        for comparison in suite.comparisons:
-            for method in comparison.methods:
-                names = [f"data={data}", f"loss={comparison.loss}", f"method={method}"]
-                config, options = compose([*names, *suite.overrides, *overrides])
-                check(config)
-                kinds.append(TrainingJob(config, replace(options, runs=suite.runs)))
+    for configurations in composed.values():
+        kinds = [TrainingJob(config, options) for config, options in configurations]
+        for kind in kinds:
+            check(kind.config)
         for fold in suite.folds:
             for kind in kinds:
                 read_data(replace(kind.config, fold=fold))

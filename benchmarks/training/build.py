@@ -18,8 +18,14 @@ from benchmarks.config.targets import deferred
 from benchmarks.errors import UserError, unknown
 from benchmarks.training.seeds import stream_seed
 from benchmarks.trunks.width import feature_width
+from pml_aug.distances import check_introspective
+from pml_aug.wrappers import IntraClassAdaptiveAugmentation
+from pml_aug.wrappers.base import LossWrapper
 
 Hook = Callable[[Any], Any]
+
+
+LARGEST_PROBE = 512  # rows of the batch that a method is tried on
 
 
 class Parts(NamedTuple):
@@ -55,7 +61,7 @@ def build(
         torch.manual_seed(stream_seed(config.seed, "initial weights of the embedder"))
         embedder = _embedder(config, in_features)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the loss"))
-        loss, miners = _loss(config, num_classes)
+        loss, miners = _loss(config, num_classes, embedder)
     models = {"trunk": trunk.to(device), "embedder": embedder.to(device)}
     loss_funcs = {"metric_loss": loss.to(device)}
     protocol = config.protocol
@@ -82,16 +88,20 @@ def check(config: RunConfig) -> None:
     """Build everything once, small, so that what cannot be built is refused before any data is read.
 
     Raises:
-        UserError: as :func:`build` does.
+        UserError: as :func:`build` does, and for a loss or method that has no effect on the batches of the protocol.
     """
     for key in ("train_images", "eval_images"):
         _make(f"protocol.{key}", getattr(config.protocol, key))
     cpu = torch.device("cpu")
+    classes = min(config.protocol.batch_size, LARGEST_PROBE)
     kind = config.data.kind
-    image_size = None if kind == "npz" else config.data.image_size  # an npz file may hold gray images or colour
+    image_size = None if kind == "npz" else config.data.image_size  # an npz file may hold grey images or colour
     channels = 1 if kind == "glyphs" else 3
-    parts = build(config, config.protocol.batch_size, channels, cpu, image_size)
+    parts = build(config, classes, channels, cpu, image_size)
     make_hook(config, then=lambda trainer: True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        _check_effect(config, parts, classes)
     if config.method.trainer is not None:
         make_trainer(
             config,
@@ -101,6 +111,42 @@ def check(config: RunConfig) -> None:
             dataset=[],
             data_device=cpu,
             progress=tqdm(disable=True),
+        )
+
+
+def _check_effect(config: RunConfig, parts: Parts, classes: int) -> None:
+    """Raise a UserError if the loss or a wrapper can do nothing with batches such as the sampler will draw.
+
+    The wrappers get a batch of random features and must report synthetic points. Where the sampler draws images at
+    random (``images_per_class`` is null) batches differ, and the run records how often its method acted.
+    """
+    per_class = config.loss.images_per_class
+    if per_class is None:
+        return
+    loss = parts.loss_funcs["metric_loss"]
+    if per_class == 1 and config.loss.proxy_lr is None:  # no weights, so no proxies
+        raise UserError(
+            f"loss={config.loss.name} compares images with each other, and with loss.images_per_class=1 no two of a "
+            "batch are of one class: loss.images_per_class must be at least 2"
+        )
+    wrappers = [part for part in loss.modules() if isinstance(part, LossWrapper)]
+    if not wrappers:
+        return
+    labels = (torch.arange(min(config.protocol.batch_size, LARGEST_PROBE)) // per_class) % classes
+    with torch.no_grad(), _refused(f"loss={config.loss.name} method={config.method.name}"):
+        embedder = parts.models["embedder"]
+        width = next(layer.in_features for layer in embedder.modules() if isinstance(layer, nn.Linear))
+        embeddings = embedder(torch.randn(2 * len(labels), width))
+        for wrapper in wrappers:
+            if isinstance(wrapper, IntraClassAdaptiveAugmentation):
+                wrapper.refresh(embeddings, labels.repeat(2))
+        loss(embeddings[: len(labels)], labels)
+    idle = [type(wrapper).__name__ for wrapper in wrappers if vars(wrapper).get("num_synthetic") == 0]
+    if idle:
+        raise UserError(
+            f"loss={config.loss.name} method={config.method.name}: {' and '.join(idle)} makes no synthetic points from "
+            f"batches of {config.protocol.batch_size} with {per_class} images per class (loss.images_per_class), so "
+            "the training would be that of the baseline"
         )
 
 
@@ -180,7 +226,7 @@ def _embedder(config: RunConfig, in_features: int) -> nn.Module:
     return head
 
 
-def _loss(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str, nn.Module]]:
+def _loss(config: RunConfig, num_classes: int, embedder: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
     known: dict[str, Any] = {"num_classes": num_classes, "embedding_size": config.protocol.embedding_size}
     name = config.loss.name
     asked = f"loss={name}" if config.method.distances is None else f"loss={name} method={config.method.name}"
@@ -204,6 +250,8 @@ def _loss(config: RunConfig, num_classes: int) -> tuple[nn.Module, dict[str, nn.
         if miner is not None and "miner" in _accepted(_partial(wrapper)):
             known["miner"], miner = miner, None
         loss = _make(f"loss={name} method={config.method.name}", wrapper, loss, **known)
+    with _refused(f"loss={name} method={config.method.name}"):
+        check_introspective(loss, miner, embedder)
     return loss, {} if miner is None else {"tuple_miner": miner}
 
 
@@ -218,12 +266,13 @@ def _make(asked: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:
     """The object of a config node, told those of the ``known`` values that its class accepts."""
     partial = _partial(node)
     accepted = _accepted(partial)
-    with _refused(asked):
+    written = ", ".join(f"{key}={value}" for key, value in node.items() if key != "_target_")
+    with _refused(asked, f" (with {written})" if written else ""):
         return partial(*args, **{name: value for name, value in known.items() if name in accepted})
 
 
 @contextmanager
-def _refused(asked: str) -> Iterator[None]:
+def _refused(asked: str, written: str = "") -> Iterator[None]:
     """Whatever a class raises on its arguments becomes a UserError that names what was asked for.
 
     Any class and any values may stand in a configuration, and libraries raise all kinds of errors on bad ones.
@@ -233,8 +282,8 @@ def _refused(asked: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        said = str(error).strip() or type(error).__name__
-        raise UserError(f"{asked} cannot be built: {said}") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{asked} cannot be built: {said}{written}") from error
 
 
 def _partial(node: dict[str, Any]) -> functools.partial:
@@ -254,6 +303,12 @@ def _accepted(partial: functools.partial) -> set[str]:
 
 
 def _optimizer(config: RunConfig, model: nn.Module, changed: Mapping[str, float | None]) -> torch.optim.Optimizer:
+    for key, rate in (
+        ("protocol.optimizer.lr", config.protocol.optimizer.get("lr")),
+        ("loss.proxy_lr", config.loss.proxy_lr),
+    ):
+        if rate == 0:
+            raise UserError(f"{key} must be above 0, but got 0, with which nothing is learnt")
     node = config.protocol.optimizer | {key: value for key, value in changed.items() if value is not None}
     return _make("protocol.optimizer", node, _trainable(model))
 

@@ -18,4 +18,9 @@ def refresh_after(baseline_share: float, every: int, num_epochs: int, then: Hook
     if not 0 < baseline_share < 1:
         raise ValueError(f"baseline_share must be above 0 and below 1, but got {baseline_share}")
     first_epoch = max(2, int(baseline_share * num_epochs) + 1)
+    if first_epoch > num_epochs:
+        raise ValueError(
+            f"num_epochs (protocol.epochs) must be at least {first_epoch}, the first epoch with copies, but got "
+            f"{num_epochs}: the training would be that of the baseline"
+        )
     return refresh_statistics(first_epoch=first_epoch, every=every, num_epochs=num_epochs, then=then)

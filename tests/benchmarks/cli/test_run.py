@@ -102,7 +102,7 @@ def test_a_method_and_its_baseline_loss_see_the_same_images(
 
 def test_a_loss_that_is_no_number_stops_the_run_unfinished(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="the loss became nan in epoch 1"):
-        run_tiny(tmp_path, "loss.criterion.base=nan")
+        run_tiny(tmp_path, "protocol.optimizer.lr=1e30")
     (failed,) = tmp_path.glob("*/failed")
     assert failed.read_text().startswith("FloatingPointError: the loss became nan in epoch 1\n")
     assert not (failed.parent / "done").exists()
@@ -130,7 +130,7 @@ def test_the_command_trains_once_and_then_finds_it_done(tmp_path: Path, capsys: 
         (["data=npz", "data.path=/no/such/file.npz"], "/no/such/file.npz"),
         (["fold=7"], "fold must be between 0 and 3"),
         (["protocol.batch_size=64"], "needs 16 training classes, but data=glyphs has 9"),
-        (["device=nosuch"], "device=nosuch cannot be used"),
+        (["device=nosuch"], "device must be auto, cpu, cuda, cuda:1 or mps, but got 'nosuch'"),
     ],
 )
 def test_the_command_refuses_in_one_sentence(

@@ -5,24 +5,30 @@ import pytest
 from tiny_training import TINY
 
 from benchmarks.__main__ import main
-from benchmarks.config.lists import read_suite
+from benchmarks.config.lists import list_kinds, read_suite
 from benchmarks.errors import UserError
+from benchmarks.jobs.runner import TrainingJob
 from benchmarks.jobs.suite import list_tasks
 from benchmarks.training.train import read_data
 
 SETTINGS = [
     *TINY,
     "protocol.iterations_per_epoch=2",
-    "protocol.epochs=1",
+    "protocol.epochs=2",
     "device=auto",  # as where nothing is said of it
 ]
+
+
+def tasks_of(*words: str) -> list[TrainingJob]:
+    suite, rest = read_suite(words[0], words[1:])
+    return list_tasks(suite, list_kinds(suite, rest))
 
 
 def test_a_suite_is_every_data_loss_method_fold_and_seed_once() -> None:
     suite, rest = read_suite("smoke", [*SETTINGS, "seeds=[3,1]", "folds=[0,2]"])
     kinds = [(comparison.loss, method) for comparison in suite.comparisons for method in comparison.methods]
     suite.comparisons.append(suite.comparisons[0])  # the same baseline and methods again
-    tasks = list_tasks(suite, rest)
+    tasks = list_tasks(suite, list_kinds(suite, rest))
     listed = [(task.config.seed, task.config.fold, task.config.loss.name, task.config.method.name) for task in tasks]
     assert listed == [(seed, fold, *kind) for seed in (3, 1) for fold in (0, 2) for kind in kinds]
     assert len({task.folder.path for task in tasks}) == len(tasks)
@@ -33,24 +39,28 @@ def test_every_loss_of_a_suite_is_there_baseline_and_with_a_method_over_enough_s
     config, _ = read_suite(suite, [])
     assert all(comparison.methods[0] == "none" and len(comparison.methods) > 1 for comparison in config.comparisons)
     assert 2 ** (1 - len(config.seeds)) < 0.05  # what the sign-flip test can reach
-    assert list_tasks(config, ["data.num_classes=100", "data.image_size=8"])
+    assert list_tasks(config, list_kinds(config, ["data.num_classes=100", "data.image_size=8"]))
 
 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["seeds=many"], "suite smoke: seeds"),
+        (["seeds=many"], "suite smoke: seeds must be a list such as [0, 1], but got 'many'"),
         (["sedes=[1]"], "unknown key 'sedes'; the nearest known one is 'seeds'"),
         (["method.wrapper.num_points=1"], "unknown key 'method.wrapper.num_points'"),
         (["folds=[9]"], "fold must be between 0 and 3"),
         (["data=[glyfs]"], "unknown data 'glyfs'; the nearest known one is 'glyphs'"),
         (["engine=rai"], "unknown engine 'rai'; the nearest known one is 'ray'"),
-        (["per_gpu=0"], "per_gpu must be at least 1, but got 0"),
-        ([f"runs={__file__}/deeper"], f"runs must be a folder, but {__file__} is none"),
+        (["per_gpu=0"], "per_gpu must be at least 1 and at most 1024, but got 0"),
+        ([f"runs={__file__}/deeper"], f"runs must be a directory, but {__file__} is a file"),
         (
             ["comparisons=[{loss: triplet, methods: [ee]}]"],
             "method=ee fold=0 seed=0 has no baseline to be compared with: add none to the methods of triplet",
         ),
+        (["comparisons=[{loss: triplet, methods: []}]"], "triplet has no methods: name none and one or more others"),
+        (["comparisons=[{loss: triplet}]"], "comparisons[0].methods is missing: it must be a list"),
+        (["comparisons=[triplet]"], "comparisons[0] must be a mapping {loss: ..., methods: ...}, but got 'triplet'"),
+        (["seeds=0"], "suite smoke: seeds must be a list such as [0, 1], but got 0"),
         (["seeds=[]"], "seeds must be one or more, but got []"),
         (["folds=[]"], "folds must be one or more, but got []"),
         (["data=[]"], "data must be one or more, but got []"),
@@ -59,16 +69,23 @@ def test_every_loss_of_a_suite_is_there_baseline_and_with_a_method_over_enough_s
 )
 def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str], sentence: str) -> None:
     with pytest.raises(UserError) as refusal:
-        list_tasks(*read_suite("smoke", [*SETTINGS, *overrides]))
+        tasks_of("smoke", *SETTINGS, *overrides)
     assert sentence in str(refusal.value)
+
+
+def test_the_size_of_a_suites_own_data_is_not_that_of_other_data() -> None:
+    suite, rest = read_suite("smoke", ["data=[glyphs,folder]"])
+    kinds = list_kinds(suite, rest)
+    sizes = {data: {config.data.num_classes for config, _ in kinds[data]} for data in kinds}
+    assert sizes == {"glyphs": {120}, "folder": {None}}
 
 
 def test_a_baseline_loss_that_was_trained_before_may_be_left_out(tmp_path: Path) -> None:
     words = [*SETTINGS, f"runs={tmp_path}", "seeds=[0]"]
-    (baseline,) = list_tasks(*read_suite("smoke", [*words, "comparisons=[{loss: triplet, methods: [none]}]"]))
+    (baseline,) = tasks_of("smoke", *words, "comparisons=[{loss: triplet, methods: [none]}]")
     baseline.folder.prepare()
     baseline.folder.finish({})
-    (left,) = list_tasks(*read_suite("smoke", [*words, "comparisons=[{loss: triplet, methods: [ee]}]"]))
+    (left,) = tasks_of("smoke", *words, "comparisons=[{loss: triplet, methods: [ee]}]")
     assert left.config.method.name == "ee"
 
 
@@ -76,7 +93,7 @@ def test_an_unfinished_training_of_another_list_is_refused_before_anything_is_tr
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*SETTINGS, f"runs={tmp_path}", "comparisons=[{loss: triplet, methods: [none]}]"]
-    tasks = list_tasks(*read_suite("smoke", [*words, "seeds=[0,1,2]"]))
+    tasks = tasks_of("smoke", *words, "seeds=[0,1,2]")
     begun, ended, started = (task.folder for task in tasks)
     for folder in (begun, ended, started):
         folder.prepare()
@@ -98,7 +115,7 @@ def test_a_report_that_could_not_be_written_is_refused_before_anything_is_traine
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["suite", "smoke", *SETTINGS, f"runs={tmp_path}", f"out={__file__}", "--dry-run"]) == 2
-    assert f"out must be a folder, but {__file__} is none" in capsys.readouterr().err
+    assert f"out must be a directory, but {__file__} is a file" in capsys.readouterr().err
 
 
 def test_an_unknown_suite_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,13 +127,13 @@ def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["smoke", *SETTINGS, f"runs={tmp_path}", "workers=1", "seeds=[0]"]
-    first, *others = list_tasks(*read_suite(words[0], words[1:]))
+    first, *others = tasks_of(*words)
     first.folder.path.mkdir()
     (first.folder.path / "records").write_text("a file where the run wants a folder")
 
     assert main(["suite", *words, "--dry-run"]) == 0
     shown = capsys.readouterr()
-    assert f"{1 + len(others)} trainings, 0 of them done; to do: {16 * (1 + len(others))} training images" in shown.out
+    assert f"{1 + len(others)} trainings, 0 of them done; to do: {32 * (1 + len(others))} training images" in shown.out
     assert not first.folder.log.exists()
 
     assert main(["suite", *words]) == 1
@@ -132,4 +149,4 @@ def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
     assert f"1 trained, {len(others)} done before, 0 failed" in shown.out
     assert str(tmp_path / "report" / "report.html") in shown.out and (tmp_path / "report" / "report.html").exists()
     (done,) = {json.loads(task.folder.result.read_text())["images_seen"] for task in (first, *others)}
-    assert done == 16
+    assert done == 32

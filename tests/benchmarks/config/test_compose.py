@@ -13,26 +13,44 @@ from benchmarks.errors import UserError
         ("protocol.epoch=1", "unknown key 'protocol.epoch'; the nearest known one is 'protocol.epochs'"),
         ("loss.criterion.alhpa=1", "the nearest known one is 'loss.criterion.alpha'"),
         ("method.wrapper.num_points=1", "unknown key 'method.wrapper.num_points'"),  # the baseline has no wrapper
-        ("fold=first", "fold: Value 'first' of type 'str' could not be converted to Integer"),
-        ("protocol.epochs=2.5", "protocol.epochs: Value '2.5' of type 'float' could not be converted"),
+        ("fold=first", "fold must be a whole number, but got 'first'"),
+        ("protocol.epochs=2.5", "protocol.epochs must be a whole number, but got 2.5"),
         ("+extra=1", "expected key=value"),
         ("~seed", "expected key=value"),
         ("seed=0,1", "expected key=value"),
-        ("seed", "cannot read 'seed' as key=value: missing EQUAL"),
+        ("seed", "cannot read 'seed': write key=value"),
         ("seed=-1", "seed must be at least 0, but got -1"),
-        ("threads=0", "threads must be at least 1, but got 0"),
-        (f"runs={__file__}/deeper", f"runs must be a folder, but {__file__} is none"),
-        ("protocol.epochs=0", "protocol.epochs must be at least 1, but got 0"),
-        ("protocol.patience=-1", "protocol.patience must be null or at least 0, but got -1"),
-        ("protocol.num_folds=0", "protocol.num_folds must be at least 1, but got 0"),
+        ("threads=0", "threads must be at least 1 and at most 1024, but got 0"),
+        (f"runs={__file__}/deeper", f"runs must be a directory, but {__file__} is a file"),
+        ("protocol.epochs=0", "protocol.epochs must be at least 1 and at most 1000000, but got 0"),
+        ("protocol.patience=-1", "protocol.patience must be at least 0 and at most 1000000, but got -1"),
+        ("protocol.num_folds=0", "protocol.num_folds must be at least 1 and at most 1000, but got 0"),
         ("protocol.warmup_epochs=13", "must be between 0 and protocol.epochs=12, but got 13"),
         ("protocol.embedder_lr=-1", "protocol.embedder_lr must be null or at least 0, but got -1.0"),
         ("protocol.clip_grad=0", "protocol.clip_grad must be null or above 0, but got 0.0"),
         ("protocol.test_scoring=twice", "must be one of never, once, every, but got 'twice'"),
         ("protocol.precision=float16", "must be one of float32, bfloat16, but got 'float16'"),
+        ("protocol.embedder_lr=1e400", "protocol.embedder_lr must be a finite number, but got inf"),
+        ("loss.miner.epsilon=nan", "loss.miner.epsilon must be a finite number, but got nan"),
+        ("loss.miner.epsilon=99999999999999999999", "loss.miner.epsilon must be a number of at most 64 bits"),
+        ("loss.criterion={a: {b: 1, 2: 3}}", "loss.criterion.a must have text as keys, but got 2"),
+        ("loss.miner='${seed}'", "references are not followed"),
+        ("loss@method=triplet", "cannot use 'loss@method=triplet': expected key=value"),
+        ("loss=[triplet]", "unknown loss"),
+        ("hydra.run.dir=x", "unknown key 'hydra.run.dir'"),
+        ("trunk.network=[]", "trunk.network must be a mapping such as {_target_: package.Class"),
+        ("loss.miner=3", "loss.miner must be a mapping such as"),
+        ("trunk.unfreeze=blocks", "trunk.unfreeze must be a list such as [a, b], but got 'blocks'"),
+        ("trunk.unfreeze=[1]", "trunk.unfreeze[0] must be text, but got 1"),
+        ("protocol.embedder={biass: zero}", "the nearest known one is 'protocol.embedder.bias'"),
+        ("protocol.epochs=???", "protocol.epochs must be a whole number, but got '???'"),
+        ("protocol.batch_size=4", "gives batches of one class, from which nothing is learnt"),
+        ("protocol.embedding_size=999999999", "protocol.embedding_size must be at least 1 and at most 65536"),
+        ("fold=4", "fold must be between 0 and 3"),
+        ("device=meta", "device must be auto, cpu, cuda, cuda:1 or mps, but got 'meta'"),
         ("protocol.epsilon=1", "unknown key 'protocol.epsilon'"),
         ("tuned={study: s}", "tuned.trial"),
-        ("trunk.normalization={mean: [0.5], std: [0.0]}", "divides by std=[0.0]"),
+        ("trunk.normalization={mean: [0.5], std: [0.0]}", "std and scale must be positive, but got std=[0.0]"),
         ("trunk.normalization={mean: [0.5, 0.5], std: [1, 1]}", "for 1 or for 3 channels, but got 2 and 2"),
         ("protocol.batch_size=30", "must divide protocol.batch_size=30, but got 4"),
         ("data.image_size=abc", "data.image_size"),
@@ -68,6 +86,57 @@ def test_keys_of_a_chosen_group_option_can_be_set() -> None:
     config, _ = compose(["method=ee", "method.wrapper.num_points=5", "data=npz", "data.path='/a b/c=d.npz'"])
     assert config.method.wrapper is not None and config.method.wrapper["num_points"] == 5
     assert config.data.path == "/a b/c=d.npz"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["method.name=ee"], "method.name=ee: the name is that of the chosen option, method=none"),
+        (["loss.name=triplet"], "loss.name=triplet: the name is that of the chosen option, loss=multi_similarity"),
+        (["trunk.name=resnet50"], "leave trunk.name out"),
+        (["protocol.name=standard"], "leave protocol.name out"),
+        (["loss.criterion._target_=torch.nn.Identity", "loss.name=triplet"], "must be a new name"),
+        (["loss.criterion._target_=torch.nn.Identity", "loss.name='a b'"], "must be a new name"),
+    ],
+)
+def test_a_training_has_the_name_of_what_it_trains(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        compose(overrides)
+    assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "group", "name"),
+    [
+        (["method.wrapper={_target_: pml_aug.wrappers.CrossBatchMemory}"], "method", "none-CrossBatchMemory"),
+        (["method.wrapper={_target_: pml_aug.wrappers.CrossBatchMemory}", "method.name=own"], "method", "own"),
+        (["method=ee", "method.wrapper=null"], "method", "ee-no_wrapper"),
+        (["loss.criterion._target_=torch.nn.Identity"], "loss", "multi_similarity-Identity"),
+        (["loss.miner=null"], "loss", "multi_similarity-no_miner"),
+        (["trunk.network._target_=torch.nn.Flatten"], "trunk", "small_cnn-Flatten"),
+        (["recipe=idml/cub", "method=none"], "method", "none"),
+        (["recipe=idml/cub"], "protocol", "idml/cub"),
+    ],
+)
+def test_what_has_other_classes_than_its_option_has_another_name(overrides: list[str], group: str, name: str) -> None:
+    assert getattr(compose(overrides)[0], group).name == name
+
+
+def test_of_a_key_or_group_given_twice_the_later_value_counts() -> None:
+    config, _ = compose(["loss=triplet", "seed=1", "loss=contrastive", "seed=2", "recipe=idml/cub", "recipe=null"])
+    assert (config.loss.name, config.seed, config.data.name) == ("contrastive", 2, "glyphs")
+
+
+def test_a_mapping_is_merged_into_the_one_that_is_there() -> None:
+    config, _ = compose(["loss.criterion={alpha: 3}", "protocol.embedder={bias: zero}", "protocol.embedder.bias=null"])
+    assert config.loss.criterion["alpha"] == 3 and config.loss.criterion["beta"] == 50
+    assert config.protocol.embedder.bias is None and config.protocol.embedder.layer_norm is False
+
+
+def test_composing_one_configuration_leaves_the_next_alone() -> None:
+    changed, _ = compose(["loss.criterion.alpha=7"])
+    changed.loss.criterion["beta"] = 0
+    assert compose([])[0].loss.criterion == {**changed.loss.criterion, "alpha": 2, "beta": 50}
 
 
 def test_the_identity_leaves_out_where_and_how_a_run_is_computed() -> None:

@@ -116,15 +116,15 @@ def test_positional_arguments_come_first() -> None:
     assert deferred({"_target_": "torch.nn.Linear", "_args_": [3, 2]})().weight.shape == (2, 3)
 
 
-WRITES = "method.hook={{_target_: numpy.savetxt, fname: '{path}', X: [1]}}"
+WRITES = "protocol.lr_scheduler={{_target_: numpy.savetxt, fname: '{path}', X: [1]}}"
 
 
 def test_a_configuration_is_checked_when_it_is_composed(tmp_path: Path) -> None:
     override = WRITES.format(path=tmp_path / "written")
-    with pytest.raises(UserError, match=r"method\.hook\._target_: numpy\.savetxt is not allowed"):
+    with pytest.raises(UserError, match=r"protocol\.lr_scheduler\._target_: numpy\.savetxt is not allowed"):
         compose([override])
     config, options = compose([override, "allow=[numpy]"])
-    assert config.method.hook is not None and options.allow == ["numpy"]
+    assert config.protocol.lr_scheduler is not None and options.allow == ["numpy"]
     assert "numpy" not in json.dumps(compose(["allow=[numpy]"])[0].identity())
 
 
