@@ -12,10 +12,10 @@ from pml_aug.wrappers.base import Batch, LossWrapper
 class Mined(LossWrapper):
     """A loss on the tuples that its own miner finds, as a trainer would find them for it."""
 
-    def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
+    def wrapped(self, batch: Batch, **random_inputs: Any) -> Tensor:
         assert self.miner is not None
         found = self.miner(batch.embeddings, batch.labels)
-        passed_on = draws if isinstance(self.loss, LossWrapper) else {}
+        passed_on = random_inputs if isinstance(self.loss, LossWrapper) else {}
         return self.loss(batch.embeddings, batch.labels, found, batch.ref_emb, batch.ref_labels, **passed_on)
 
 

@@ -15,6 +15,10 @@ from pml_aug.patching import exclusive
 _NO_MATRIX = "it never uses the distance matrix of the batch, so the points would not reach it"
 
 
+class TuplesByPoints(tuple[Tensor, ...]):
+    """Pairs or triplets that were mined with the points; EmbeddingExpansion accepts them without a warning."""
+
+
 class ExpansionMiner(BaseMiner):
     r"""Pairs or triplets of rows, mined by the distances between the points of same-class rows.
 
@@ -100,7 +104,7 @@ class ExpansionMiner(BaseMiner):
                 found = self.miner(embeddings, labels, ref_emb, ref_labels)
         if not precomputed.was_called and any(len(rows) > 0 for rows in found):
             raise ValueError(f"ExpansionMiner cannot wrap {type(self.miner).__name__}: {_NO_MATRIX}")
-        return found
+        return TuplesByPoints(found)
 
 
 def _at_least_single(rows: Tensor) -> Tensor:

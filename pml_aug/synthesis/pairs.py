@@ -103,7 +103,8 @@ def different_class_pairs(labels: Tensor, generator: torch.Generator | None = No
     if labels.device.type == "cpu" and size == len(labels):
         return Pairs(rows[:0], rows[:0])
     drawn_on = labels.device if generator is None else generator.device
-    turn = to_device(torch.randperm(len(labels), generator=generator, device=drawn_on), labels.device)
+    turn = torch.randperm(len(labels), generator=generator, device=drawn_on)
+    turn = turn if turn.device == labels.device else to_device(turn, labels.device)
     start = by_class[turn.index_fill_(0, largest, -1)[rank].argsort(stable=True)]
     others = (len(labels) - size).clamp_min(1)
     partner = torch.where(rows < size, size + rows % others, rows + size) % len(labels)

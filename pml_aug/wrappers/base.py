@@ -1,51 +1,65 @@
-"""What all wrappers of a loss share: the checks at the border, full precision, and the face of a PML loss."""
+"""Base class of the wrappers around PML losses: checks of parts and batches, full precision, delegated attributes."""
 
+from collections.abc import Callable, Mapping
+from functools import cache
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.miners import BaseMiner
-from pytorch_metric_learning.reducers import BaseReducer
 from torch import Tensor
 
 from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.host import facts_of, refuse
+from pml_aug.patching import exclusive
 from pml_aug.validation import checked_rows
-from pml_aug.wrappers.processes import warn_if_processes_differ
-from pml_aug.wrappers.workarounds import with_workarounds
+from pml_aug.wrappers.misuse import CALLS_BEFORE_CHECK, versions_of, warn_if_processes_differ, warn_if_untrained
+from pml_aug.wrappers.workarounds import needs_workaround, with_workarounds
 
 IndicesTuple = tuple[Tensor, ...]
 
+_OF_LOSS = ("distance", "reducer", "embedding_regularizer", "embedding_reg_weight")  # never the wrapper's own
+
 
 class Batch(NamedTuple):
-    """One call of a loss, checked: float32 or wider; labels stay on the device that the caller has them on."""
+    """The checked arguments of one call: float32 or wider; labels on the device that the caller gave them on."""
 
     embeddings: Tensor  # (N, D)
     labels: Tensor  # (N,), long
     indices_tuple: IndicesTuple | None
-    ref_emb: Tensor | None  # (R, D); None stands for the batch itself
+    ref_emb: Tensor | None  # (R, D); None: the batch is compared with itself
     ref_labels: Tensor | None  # (R,), long
 
 
 class LossWrapper(BaseMetricLossFunction):
-    """A PML loss around another PML loss, called as every PML loss is.
+    """A PML loss around another PML loss.
 
-    A subclass says in `refusals` which losses it makes no sense around, and computes in `wrapped`. The distance and
-    the reducer that it shows are the wrapped loss's own. Embeddings in half precision are raised to float32, and
-    autocast is off inside: half precision breaks `cdist` and would rewrite the dtype of PML's proxies for good.
+    A subclass implements :meth:`wrapped` and ends its constructor with :meth:`fix_attributes`. Which losses it refuses
+    is stated in `pml_aug.host.losses`. Half precision is converted to float32, and autocast is disabled inside: half
+    precision breaks `cdist` and would change the dtype of PML's proxies for good.
+
+    Attributes that the wrapper lacks are those of the wrapped loss, for reading and for assignment: `reducer`,
+    `distance`, `get_logits`, ... The state dict has the entries of the wrapped loss under their own names, so that
+    checkpoints of a wrapped and of a baseline loss can be exchanged if the wrapper has no state.
 
     Args:
-        loss: the loss to wrap.
-        miner: mines with the wrapper's own candidates; None takes every pair, as the bare loss does.
+        loss: the PML loss to wrap.
+        miner: mines on the augmented batch; None uses all pairs or triplets, as the baseline loss does.
+
+    Attributes:
+        wraps: the wrappers that it can go around; None for all.
+        off: arguments with which the wrapper returns the baseline loss.
 
     Raises:
-        TypeError: when `loss` or `miner` is no PML loss or miner.
-        ValueError: when the wrapper makes no sense around the class of `loss`, with the reason.
+        TypeError: `loss` or `miner` is not a PML loss or miner.
+        ValueError: a loss or miner that the wrapper cannot be combined with, with the reason.
+        AttributeError: a later assignment to `loss`, or to an argument that only the constructor uses.
+        RuntimeError: in a call, another thread is using the wrapped loss or miner.
     """
 
     wraps: ClassVar[tuple[type["LossWrapper"], ...] | None] = None
+    off: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, loss: BaseMetricLossFunction, miner: BaseMiner | None = None) -> None:
         name = type(self).__name__
@@ -55,11 +69,7 @@ class LossWrapper(BaseMetricLossFunction):
                 f"{type(loss).__name__}; wrap the loss itself, and put MultipleLosses, DistributedLossWrapper or "
                 "pml_aug's CrossBatchMemory around the result; in place of SelfSupervisedLoss give both views one label"
             )
-        if miner is not None and not isinstance(miner, BaseMiner):
-            raise TypeError(
-                f"{name} expected argument `miner` to be a BaseMiner of pytorch-metric-learning or None, but got "
-                f"{type(miner).__name__}"
-            )
+        self._check_new_miner(miner)
         if isinstance(loss, LossWrapper) and self.wraps is not None and not isinstance(loss, self.wraps):
             inner = " and ".join(kind.__name__ for kind in self.wraps) or "none of them"
             raise ValueError(
@@ -69,24 +79,15 @@ class LossWrapper(BaseMetricLossFunction):
         baseline = innermost(loss)
         inside = "" if baseline is loss else f" in {type(loss).__name__}"
         refuse(baseline, self, f"{name} cannot wrap {type(baseline).__name__}{inside}")
-        if miner is not None:
-            refuse(miner, self, f"{name} cannot use {type(miner).__name__}")
         super().__init__(collect_stats=loss.collect_stats)
-        del self.distance, self.reducer  # those of the wrapped loss are shown instead
+        for attribute in _OF_LOSS:
+            delattr(self, attribute)
         self.loss = loss
         self.miner = miner
         self.loss_facts = facts_of(baseline)
+        self._has_workaround = needs_workaround(loss)
+        self._num_training_calls = 0
         check_introspective(self)
-
-    @property
-    def distance(self) -> BaseDistance:
-        """The wrapped loss's distance."""
-        return self.loss.distance
-
-    @property
-    def reducer(self) -> BaseReducer:
-        """The wrapped loss's reducer."""
-        return self.loss.reducer
 
     def forward(
         self,
@@ -95,42 +96,67 @@ class LossWrapper(BaseMetricLossFunction):
         indices_tuple: IndicesTuple | None = None,
         ref_emb: Tensor | None = None,
         ref_labels: Tensor | None = None,
-        **draws: Any,
+        **random_inputs: Any,
     ) -> Tensor:
         """The wrapped loss on the augmented batch.
 
         Args:
-            embeddings: (N, D), as the network gives them.
+            embeddings: (N, D), as the network outputs them.
             labels: (N,), integers.
-            indices_tuple: pairs or triplets of rows of `embeddings` and `ref_emb`, as PML's miners give them.
-            ref_emb: (R, D), compared with instead of the batch itself; with the batch's own tensors, as without any.
+            indices_tuple: pairs or triplets of rows of `embeddings` and `ref_emb`, as PML's miners return them.
+            ref_emb: (R, D), compared with instead of the batch itself; the batch's own tensors count as None.
             ref_labels: (R,), integers.
-            draws: randomness handed in: `generator`, or a recorded draw, see :attr:`accepted_draws`.
+            random_inputs: `generator`, or values to use instead of random numbers, see :attr:`accepted_random_inputs`.
 
         Raises:
-            ValueError: a batch that does not fit together, or not the wrapper.
-            TypeError: a draw that the wrapper does not know.
+            ValueError: a batch that is inconsistent, or that the wrapper cannot be applied to.
+            TypeError: a keyword that the wrapper does not accept.
+            RuntimeError: another thread is using the wrapped loss or miner.
         """
-        warn_if_processes_differ(self, draws.get("generator"))
-        if draws and (unknown := draws.keys() - self.accepted_draws):
-            accepted = ", ".join(f"`{name}`" for name in sorted(self.accepted_draws))
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            warn_if_processes_differ(self, random_inputs.get("generator"))
+        if random_inputs and (unknown := random_inputs.keys() - self.accepted_random_inputs):
+            accepted = ", ".join(f"`{name}`" for name in sorted(self.accepted_random_inputs))
             raise TypeError(
-                f"{type(self).__name__} got an unexpected keyword argument {min(unknown)!r}; beside the batch it takes "
-                f"{accepted}"
+                f"{type(self).__name__} got an unexpected keyword argument {min(unknown)!r}; besides the batch it "
+                f"accepts {accepted}"
             )
-        self.reset_stats()
-        with torch.autocast(embeddings.device.type, enabled=False), with_workarounds(self.loss):
-            return self.wrapped(self._checked(embeddings, labels, indices_tuple, ref_emb, ref_labels), **draws)
+        # distances, proxies and counts are overridden inside: no other thread may read or override them meanwhile
+        with exclusive(innermost(self.loss)), exclusive(self if self.miner is None else self.miner):
+            self.reset_stats()
+            batch = self._checked(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+            if self.training and embeddings.requires_grad:
+                self._count_training_call()
+            with torch.autocast(embeddings.device.type, enabled=False):
+                if not self._has_workaround:
+                    return self.wrapped(batch, **random_inputs)
+                with with_workarounds(self.loss):
+                    return self.wrapped(batch, **random_inputs)
 
-    def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
-        """The loss of a checked batch. A subclass names the draws it knows; the others are for a wrapper inside."""
+    def wrapped(self, batch: Batch, **random_inputs: Any) -> Tensor:
+        """The loss of a checked batch.
+
+        A subclass names the random inputs that it uses as parameters; others are passed to a wrapper inside.
+        """
         raise NotImplementedError
 
     @property
-    def accepted_draws(self) -> set[str]:
-        """The names of the randomness that a call takes: `generator` always, even where nothing is drawn."""
-        own = signature(self.wrapped).parameters.keys() - {"batch", "draws"}
-        return {"generator", *own, *(self.loss.accepted_draws if isinstance(self.loss, LossWrapper) else ())}
+    def accepted_random_inputs(self) -> set[str]:
+        """The keywords that a call accepts for random inputs; `generator` always, even if nothing is random."""
+        parameters = signature(self.wrapped).parameters.values()
+        own = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD} - {"batch"}
+        return {"generator", *own, *(self.loss.accepted_random_inputs if isinstance(self.loss, LossWrapper) else ())}
+
+    def _check_new_miner(self, miner: Any) -> None:
+        """Raise a TypeError or ValueError for a miner that the wrapper cannot use, whatever its loss."""
+        name = type(self).__name__
+        if miner is not None and not isinstance(miner, BaseMiner):
+            raise TypeError(
+                f"{name} expected argument `miner` to be a BaseMiner of pytorch-metric-learning or None, but got "
+                f"{type(miner).__name__}"
+            )
+        if miner is not None:
+            refuse(miner, self, f"{name} cannot use {type(miner).__name__}")
 
     def check_miner(self) -> None:
         """Raise a ValueError if the miner would have no effect."""
@@ -139,6 +165,79 @@ class LossWrapper(BaseMetricLossFunction):
                 f"{type(self).__name__} takes no `miner` around {type(self.loss).__name__}, which reads no index "
                 "tuples: leave it out"
             )
+
+    # ---- attributes and state of the wrapped loss
+
+    def __getattr__(self, name: str) -> Any:
+        """The attribute of the wrapped loss, except for private ones and arguments of the wrapper's constructor."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            loss = self.__dict__.get("_modules", {}).get("loss")
+            if (
+                loss is None
+                or name.startswith("_")
+                or name in _arguments_of(type(self).__init__)
+                or not hasattr(loss, name)
+            ):
+                raise
+            return getattr(loss, name)
+
+    def fix_attributes(self) -> None:
+        """Pass assignments to attributes that only the wrapped loss has on to it, from now on."""
+        self._attributes_are_fixed = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        is_fixed = self.__dict__.get("_attributes_are_fixed", False)
+        if name.startswith("_") or not (is_fixed or (name in _OF_LOSS and "loss" in self.__dict__.get("_modules", ()))):
+            super().__setattr__(name, value)
+            return
+        kind = type(self).__name__
+        is_own = name in self.__dict__ or hasattr(type(self), name) or name in {**self._modules, **self._buffers}
+        if name == "loss" or (not is_own and name in _arguments_of(type(self).__init__)):
+            raise AttributeError(f"`{name}` of {kind} is fixed at construction: construct a new {kind}")
+        if name == "miner":
+            if name not in _arguments_of(type(self).__init__):
+                raise AttributeError(f"{kind} takes no miner: leave it out")
+            self._check_new_miner(value)
+        if is_own or not hasattr(self.loss, name):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.loss, name, value)
+            self.loss_facts = facts_of(innermost(self.loss))
+
+    def sub_loss_names(self) -> list[str]:
+        """The names of the losses that the wrapped loss reduces; PML's constructor asks before there is one."""
+        names: list[str] = self.loss.sub_loss_names() if "loss" in self._modules else ["loss"]
+        return names
+
+    def state_dict(self, *arguments: Any, prefix: str = "", **options: Any) -> dict[str, Any]:
+        """The state; entries of the wrapped loss have their own names, without `loss.`."""
+        state: dict[str, Any] = super().state_dict(*arguments, prefix=prefix, **options)
+        inner = f"{prefix}loss."
+        for key in [key for key in state if key.startswith(inner)]:
+            state[prefix + key.removeprefix(inner)] = state.pop(key)
+        return state
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        own = {*self._buffers, *self._modules, *self._parameters, "_extra_state"}
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            name = key.removeprefix(prefix)
+            if name.split(".")[0] not in own:
+                state_dict[f"{prefix}loss.{name}"] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    # ---- checks of calls
+
+    def _count_training_call(self) -> None:
+        """Warn if the parameters of the wrapped loss have gradients but never change."""
+        self._num_training_calls += 1
+        if isinstance(self.loss, LossWrapper):
+            return
+        if self._num_training_calls == 1:
+            self._first_versions = versions_of(self.loss)
+        elif self._num_training_calls == CALLS_BEFORE_CHECK:
+            warn_if_untrained(self.loss, self._first_versions)
 
     def _checked(
         self,
@@ -149,11 +248,11 @@ class LossWrapper(BaseMetricLossFunction):
         ref_labels: Tensor | None,
     ) -> Batch:
         if labels is None:
-            raise ValueError(f"{type(self).__name__} needs `labels`: it tells by them which rows belong together")
+            raise ValueError(f"{type(self).__name__} needs `labels`, which define which rows are of one class")
         if (ref_emb is None) != (ref_labels is None):
             given, missing = ("ref_emb", "ref_labels") if ref_labels is None else ("ref_labels", "ref_emb")
             raise ValueError(f"`{given}` was given without `{missing}`: give both or neither")
-        # PML tells by identity, which another dtype must not break
+        # PML compares identities, which conversion to another dtype must preserve
         same_rows, same_labels = ref_emb is embeddings, ref_labels is labels
         if same_rows and same_labels:
             ref_emb = ref_labels = None
@@ -167,6 +266,11 @@ class LossWrapper(BaseMetricLossFunction):
             ref_emb = embeddings if same_rows else ref_emb
             ref_labels = labels if same_labels else ref_labels
         return Batch(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+
+
+@cache
+def _arguments_of(constructor: Callable[..., None]) -> frozenset[str]:
+    return frozenset(signature(constructor).parameters)
 
 
 def innermost(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:

@@ -1,5 +1,6 @@
 """Embedding Expansion around any PML loss that compares embeddings with each other, or with proxies of classes."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance, same_distance
 from pml_aug.expansion.points import ExpandedBatch, Expansion, num_points_compared
 from pml_aug.expansion.pooling import PooledProxyDistance, pooled_distances
-from pml_aug.patching import exclusive
+from pml_aug.miners.expansion_miner import TuplesByPoints
 from pml_aug.validation import check_class_labels
-from pml_aug.wrappers.base import Batch, LossWrapper, innermost
+from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
+from pml_aug.wrappers.misuse import warn_once
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
 _NO_MATRIX = "it never uses the distance matrix of the batch, so the harder negatives would not reach it"
@@ -76,6 +78,7 @@ class EmbeddingExpansion(LossWrapper):
     """
 
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = (ProxySynthesis,)
+    off: ClassVar[Mapping[str, Any]] = {"num_points": 0}
 
     def __init__(
         self,
@@ -95,28 +98,37 @@ class EmbeddingExpansion(LossWrapper):
         self.num_synthetic = 0
         self.add_to_recordable_attributes(name="num_points", is_stat=False)
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
+        self.fix_attributes()
 
     @property
     def num_points(self) -> int:
         """Interior points per pair."""
         return self.expansion.num_points
 
-    def wrapped(self, batch: Batch, **draws: Any) -> Tensor:
+    def wrapped(self, batch: Batch, **random_inputs: Any) -> Tensor:
         self.num_synthetic = 0
         if not isinstance(self.loss, LossWrapper):
-            draws = {}
-        if batch.indices_tuple is not None and batch.ref_emb is None and self.miner is not None:
+            random_inputs = {}
+        if self.num_points == 0:
+            if batch.indices_tuple is None and self.miner is not None:
+                batch = batch._replace(indices_tuple=self.miner(*batch[:2], *batch[3:]))
+            return self.loss(*batch, **random_inputs)
+        if batch.indices_tuple is not None and batch.ref_emb is None:
+            self._check_tuples_of_batch(batch.indices_tuple)
+        return self._to_proxies(batch, random_inputs) if self._num_proxies else self._among_rows(batch)
+
+    def _check_tuples_of_batch(self, indices_tuple: IndicesTuple) -> None:
+        """Raise a ValueError or warn if a miner outside of the wrapper chose among the rows of the batch."""
+        if self.miner is not None:
             raise ValueError(
                 "EmbeddingExpansion takes no `indices_tuple` beside its own miner, which it would leave unused: remove "
                 "the miner from the trainer, or from the wrapper"
             )
-        # until the distances of loss and miner are their own again, no other thread may read or replace them
-        with exclusive(innermost(self.loss)), exclusive(self if self.miner is None else self.miner):
-            if self.num_points == 0:
-                if batch.indices_tuple is None and self.miner is not None:
-                    batch = batch._replace(indices_tuple=self.miner(*batch[:2], *batch[3:]))
-                return self.loss(*batch, **draws)
-            return self._to_proxies(batch, draws) if self._num_proxies else self._among_rows(batch)
+        if not isinstance(indices_tuple, TuplesByPoints):
+            warn_once(
+                "EmbeddingExpansion got an `indices_tuple` that was mined without its points: pass the miner to "
+                "EmbeddingExpansion instead of the trainer, or put it into an ExpansionMiner"
+            )
 
     def _among_rows(self, batch: Batch) -> Tensor:
         points = self._expanded(batch, self.loss.distance)
@@ -131,7 +143,7 @@ class EmbeddingExpansion(LossWrapper):
             raise ValueError(f"EmbeddingExpansion cannot wrap {type(self.loss).__name__}: {_NO_MATRIX}")
         return value
 
-    def _to_proxies(self, batch: Batch, draws: dict[str, Any]) -> Tensor:
+    def _to_proxies(self, batch: Batch, random_inputs: dict[str, Any]) -> Tensor:
         loss = innermost(self.loss)
         per_class = self._proxies_per_class
         check_class_labels(batch.labels, self._num_proxies // per_class, of=type(loss).__name__)
@@ -140,7 +152,7 @@ class EmbeddingExpansion(LossWrapper):
             batch = batch._replace(indices_tuple=self._mined(batch, points))
         pooled = PooledProxyDistance(loss.distance, self.expansion, batch.labels, per_class)
         with replaced_distance(loss, pooled) as distance:
-            value = self.loss(*batch, **draws)
+            value = self.loss(*batch, **random_inputs)
         if not distance.was_called:
             raise ValueError(f"EmbeddingExpansion cannot wrap {type(loss).__name__}: {_OWN_LOGITS}")
         self.num_synthetic = distance.num_synthetic
@@ -152,7 +164,7 @@ class EmbeddingExpansion(LossWrapper):
     @torch.no_grad()
     def _mined(
         self, batch: Batch, points: tuple[ExpandedBatch, ExpandedBatch], shared: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
+    ) -> IndicesTuple:
         """The miner's tuples, by the matrix `shared` with the loss or else by its own distance."""
         assert self.miner is not None
         distance = self.miner.distance
@@ -169,7 +181,7 @@ class EmbeddingExpansion(LossWrapper):
             )
 
 
-def _has_tuples(labels: Tensor, ref_labels: Tensor, indices_tuple: tuple[Tensor, ...] | None) -> bool:
+def _has_tuples(labels: Tensor, ref_labels: Tensor, indices_tuple: IndicesTuple | None) -> bool:
     if indices_tuple is not None:
         return all(len(rows) > 1 for rows in indices_tuple)  # PML's pair losses treat a single pair as none
     same_class = labels[:, None] == ref_labels

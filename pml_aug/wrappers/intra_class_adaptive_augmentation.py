@@ -1,6 +1,7 @@
 """Intra-class Adaptive Augmentation around PML losses, with pairs or with proxies."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -89,6 +90,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
     """
 
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = (EmbeddingExpansion, ProxySynthesis)
+    off: ClassVar[Mapping[str, Any]] = {"num_copies": 0}
 
     corrected_variance: Tensor | None
 
@@ -127,7 +129,9 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self.strength = strength
         self.initial_strength = strength
         self.add_to_recordable_attributes(list_of_names=["strength", "num_copies"], is_stat=False)
+        self.num_synthetic = 0
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
+        self.fix_attributes()
 
     @property
     def strength(self) -> float:
@@ -183,7 +187,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self.strength = float(state)
 
     def wrapped(
-        self, batch: Batch, noise: Tensor | None = None, generator: torch.Generator | None = None, **draws: Any
+        self, batch: Batch, noise: Tensor | None = None, generator: torch.Generator | None = None, **random_inputs: Any
     ) -> Tensor:
         """The wrapped loss on the batch and its copies.
 
@@ -197,9 +201,9 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self.num_synthetic = 0
         self._check_batch(batch)
         if isinstance(self.loss, LossWrapper):
-            draws["generator"] = generator
+            random_inputs["generator"] = generator
         if self.statistics.is_empty or self.strength == 0 or self.num_copies == 0 or len(batch.labels) == 0:
-            return self._baseline(batch, draws)
+            return self._baseline(batch, random_inputs)
         device = batch.embeddings.device
         if self.statistics.mean.device != device:
             self.statistics.to(device)
@@ -218,27 +222,27 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         )
         if self.loss_facts.copies is CopyMode.IN_BATCH:
             self.num_synthetic = len(copies.source)
-            return self._with_copies_in_batch(batch, copies, draws)
+            return self._with_copies_in_batch(batch, copies, random_inputs)
         self.num_synthetic = len(copies.source) if len(batch.labels) > 1 else 0  # a row has no pairs with its copies
-        return self._with_references(batch, copies, generator, draws)
+        return self._with_references(batch, copies, generator, random_inputs)
 
-    def _baseline(self, batch: Batch, draws: dict[str, Any]) -> Tensor:
+    def _baseline(self, batch: Batch, random_inputs: dict[str, Any]) -> Tensor:
         """The wrapped loss on the batch alone."""
         embeddings, labels, indices_tuple, ref_emb, ref_labels = batch
         if indices_tuple is None and self.miner is not None:
             indices_tuple = self.miner(embeddings, labels, ref_emb, ref_labels)
-        return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, **draws)
+        return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, **random_inputs)
 
-    def _with_copies_in_batch(self, batch: Batch, copies: Synthetic, draws: dict[str, Any]) -> Tensor:
+    def _with_copies_in_batch(self, batch: Batch, copies: Synthetic, random_inputs: dict[str, Any]) -> Tensor:
         """The wrapped loss on batch and copies as one batch."""
         embeddings = torch.cat([batch.embeddings, copies.embeddings])
         labels = torch.cat([batch.labels, copies.labels])
         indices_tuple = None if self.miner is None else self.miner(embeddings, labels)
         with patched(innermost(self.loss), **self._regularizer_of_first(len(batch.labels))):
-            return self.loss(embeddings, labels, indices_tuple, **draws)
+            return self.loss(embeddings, labels, indices_tuple, **random_inputs)
 
     def _with_references(
-        self, batch: Batch, copies: Synthetic, generator: torch.Generator | None, draws: dict[str, Any]
+        self, batch: Batch, copies: Synthetic, generator: torch.Generator | None, random_inputs: dict[str, Any]
     ) -> Tensor:
         """The wrapped loss between the batch and its copies, without self-copies."""
         loss, facts = innermost(self.loss), self.loss_facts
@@ -260,9 +264,10 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             distance = with_self_farthest(distance, references)
         with patched(loss, distance=distance), patched(self.loss, **of_wrapper):
             if facts.copies is CopyMode.REFERENCES:
-                return self.loss(*references[:2], indices_tuple, references.ref_emb, references.ref_labels, **draws)
+                embeddings, labels, ref_emb, ref_labels, _ = references
+                return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, **random_inputs)
             with patched(loss, **self._regularizer_of_first(len(batch.labels))):
-                return self.loss(references.ref_emb, references.ref_labels, indices_tuple, **draws)
+                return self.loss(references.ref_emb, references.ref_labels, indices_tuple, **random_inputs)
 
     @property
     def _miner_shares_distance(self) -> bool:

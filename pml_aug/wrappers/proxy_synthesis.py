@@ -1,31 +1,31 @@
 """Proxy Synthesis around any PML loss with proxies of its classes."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pytorch_metric_learning import losses, reducers
 from pytorch_metric_learning.distances import BaseDistance
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from pml_aug.distances.cosines import Mixtures, is_plain_cosine, mixed_cosines, taken
 from pml_aug.distances.delegating import PrecomputedDistance, unwrap
 from pml_aug.distances.introspective_base import IntrospectiveBase
 from pml_aug.host import LOSSES
 from pml_aug.patching import patched
 from pml_aug.regularizers.on_first_rows import OnFirstRows
-from pml_aug.synthesis.mix_classes import draw_mixing, mix
+from pml_aug.synthesis.mix_classes import draw_mixing, is_plain_cosine, mix, mixed_cosines, taken
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
 from pml_aug.to_device import to_device
-from pml_aug.validation import check_class_labels
+from pml_aug.validation import check_choice, check_class_labels, check_number
 from pml_aug.wrappers.base import Batch, LossWrapper
 
 PAIRINGS = ("different_class", "roll", "reordered_roll")
 
 
 class Enlarged(NamedTuple):
-    """What a loss is handed in place of its batch and its proxies."""
+    """The batch and the proxies of a loss, each followed by synthetic ones, and the distance that compares them."""
 
     distance: BaseDistance
     embeddings: Tensor  # (N + k, D)
@@ -35,42 +35,46 @@ class Enlarged(NamedTuple):
 class ProxySynthesis(LossWrapper):
     r"""A proxy loss on a batch with synthetic classes: mixed embeddings, and mixed proxies for them.
 
-    Row i is paired with a row j of another class. With one :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)` a call,
+    Row i is paired with a row j of another class. With one :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)` per call,
 
     .. math::
         \tilde x = \lambda\, n(x_i) + (1 - \lambda)\, n(x_j), \quad
         \tilde p = \lambda\, n(p_{y_i}) + (1 - \lambda)\, n(p_{y_j})
 
-    become a sample and the proxy of a class that no image has. The wrapped loss runs unchanged on batch and proxies
-    so enlarged, or, where cosines are all that it reads of them, on the cosines that follow from those of the plain
-    ones. Every synthetic proxy is a negative for all other rows. Losses with several proxies a class
-    (SoftTriple, SubCenterArcFace) get the mixtures of the k-th proxies, for each k. Regularizers see the original
-    rows and proxies only. Gradients reach both rows and both proxies; there is no state beside the loss's own.
+    become a sample and the proxy of a synthetic class. The wrapped loss runs unchanged on the enlarged batch with the
+    enlarged proxies, in which each synthetic proxy is a negative for all other rows. Losses with several proxies per
+    class (SoftTriple, SubCenterArcFace) get the mixtures of the k-th proxies, for each k. Regularizers see the original
+    rows and proxies only. The gradient reaches both rows and both proxies. The only state is that of the loss.
 
     Args:
         loss: a PML loss with proxies of its classes.
-        alpha: of the Beta distribution, above 0; smaller draws mixtures nearer to one of the two ends.
-        ratio: synthetic rows for each row of the batch, in [0, 1]; 0 gives the bare loss. A batch of B has
-            floor(ratio * B) synthetic rows.
-        pairing: "different_class" (every row with a random one of another class; a batch of one class synthesises
-            nothing, see :func:`different_class_pairs`), "roll" (with the row before, whatever its class: the official
-            loss) or
-            "reordered_roll" (the same after the official training loop's search for an order without equal
-            neighbours; slow, loops over rows).
+        alpha: parameter of the Beta distribution, above 0; with smaller values mixtures are closer to one of the two
+            ends.
+        ratio: synthetic rows per row of the batch, between 0 and 1; 0 is the baseline loss. A batch of B rows gets
+            floor(ratio * B).
+        pairing: "different_class" (each row with a random row of another class; no synthetic classes in a batch of one
+            class, see :func:`different_class_pairs`), "roll" (with the row before it, whatever its class: the official
+            loss) or "reordered_roll" (the same after the search of the official training loop for an order without
+            equal neighbours; slow, loops over rows).
+
+    Attributes:
+        num_synthetic: number of synthetic classes in the last call.
+        mixing: lambda of the last call.
 
     Shapes:
-        (N, D), (N,) -> what the wrapped loss's reducer gives
+        (N, D), (N,) -> what the wrapped loss's reducer returns
 
     Raises:
         ValueError: an argument out of range; a loss without proxies of its classes; in a call, `indices_tuple` or
             `ref_emb`, or a label outside 0 .. C - 1.
-        TypeError: `loss` is none of PML's.
+        TypeError: `loss` is not from PML; an argument of another type.
+        RuntimeError: in a call, another thread is using the wrapped loss.
 
     Source: Gu, Ko and Kim, "Proxy Synthesis: Learning with Synthetic Classes for Deep Metric Learning", AAAI 2021;
     github.com/navervision/proxy-synthesis (loss/proxy_losses.py, main.py). That code is this wrapper around
     NormalizedSoftmaxLoss(temperature=1 / scale) or ProxyNCALoss(softmax_scale=scale) with `pairing="roll"`.
-    Deviations by default: no synthetic class between rows of one class, which would stand against its own original;
-    rows and proxies get the same number of mixtures, where the official roundings can disagree.
+    Deviations by default: no synthetic class between rows of one class, which would be a negative for its own
+    originals; rows and proxies get the same number of mixtures, where the official roundings can disagree.
 
     Example:
         >>> from pytorch_metric_learning.losses import ProxyAnchorLoss
@@ -80,6 +84,7 @@ class ProxySynthesis(LossWrapper):
     """
 
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = ()
+    off: ClassVar[Mapping[str, Any]] = {"ratio": 0.0}
 
     def __init__(
         self,
@@ -88,26 +93,26 @@ class ProxySynthesis(LossWrapper):
         ratio: float = 1.0,
         pairing: str = "different_class",
     ) -> None:
-        if not alpha > 0:
-            raise ValueError(f"alpha must be above 0, but got {alpha}")
-        if not 0 <= ratio <= 1:
-            raise ValueError(f"ratio must be between 0 and 1, but got {ratio}")
-        if pairing not in PAIRINGS:
-            raise ValueError(f"Expected argument `pairing` to be one of {PAIRINGS} but got {pairing!r}")
+        check_number("alpha", alpha, above=0)
+        check_number("ratio", ratio, minimum=0, maximum=1)
+        check_choice("pairing", pairing, PAIRINGS)
         super().__init__(loss)
-        layout = self.loss_facts.proxies
-        assert layout is not None  # refused otherwise
+        proxies = self.loss_facts.proxies
+        assert proxies is not None  # refused otherwise
         if any(isinstance(module, reducers.ClassWeightedReducer) for module in loss.modules()):
             raise ValueError(
                 f"ProxySynthesis cannot wrap {type(loss).__name__} with a ClassWeightedReducer: synthetic classes "
                 "have no weight; use another reducer"
             )
-        self.layout = layout
+        self.layout = proxies
         self.alpha = alpha
         self.ratio = ratio
         self.pairing = pairing
         self.add_to_recordable_attributes(list_of_names=["alpha", "ratio"], is_stat=False)
+        self.mixing = 0.0
+        self.num_synthetic = 0
         self.add_to_recordable_attributes(list_of_names=["mixing", "num_synthetic"], is_stat=True)
+        self.fix_attributes()
 
     @property
     def num_classes(self) -> int:
@@ -115,55 +120,62 @@ class ProxySynthesis(LossWrapper):
         return self.layout.count(self.loss) // self.layout.count_per_class(self.loss)
 
     def wrapped(
-        self, batch: Batch, generator: torch.Generator | None = None, mixing: float | None = None, **draws: Any
+        self, batch: Batch, generator: torch.Generator | None = None, mixing: float | None = None, **random_inputs: Any
     ) -> Tensor:
         """The wrapped loss on the enlarged batch.
 
         Args:
             batch: labels are in 0 .. C - 1.
-            generator: source of pairs and mixing weight, on any device; one on the CPU makes no device wait. Torch's
-                global one by default.
-            mixing: the lambda to use instead of a draw.
-            draws: for the wrapped loss, where that is a wrapper too.
+            generator: source of pairs and lambda; with one on the CPU, no device is waited for. Torch's global one by
+                default.
+            mixing: lambda, between 0 and 1, used instead of a random number.
+            random_inputs: not used, as the wrapped loss is no wrapper.
         """
+        self.num_synthetic = 0
         embeddings, labels = batch.embeddings, batch.labels
         if batch.indices_tuple is not None:
             raise ValueError(
-                "ProxySynthesis takes no `indices_tuple`: PML's proxy losses weigh rows by it, and synthetic rows "
-                "would weigh 0; leave the miner out"
+                "ProxySynthesis takes no `indices_tuple`: PML's proxy losses weight rows by it, and synthetic rows "
+                "would get weight 0; leave the miner out"
             )
         if batch.ref_emb is not None:
             raise ValueError("ProxySynthesis takes no `ref_emb`: its loss compares embeddings with proxies")
         num_classes = self.num_classes
         check_class_labels(labels, num_classes, of=type(self.loss).__name__)
         pairs = self._pair(labels, generator)
-        self.num_synthetic = len(pairs.start)
-        if self.num_synthetic == 0:
-            return self.loss(embeddings, labels, **draws)
+        if len(pairs.start) == 0:
+            return self.loss(embeddings, labels, **random_inputs)
+        if mixing is not None:
+            check_number("mixing", mixing, minimum=0, maximum=1)
         self.mixing = draw_mixing(self.alpha, generator) if mixing is None else mixing
+        self.num_synthetic = len(pairs.start)
 
-        # a label that no class has stops an accelerator here, before it could pass for a synthetic class
+        # a label without a class stops an accelerator here, before it could be taken for a synthetic class
         every_class = torch.arange(num_classes + self.num_synthetic, device=embeddings.device)
-        labels = every_class[:num_classes].index_select(0, to_device(labels, embeddings.device))
-        pairs = Pairs(*(to_device(rows, embeddings.device) for rows in pairs))
-        enlarge = self._by_cosines if reads_cosines_only(self.loss) else self._with_mixtures
-        enlarged = enlarge(embeddings, labels, pairs)
-        with patched(
-            self.loss,
-            distance=enlarged.distance,
-            num_classes=len(every_class),
-            proxy_labels=every_class,
-            embedding_regularizer=_on_first_rows(self.loss, "embedding_regularizer", len(embeddings)),
-            weight_regularizer=_on_first_rows(self.loss, "weight_regularizer", self.layout.count(self.loss)),
+        labels = every_class[:num_classes].index_select(0, _moved(labels, embeddings.device))
+        pairs = Pairs(*(_moved(rows, embeddings.device) for rows in pairs))
+        enlarged = self._enlarged(embeddings, labels, pairs)
+        overrides: dict[str, Any] = {
+            "distance": enlarged.distance,
+            "num_classes": len(every_class),
+            "proxy_labels": every_class,
+        }
+        for name, count in (
+            ("embedding_regularizer", len(embeddings)),
+            ("weight_regularizer", self.layout.count(self.loss)),
         ):
+            if getattr(self.loss, name, None) is not None:
+                overrides[name] = OnFirstRows(getattr(self.loss, name), count)
+        with patched(self.loss, **overrides):
             return functional_call(
                 self.loss,
                 {self.layout.parameter: self.layout.as_stored(enlarged.proxies)},
                 (enlarged.embeddings, torch.cat([labels, every_class[num_classes:]])),
-                draws,
+                random_inputs,
             )
 
     def _pair(self, labels: Tensor, generator: torch.Generator | None) -> Pairs:
+        check_number("ratio", self.ratio, minimum=0, maximum=1)  # it may have been set after construction
         limit = int(self.ratio * len(labels) + 1e-9)
         if self.pairing == "different_class" and limit:
             pairs = different_class_pairs(labels, generator)
@@ -174,51 +186,41 @@ class ProxySynthesis(LossWrapper):
             pairs = rolled_pairs(labels)
         return Pairs(pairs.start[:limit], pairs.end[:limit])
 
-    def _with_mixtures(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
-        """Batch and proxies with their mixtures."""
-        self.layout.normalize_in_place(self.loss)  # by itself it would reach the enlarged copy only
-        rows, proxies = torch.cat(pairs), self.layout.rows(self.loss).to(embeddings)
-        first, second = embeddings.index_select(0, rows).chunk(2)
-        synthetic = _mixed_rows(unwrap(self.distance), first, second, self.mixing)
-        first, second = taken(proxies, self.layout.places(self.loss, labels.index_select(0, rows))).chunk(2)
-        synthetic_proxies = _mixed_rows(unwrap(self.distance), first, second, self.mixing)
+    def _enlarged(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
+        """Batch and proxies with their mixtures, and the distance that compares them."""
+        self.layout.normalize_in_place(self.loss)  # by itself the loss would normalise the enlarged copy only
+        proxies = self.layout.rows(self.loss).to(embeddings)
+        of_proxies = Pairs(*(self.layout.places(self.loss, labels.index_select(0, rows)) for rows in pairs))
+        distance = unwrap(self.distance)
+        first, second = taken(embeddings, torch.cat(pairs)).chunk(2)
+        synthetic = _mixed_rows(distance, first, second, self.mixing)
+        first, second = taken(proxies, torch.cat(of_proxies)).chunk(2)
+        synthetic_proxies = _mixed_rows(distance, first, second, self.mixing)
         if self.layout.to_unit:
             synthetic_proxies = normalize(synthetic_proxies)
-        return Enlarged(self.distance, torch.cat([embeddings, synthetic]), torch.cat([proxies, synthetic_proxies]))
+        rows, columns = torch.cat([embeddings, synthetic]), torch.cat([proxies, synthetic_proxies])
+        if self._compares_by_cosine:
+            cosines = mixed_cosines(embeddings, proxies, pairs, of_proxies, self.mixing)
+            return Enlarged(PrecomputedDistance(self.distance, cosines), rows, columns)
+        return Enlarged(self.distance, rows, columns)
 
-    def _by_cosines(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
-        """The cosines of batch and proxies with their mixtures, from one product of the plain ones.
-
-        In place of mixtures stand rows of zeros, in place of proxies numbers that would show if anyone read them.
-        """
-        proxies = self.layout.rows(self.loss).to(embeddings)
-        of_rows = Mixtures(pairs.start, pairs.end, self.mixing)
-        first, second = (self.layout.places(self.loss, labels.index_select(0, rows)) for rows in pairs)
-        matrix = mixed_cosines(embeddings, proxies, of_rows, Mixtures(first, second, self.mixing))
-        zeros = embeddings.new_zeros(len(pairs.start), embeddings.shape[1])
-        stand_ins = embeddings.new_full((matrix.shape[1], 1), torch.nan)
-        return Enlarged(PrecomputedDistance(self.distance, matrix), torch.cat([embeddings, zeros]), stand_ins)
+    @property
+    def _compares_by_cosine(self) -> bool:
+        """Whether the loss passes its proxies to PML's cosine alone, so that the matrix can be computed beforehand."""
+        proxies = LOSSES[type(self.loss)].proxies if type(self.loss) in LOSSES else None
+        return proxies is not None and proxies.only_in_distance and is_plain_cosine(self.loss.distance)
 
 
-def reads_cosines_only(loss: nn.Module) -> bool:
-    """Whether the cosines with its proxies are all that `loss` reads of them; a subclass may read more."""
-    facts = LOSSES.get(type(loss))
-    if facts is None or facts.proxies is None or not facts.proxies.only_in_distance:
-        return False
-    return getattr(loss, "weight_regularizer", None) is None and is_plain_cosine(loss.distance)
+def _moved(rows: Tensor, device: torch.device) -> Tensor:
+    return rows if rows.device == device else to_device(rows, device)
 
 
 def _mixed_rows(distance: BaseDistance, first: Tensor, second: Tensor, mixing: float) -> Tensor:
-    """Mixed directions; of rows [semantic | uncertainty] the uncertainty is mixed as it is."""
+    """Mixed directions; of rows [semantic | uncertainty], the uncertainty is interpolated linearly."""
     if not isinstance(distance, IntrospectiveBase):
         return mix(first, second, mixing)
-    (first, first_doubt), (second, second_doubt) = distance.split(first), distance.split(second)
+    (first, first_uncertainty), (second, second_uncertainty) = distance.split(first), distance.split(second)
     semantic = mix(first, second, mixing)
-    if first_doubt is None or second_doubt is None:
+    if first_uncertainty is None or second_uncertainty is None:
         return semantic
-    return torch.cat([semantic, torch.lerp(second_doubt, first_doubt, mixing)], dim=1)
-
-
-def _on_first_rows(loss: nn.Module, name: str, num_rows: int) -> nn.Module | None:
-    regularizer = getattr(loss, name, None)
-    return None if regularizer is None else OnFirstRows(regularizer, num_rows)
+    return torch.cat([semantic, torch.lerp(second_uncertainty, first_uncertainty, mixing)], dim=1)

@@ -1,4 +1,4 @@
-"""Losses of PML that need more than PML gives them, prepared for the length of a call."""
+"""Workarounds for losses of pytorch-metric-learning that fail on valid batches."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,17 +18,28 @@ LossDict = dict[str, dict[str, Any]]
 Compute = Callable[..., LossDict]
 
 
+def needs_workaround(loss: BaseMetricLossFunction) -> bool:
+    """Whether :func:`with_workarounds` changes the computation of `loss`."""
+    return _workaround_of(loss) is not None
+
+
+def _workaround_of(loss: BaseMetricLossFunction) -> Callable[..., LossDict] | None:
+    return next((WORKAROUNDS[kind] for kind in type(loss).__mro__ if kind in WORKAROUNDS), None)
+
+
 @contextmanager
 def with_workarounds(loss: BaseMetricLossFunction) -> Iterator[None]:
-    """Have `loss` compute what it means to inside the block, where as it is it would not; most losses just do.
+    """Let `loss` compute what its definition says inside the block. Most losses are not changed.
 
-    - SmoothAPLoss tells classes by position: of C classes of m rows it takes m blocks of C rows for the classes. It
-      gets the rows class by class with labels that make it count C, so that any balanced batch serves, in any order.
-    - TupletMarginLoss has no derivative and HistogramLoss no bin where a cosine is 1 or, by rounding, beyond. They
-      get cosines that stay within.
-    - DynamicSoftMarginLoss weighs by a histogram that holds the graph of earlier calls, so that a second backward pass
-      fails, and lacks a bin for the largest differences. It gets a histogram with that bin, of numbers only, and
-      distances of unit vectors that stay below 2.
+    - SmoothAPLoss identifies classes by position: of C classes of m rows it takes m blocks of C rows for the classes.
+      It gets the rows sorted by class, with labels that make it count C, so that every balanced batch is right.
+    - TupletMarginLoss has no derivative and HistogramLoss no bin where a cosine is 1 or, by rounding, larger. They get
+      cosines that are slightly smaller.
+    - DynamicSoftMarginLoss weights rows by a histogram that holds the graph of earlier calls, so that a second backward
+      pass fails, and that has no bin for the largest differences. It gets a histogram of numbers with that bin, and
+      distances of unit vectors that are slightly below 2. A call that fails, or whose differences are not finite,
+      leaves the histogram unchanged.
+    - NCALoss and ProxyNCALoss take the mean over no rows if no row has a positive. They return zero.
 
     Example:
         >>> loss, rows = losses.SmoothAPLoss(), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.2, 0.8]])
@@ -36,11 +47,12 @@ def with_workarounds(loss: BaseMetricLossFunction) -> Iterator[None]:
         ...     loss(rows, torch.tensor([0, 1, 0, 1])).round(decimals=5).item()  # each row finds its own class first
         0.0
     """
-    workaround = next((WORKAROUNDS[kind] for kind in type(loss).__mro__ if kind in WORKAROUNDS), None)
+    workaround = _workaround_of(loss)
     if workaround is None:
         yield
         return
     compute = loss.compute_loss
+    histogram = getattr(loss, "hist_", None)
 
     def compute_with_workaround(*arguments: Any) -> LossDict:
         return workaround(loss, compute, *arguments)
@@ -48,6 +60,10 @@ def with_workarounds(loss: BaseMetricLossFunction) -> Iterator[None]:
     loss.compute_loss = compute_with_workaround
     try:
         yield
+    except BaseException:
+        if histogram is not None:
+            loss.hist_ = histogram
+        raise
     finally:
         del loss.compute_loss
 
@@ -63,13 +79,15 @@ def _class_by_class(
 ) -> LossDict:
     _, counts = labels.unique(return_counts=True)
     size = int(counts[0])
-    if ref_emb is not embeddings or (counts != size).any():  # for PML to refuse
+    if ref_emb is not embeddings or (counts != size).any():  # PML refuses the batch
         return compute(embeddings, labels, indices_tuple, ref_emb, ref_labels)
     order = labels.argsort(stable=True)
     place = order.argsort()
     matrix = loss.distance(embeddings)[order][:, order]
     rows = embeddings[order]
-    positions = torch.arange(len(order), device=order.device) % size  # PML divides the rows by how many these are
+    positions = (
+        torch.arange(len(order), device=order.device) % size
+    )  # PML divides the number of rows by the number of these
     tuples = None if indices_tuple is None else tuple(place[each] for each in indices_tuple)
     with patched(loss, distance=PrecomputedDistance(loss.distance, matrix)):
         found = compute(rows, positions, tuples, rows, positions)
@@ -85,10 +103,11 @@ def _within_bounds(loss: BaseMetricLossFunction, compute: Compute, *arguments: A
 
 
 def _with_a_bin_more(loss: BaseMetricLossFunction, compute: Compute, *arguments: Any) -> LossDict:
-    loss.hist_ = pad(loss.hist_.detach(), (0, loss.num_bins + 1 - len(loss.hist_)))
+    before = loss.hist_ = pad(loss.hist_.detach(), (0, loss.num_bins + 1 - len(loss.hist_)))
     with patched(loss, distance=ClampedDistance(loss.distance, largest=2.0**loss.distance.power)):
         found = compute(*arguments)
-    loss.hist_ = loss.hist_.detach()
+    after = loss.hist_.detach()
+    loss.hist_ = torch.where(after.isfinite().all(), after, before.to(after))
     return found
 
 

@@ -1,102 +1,73 @@
-"""The wrappers that every test of the contract goes through. A new wrapper joins by a line in WRAPPERS."""
+"""The wrappers that every test of the contract goes through: all exported ones, and some around each other."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import pytest
-import torch
 from batches import random_batch
-from pytorch_metric_learning import losses
+from host_losses import accepted_by, make_loss
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
+from wrapper_cases import WRAPPERS, wrapped
 
-from pml_aug import wrappers
+from pml_aug.wrappers import EmbeddingExpansion, IntraClassAdaptiveAugmentation, LossWrapper, ProxySynthesis
 
 NUM_CLASSES, SIZE = 6, 8
-
-
-class Case(NamedTuple):
-    """A wrapper with a loss that fits it."""
-
-    baseline: Callable[..., BaseMetricLossFunction]  # makes the loss to wrap; takes the loss's own options
-    wrap: Callable[[BaseMetricLossFunction], BaseMetricLossFunction]  # the wrapper as it is used
-    switched_off: Callable[[BaseMetricLossFunction], BaseMetricLossFunction]  # the same where nothing is synthesised
-
-
-def _proxy_anchor(**options: object) -> BaseMetricLossFunction:
-    return losses.ProxyAnchorLoss(num_classes=NUM_CLASSES, embedding_size=SIZE, **options)
-
-
-def _soft_triple(**options: object) -> BaseMetricLossFunction:
-    return losses.SoftTripleLoss(num_classes=NUM_CLASSES, embedding_size=SIZE, centers_per_class=3, **options)
-
-
-def _augmented(loss: BaseMetricLossFunction, **options: object) -> BaseMetricLossFunction:
-    """IAA with the statistics of a training set."""
-    generator = torch.Generator().manual_seed(1)
-    wrapper = wrappers.IntraClassAdaptiveAugmentation(loss, num_classes=NUM_CLASSES, embedding_size=SIZE, **options)
-    wrapper.refresh(torch.randn(60, SIZE, generator=generator), torch.arange(60) % NUM_CLASSES)
-    return wrapper
-
-
-WRAPPERS = {
-    "expansion of multi-similarity": Case(
-        losses.MultiSimilarityLoss,
-        wrappers.EmbeddingExpansion,
-        lambda loss: wrappers.EmbeddingExpansion(loss, num_points=0),
-    ),
-    "expansion of triplets, all pairs": Case(
-        losses.TripletMarginLoss,
-        lambda loss: wrappers.EmbeddingExpansion(loss, pairing="all_pairs", anchor_points="own"),
-        lambda loss: wrappers.EmbeddingExpansion(loss, num_points=0),
-    ),
-    "expansion of soft triple": Case(
-        _soft_triple,
-        lambda loss: wrappers.EmbeddingExpansion(loss, anchor_points="own"),
-        lambda loss: wrappers.EmbeddingExpansion(loss, num_points=0),
-    ),
-    "expansion of proxy synthesis": Case(
-        _proxy_anchor,
-        lambda loss: wrappers.EmbeddingExpansion(wrappers.ProxySynthesis(loss)),
-        lambda loss: wrappers.EmbeddingExpansion(wrappers.ProxySynthesis(loss, ratio=0), num_points=0),
-    ),
-    "proxy synthesis of proxy anchor": Case(
-        _proxy_anchor, wrappers.ProxySynthesis, lambda loss: wrappers.ProxySynthesis(loss, ratio=0)
-    ),
-    "proxy synthesis of soft triple": Case(
-        _soft_triple,
-        lambda loss: wrappers.ProxySynthesis(loss, ratio=0.5),
-        lambda loss: wrappers.ProxySynthesis(loss, ratio=0),
-    ),
-    "adaptive augmentation of multi-similarity": Case(
-        losses.MultiSimilarityLoss, _augmented, lambda loss: _augmented(loss, num_copies=0)
-    ),
-    "adaptive augmentation of proxy anchor": Case(
-        _proxy_anchor, _augmented, lambda loss: _augmented(loss, strength=0.0)
-    ),
-    "adaptive augmentation of expansion": Case(
-        losses.MultiSimilarityLoss,
-        lambda loss: _augmented(wrappers.EmbeddingExpansion(loss)),
-        lambda loss: _augmented(wrappers.EmbeddingExpansion(loss, num_points=0), num_copies=0),
-    ),
-    "adaptive augmentation of expansion of proxy synthesis": Case(
-        _proxy_anchor,
-        lambda loss: _augmented(wrappers.EmbeddingExpansion(wrappers.ProxySynthesis(loss))),
-        lambda loss: _augmented(
-            wrappers.EmbeddingExpansion(wrappers.ProxySynthesis(loss, ratio=0), num_points=0), num_copies=0
-        ),
-    ),
-    "adaptive augmentation of proxy synthesis": Case(
-        _proxy_anchor,
-        lambda loss: _augmented(wrappers.ProxySynthesis(loss)),
-        lambda loss: _augmented(wrappers.ProxySynthesis(loss, ratio=0), num_copies=0),
-    ),
+LOSSES = ("MultiSimilarityLoss", "ProxyAnchorLoss", "SoftTripleLoss")
+NESTED = {
+    "ProxyAnchorLoss": [
+        (ProxySynthesis, EmbeddingExpansion),
+        (ProxySynthesis, IntraClassAdaptiveAugmentation),
+        (ProxySynthesis, EmbeddingExpansion, IntraClassAdaptiveAugmentation),
+    ],
+    "MultiSimilarityLoss": [(EmbeddingExpansion, IntraClassAdaptiveAugmentation)],
 }
 
 
-@pytest.fixture(params=WRAPPERS, ids=lambda name: name.replace(" ", "-").replace(",", ""))
+class Case(NamedTuple):
+    """A loss with a wrapper, or several, around it."""
+
+    baseline: Callable[..., BaseMetricLossFunction]  # constructs the loss to wrap; takes the loss's own options
+    wrap: Callable[[BaseMetricLossFunction], LossWrapper]  # the wrapper with its defaults
+    switched_off: Callable[[BaseMetricLossFunction], LossWrapper]  # the wrapper without synthetic points
+
+
+def _nested(kinds: tuple[type[LossWrapper], ...], off: bool, loss: BaseMetricLossFunction) -> LossWrapper:
+    for kind in kinds:
+        loss = wrapped(kind, loss, NUM_CLASSES, SIZE, **(kind.off if off else {}))
+    return loss
+
+
+def _case(loss: str, *kinds: type[LossWrapper]) -> Case:
+    return Case(
+        partial(make_loss, loss, NUM_CLASSES, SIZE), partial(_nested, kinds, False), partial(_nested, kinds, True)
+    )
+
+
+CASES = (
+    {
+        f"{kind.__name__}-{loss}": _case(loss, kind)
+        for kind in WRAPPERS
+        for loss in LOSSES
+        if loss in accepted_by(kind.__name__)
+    }
+    | {
+        "-".join(kind.__name__ for kind in reversed(kinds)) + f"-{loss}": _case(loss, *kinds)
+        for loss, nestings in NESTED.items()
+        for kinds in nestings
+    }
+    | {
+        "EmbeddingExpansion-TripletMarginLoss-all_pairs-own": _case("TripletMarginLoss", EmbeddingExpansion)._replace(
+            wrap=partial(EmbeddingExpansion, pairing="all_pairs", anchor_points="own")
+        )
+    }
+)
+
+
+@pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> Case:
-    return WRAPPERS[request.param]
+    return CASES[request.param]
 
 
 @pytest.fixture

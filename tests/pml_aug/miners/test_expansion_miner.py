@@ -174,7 +174,7 @@ def test_an_expansion_in_an_expansion_is_refused():
     with pytest.raises(ValueError, match="ExpansionMiner cannot wrap ExpansionMiner: it expands the batch already"):
         ExpansionMiner(inner)
     with pytest.raises(
-        ValueError, match="EmbeddingExpansion cannot wrap ExpansionMiner: it expands the batch by itself"
+        ValueError, match="EmbeddingExpansion cannot use ExpansionMiner: it expands the batch by itself"
     ):
         EmbeddingExpansion(losses.TripletMarginLoss(), miner=inner)
 

@@ -3,7 +3,6 @@
 `PYTHONPATH=.:tests/helpers python tests/pml_aug/wrappers/compatibility.py > docs/compatibility.md` writes the page.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,33 +12,21 @@ from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 from torch import Tensor
+from wrapper_cases import WRAPPERS, wrapped
 
 from pml_aug import distances, wrappers
 from pml_aug.distances.introspective_base import IntrospectiveBase
 from pml_aug.host import LOSSES
-from pml_aug.wrappers import LossWrapper
 
 CLASSES, PER_CLASS, SIZE = 4, 4, 8
 
 
-def _iaa(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
-    wrapper = wrappers.IntraClassAdaptiveAugmentation(loss, num_classes=CLASSES, embedding_size=SIZE)
-    rows, labels = batch()
-    wrapper.refresh(rows, labels)
-    return wrapper
-
-
-WRAPPERS = [
-    kind
-    for kind in (getattr(wrappers, name) for name in wrappers.__all__)
-    if kind is not LossWrapper and issubclass(kind, (LossWrapper, wrappers.CrossBatchMemory))
-]
 DISTANCES = [
     kind
     for kind in (getattr(distances, name) for name in distances.__all__)
     if isinstance(kind, type) and issubclass(kind, IntrospectiveBase)
 ]
-PARTS = {kind.__name__: kind for kind in (*WRAPPERS, *DISTANCES)}
+PARTS = {kind.__name__: kind for kind in (*WRAPPERS, wrappers.CrossBatchMemory, *DISTANCES)}
 
 
 def combined(loss: str, part: str) -> torch.nn.Module:
@@ -47,14 +34,11 @@ def combined(loss: str, part: str) -> torch.nn.Module:
     if PARTS[part] in DISTANCES:
         width = {"l": 2 * SIZE} if loss == "ManifoldLoss" else {}
         return make_loss(loss, CLASSES, SIZE, distance=PARTS[part](embedding_size=SIZE), **width)
-    sizes = {"num_classes": CLASSES, "embedding_size": SIZE, "memory_size": 64}
-    accepted = inspect.signature(PARTS[part]).parameters
-    wrapper = PARTS[part](
-        make_loss(loss, CLASSES, SIZE), **{name: size for name, size in sizes.items() if name in accepted}
-    )
-    if hasattr(wrapper, "refresh"):
-        wrapper.refresh(*batch())
-    return wrapper
+    return wrapped(PARTS[part], make_loss(loss, CLASSES, SIZE), CLASSES, SIZE)
+
+
+def _adaptive(loss: BaseMetricLossFunction) -> BaseMetricLossFunction:
+    return wrapped(wrappers.IntraClassAdaptiveAugmentation, loss, CLASSES, SIZE)
 
 
 def _expanded(**options: object) -> BaseMetricLossFunction:
@@ -66,7 +50,7 @@ def _synthesised(**options: object) -> BaseMetricLossFunction:
 
 
 def _augmented(**options: object) -> BaseMetricLossFunction:
-    return _iaa(losses.MultiSimilarityLoss(**options))
+    return _adaptive(losses.MultiSimilarityLoss(**options))
 
 
 def _remembered(loss: BaseMetricLossFunction) -> torch.nn.Module:
@@ -78,9 +62,9 @@ def _similarity() -> BaseDistance:
 
 
 NESTINGS: dict[str, Callable[[], torch.nn.Module]] = {
-    "IAA around EE around MultiSimilarityLoss": lambda: _iaa(_expanded()),
-    "IAA around PS around ProxyAnchorLoss": lambda: _iaa(_synthesised()),
-    "IAA around EE around PS around ProxyAnchorLoss": lambda: _iaa(wrappers.EmbeddingExpansion(_synthesised())),
+    "IAA around EE around MultiSimilarityLoss": lambda: _adaptive(_expanded()),
+    "IAA around PS around ProxyAnchorLoss": lambda: _adaptive(_synthesised()),
+    "IAA around EE around PS around ProxyAnchorLoss": lambda: _adaptive(wrappers.EmbeddingExpansion(_synthesised())),
     "EE around IAA": lambda: wrappers.EmbeddingExpansion(_augmented()),
     "EE around PS around ProxyAnchorLoss": lambda: wrappers.EmbeddingExpansion(_synthesised()),
     "PS around IAA": lambda: wrappers.ProxySynthesis(_augmented()),
@@ -93,7 +77,7 @@ NESTINGS: dict[str, Callable[[], torch.nn.Module]] = {
     "PS with IntrospectiveSimilarity": lambda: _synthesised(distance=_similarity()),
     "CrossBatchMemory around EE": lambda: _remembered(_expanded()),
     "CrossBatchMemory around IAA": lambda: _remembered(_augmented()),
-    "CrossBatchMemory around IAA around EE": lambda: _remembered(_iaa(_expanded())),
+    "CrossBatchMemory around IAA around EE": lambda: _remembered(_adaptive(_expanded())),
     "CrossBatchMemory around PS": lambda: _remembered(_synthesised()),
     "MultipleLosses of EE and PS": lambda: losses.MultipleLosses({"ee": _expanded(), "ps": _synthesised()}),
     "EE around MultipleLosses": lambda: wrappers.EmbeddingExpansion(

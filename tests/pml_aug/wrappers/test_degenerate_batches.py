@@ -30,7 +30,7 @@ BATCHES: dict[str, Callable[[], Batch]] = {
 @pytest.mark.parametrize("name", BATCHES)
 def test_value_and_gradients_are_finite(case, name):
     embeddings, labels = BATCHES[name]()
-    loss = case.wrap(case.bare())
+    loss = case.wrap(case.baseline())
     embeddings.requires_grad_()
     value = loss(embeddings, labels)
     gradients = torch.autograd.grad(value, [embeddings, *loss.parameters()], allow_unused=True)
@@ -39,17 +39,17 @@ def test_value_and_gradients_are_finite(case, name):
 
 
 def test_losses_of_pairs_give_zero_where_there_is_nothing_to_compare(case):
-    bare, loss = case.bare(), case.wrap(case.bare())
+    baseline, loss = case.baseline(), case.wrap(case.baseline())
     if list(loss.parameters()):
         pytest.skip("a proxy loss compares every row with all proxies")
     embeddings, labels = BATCHES["one row"]()
-    assert bare(embeddings, labels) == 0
+    assert baseline(embeddings, labels) == 0
     assert loss(embeddings, labels) == 0
 
 
 @pytest.mark.parametrize("label", [-1, 6, 600])
 def test_a_label_that_no_class_has_is_refused(case, label):
-    loss = case.wrap(case.bare())
+    loss = case.wrap(case.baseline())
     if not hasattr(loss, "num_classes") and not hasattr(loss, "statistics"):
         pytest.skip("labels are only compared with each other")
     with pytest.raises(ValueError, match=r"labels must be in 0 \.\. 5"):

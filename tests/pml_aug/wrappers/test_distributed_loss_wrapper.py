@@ -10,7 +10,7 @@ from pytorch_metric_learning import losses, miners
 from torch import Tensor, nn
 
 from pml_aug import wrappers
-from pml_aug.wrappers import processes
+from pml_aug.wrappers import misuse
 
 CLASSES, SIZE, FEATURES, STEPS = 6, 8, 5, 3
 
@@ -149,7 +149,7 @@ def two_processes(monkeypatch):
     """Pretends to be one of two processes."""
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    processes._warn.cache_clear()
+    misuse.warn_once.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["ps", "iaa", "iaa_ps"])

@@ -8,7 +8,6 @@ from torch.nn.functional import normalize, one_hot
 
 from pml_aug.synthesis import mix, order_without_equal_neighbors
 from pml_aug.wrappers import ProxySynthesis
-from pml_aug.wrappers.proxy_synthesis import reads_cosines_only
 
 
 @pytest.mark.parametrize("mixing", [0.3, 1.0])
@@ -72,7 +71,6 @@ def test_from_cosines_it_is_what_it_is_from_the_mixtures(name, mixing):
     embeddings, labels = batch(dtype=torch.float64)
     of_cosines, of_mixtures = (WORK[name](C, distance=kind()).double() for kind in (distances.CosineSimilarity, Cosine))
     of_mixtures.load_state_dict(of_cosines.state_dict())
-    assert [reads_cosines_only(loss) for loss in (of_cosines, of_mixtures)] == [True, False]
     from_both = (
         value_and_gradients(ProxySynthesis(loss, pairing="roll"), embeddings, labels, mixing=mixing)
         for loss in (of_cosines, of_mixtures)
@@ -92,6 +90,7 @@ def test_directions_that_cancel_leave_no_infinity():
 @pytest.mark.parametrize(
     "change",
     [
+        {"distance": distances.CosineSimilarity()},  # with a matrix computed beforehand
         {"distance": distances.CosineSimilarity(power=2)},
         {"distance": distances.DotProductSimilarity(normalize_embeddings=False)},
         {"distance": distances.CosineSimilarity(p=1)},
@@ -100,13 +99,14 @@ def test_directions_that_cancel_leave_no_infinity():
         {"weight_regularizer": regularizers.LpRegularizer()},
     ],
 )
-def test_mixtures_are_made_where_cosines_do_not_tell_all(change):
+def test_the_loss_gets_real_rows_and_proxies(change):
     loss = losses.NormalizedSoftmaxLoss(C, D, **change)
-    assert not reads_cosines_only(loss)
-    calls = record_calls(loss)
-    ProxySynthesis(loss)(*batch())
-    ((_, _, proxies),) = calls
-    assert proxies.shape == (C + 8, D)
+    calls, (embeddings, labels) = record_calls(loss), batch()
+    ProxySynthesis(loss, pairing="roll")(embeddings, labels, mixing=0.3)
+    ((rows, _, proxies),) = calls
+    own, other = proxies_of(loss), labels.roll(1)
+    torch.testing.assert_close(rows, torch.cat([embeddings, mix(embeddings, embeddings.roll(1, dims=0), 0.3)]))
+    torch.testing.assert_close(proxies, torch.cat([own, mix(own[labels], own[other], 0.3)]))
 
 
 @pytest.mark.parametrize(("ratio", "size", "expected"), [(1.0, 8, 8), (0.5, 7, 3), (0.75, 10, 7), (0.58, 200, 116)])

@@ -33,7 +33,10 @@ def test_an_error_from_inside_leaves_the_loss_as_it_was():
         ({"alpha": float("nan")}, "alpha must be above 0, but got nan"),
         ({"ratio": -0.1}, "ratio must be between 0 and 1, but got -0.1"),
         ({"ratio": 1.5}, "ratio must be between 0 and 1, but got 1.5"),
-        ({"pairing": "adjacent"}, r"`pairing` to be one of \('different_class', 'roll', 'reordered_roll'\)"),
+        (
+            {"pairing": "adjacent"},
+            "pairing must be one of .*'roll', 'reordered_roll', but got 'adjacent'",
+        ),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):

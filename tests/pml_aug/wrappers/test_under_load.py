@@ -40,8 +40,8 @@ def make_optimizer(trunk: nn.Module, loss: nn.Module) -> torch.optim.Optimizer:
 
 @pytest.mark.slow
 def test_a_compiled_trunk_trains_as_the_plain_one(case):
-    plain, bare = make_trunk(), case.bare()
-    compiled, losses = copy.deepcopy(plain), [case.wrap(copy.deepcopy(bare)) for _ in range(2)]
+    plain, baseline = make_trunk(), case.baseline()
+    compiled, losses = copy.deepcopy(plain), [case.wrap(copy.deepcopy(baseline)) for _ in range(2)]
     values = []
     for trunk, loss in zip((plain, torch.compile(compiled, backend="aot_eager")), losses, strict=True):
         torch.default_generator.manual_seed(1)
@@ -50,7 +50,7 @@ def test_a_compiled_trunk_trains_as_the_plain_one(case):
 
 
 def test_a_training_resumed_from_its_state_dicts_goes_on_bit_for_bit(case):
-    trunk, loss = make_trunk(), case.wrap(case.bare())
+    trunk, loss = make_trunk(), case.wrap(case.baseline())
     optimizer = make_optimizer(trunk, loss)
     torch.default_generator.manual_seed(1)
     train(trunk, loss, optimizer, range(2))
@@ -58,7 +58,7 @@ def test_a_training_resumed_from_its_state_dicts_goes_on_bit_for_bit(case):
     generator = torch.get_rng_state()
     expected = train(trunk, loss, optimizer, range(2, STEPS))
 
-    trunk, loss = make_trunk(), case.wrap(case.bare())
+    trunk, loss = make_trunk(), case.wrap(case.baseline())
     optimizer = make_optimizer(trunk, loss)
     for part, state in zip((trunk, loss, optimizer), saved, strict=True):
         part.load_state_dict(state)
@@ -71,7 +71,7 @@ def test_a_training_resumed_from_its_state_dicts_goes_on_bit_for_bit(case):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_on_cuda_under_autocast_it_runs_in_float32_and_stays_on_the_device(case, dtype):
     images, labels = make_batch(0)
-    trunk, loss = make_trunk().cuda(), case.wrap(case.bare()).cuda()
+    trunk, loss = make_trunk().cuda(), case.wrap(case.baseline()).cuda()
     with torch.autocast("cuda", dtype=dtype):
         embeddings = trunk(images.cuda())
         value = loss(embeddings, labels)
@@ -85,7 +85,7 @@ def test_on_cuda_under_autocast_it_runs_in_float32_and_stays_on_the_device(case,
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_moved_to_cuda_and_back_it_gives_the_same_value(case):
     images, labels = make_batch(0)
-    rows, loss = make_trunk()(images).detach(), case.switched_off(case.bare())
+    rows, loss = make_trunk()(images).detach(), case.switched_off(case.baseline())
     expected = loss(rows, labels)
     torch.testing.assert_close(loss.cuda()(rows.cuda(), labels).cpu(), expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(loss.cpu()(rows, labels), expected)

@@ -28,7 +28,7 @@ def _value_and_gradients(loss: BaseMetricLossFunction, embeddings: Tensor, label
 
 
 def test_it_is_a_pml_loss_with_finite_value_and_gradients(case, batch):
-    loss = case.wrap(case.bare())
+    loss = case.wrap(case.baseline())
     assert isinstance(loss, BaseMetricLossFunction)
     results = _value_and_gradients(loss, *batch)
     assert results[0].ndim == 0
@@ -37,33 +37,33 @@ def test_it_is_a_pml_loss_with_finite_value_and_gradients(case, batch):
 
 
 def test_it_changes_the_loss(case, batch):
-    assert not torch.equal(_seeded(case.wrap(case.bare()), *batch), _seeded(case.bare(), *batch))
+    assert not torch.equal(_seeded(case.wrap(case.baseline()), *batch), _seeded(case.baseline(), *batch))
 
 
 def test_switched_off_it_is_the_bare_loss_to_the_last_bit(case, batch):
-    bare = case.bare()
-    expected = _value_and_gradients(bare, *batch)
-    for mine, theirs in zip(_value_and_gradients(case.switched_off(bare), *batch), expected, strict=True):
+    baseline = case.baseline()
+    expected = _value_and_gradients(baseline, *batch)
+    for mine, theirs in zip(_value_and_gradients(case.switched_off(baseline), *batch), expected, strict=True):
         assert torch.equal(mine, theirs)
 
 
 def test_the_same_seed_gives_the_same_value(case, batch):
-    loss = case.wrap(case.bare())
+    loss = case.wrap(case.baseline())
     assert torch.equal(_seeded(loss, *batch), _seeded(loss, *batch))
 
 
 def test_the_batch_and_the_wrapped_loss_stay_as_they_were(case, batch):
-    bare = case.bare()
-    attributes, state = dict(vars(bare)), copy.deepcopy(bare.state_dict())
-    distance, embeddings, labels = bare.distance, batch[0].clone(), batch[1].clone()
-    case.wrap(bare)(embeddings, labels).item()
+    baseline = case.baseline()
+    attributes, state = dict(vars(baseline)), copy.deepcopy(baseline.state_dict())
+    distance, embeddings, labels = baseline.distance, batch[0].clone(), batch[1].clone()
+    case.wrap(baseline)(embeddings, labels).item()
     assert torch.equal(embeddings, batch[0]) and torch.equal(labels, batch[1])
-    assert bare.distance is distance and vars(bare).keys() == attributes.keys()
-    assert all(torch.equal(value, state[name]) for name, value in bare.state_dict().items())
+    assert baseline.distance is distance and vars(baseline).keys() == attributes.keys()
+    assert all(torch.equal(value, state[name]) for name, value in baseline.state_dict().items())
 
 
 def test_saved_and_loaded_it_goes_on_alike(case, batch):
-    loss, other = case.wrap(case.bare()), case.wrap(case.bare())
+    loss, other = case.wrap(case.baseline()), case.wrap(case.baseline())
     _seeded(loss, *batch)
     file = io.BytesIO()
     torch.save(loss.state_dict(), file)
@@ -74,7 +74,7 @@ def test_saved_and_loaded_it_goes_on_alike(case, batch):
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))])
 def test_copies_are_equal_and_independent(case, batch, duplicate):
-    loss = case.wrap(case.bare())
+    loss = case.wrap(case.baseline())
     other = duplicate(loss)
     assert torch.equal(_seeded(loss, *batch), _seeded(other, *batch))
     assert all(mine is not theirs for mine, theirs in zip(loss.parameters(), other.parameters(), strict=True))
@@ -82,7 +82,7 @@ def test_copies_are_equal_and_independent(case, batch, duplicate):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_runs_in_float32_and_leaves_the_parameters_alone(case, batch, dtype):
-    loss, (embeddings, labels) = case.wrap(case.bare()), batch
+    loss, (embeddings, labels) = case.wrap(case.baseline()), batch
     expected = _seeded(loss, embeddings.to(dtype).float(), labels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = _seeded(loss, embeddings.to(dtype), labels)
@@ -92,7 +92,7 @@ def test_half_precision_runs_in_float32_and_leaves_the_parameters_alone(case, ba
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_batch_given_as_its_own_references_is_compared_with_itself(case, batch, dtype):
-    loss, rows, labels = case.wrap(case.bare()), batch[0].to(dtype), batch[1]
+    loss, rows, labels = case.wrap(case.baseline()), batch[0].to(dtype), batch[1]
     assert torch.equal(_seeded(loss, rows, labels, None, rows, labels), _seeded(loss, rows, labels))
 
 
@@ -104,7 +104,7 @@ def test_half_precision_compared_with_itself_is_still_compared_with_itself():
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.bool])
 def test_labels_are_integers_of_any_kind(case, batch, dtype):
-    loss, rows, labels = case.wrap(case.bare()), batch[0], batch[1].to(dtype)
+    loss, rows, labels = case.wrap(case.baseline()), batch[0], batch[1].to(dtype)
     assert torch.equal(_seeded(loss, rows, labels), _seeded(loss, rows, labels.long()))
 
 
@@ -117,29 +117,29 @@ def test_labels_of_any_kind_given_as_those_of_the_references_are_still_the_same(
 
 @pytest.mark.parametrize("reducer", [reducers.MeanReducer(), reducers.SumReducer(), reducers.ThresholdReducer(low=0.1)])
 def test_reducers_of_the_wrapped_loss_are_used(case, batch, reducer):
-    bare = case.bare(reducer=reducers.DoNothingReducer())
-    unreduced = _seeded(case.wrap(copy.deepcopy(bare)), *batch)
-    bare.set_reducer(reducer)
-    expected = bare.reducer(unreduced, *batch)
-    torch.testing.assert_close(_seeded(case.wrap(bare), *batch), expected)
+    baseline = case.baseline(reducer=reducers.DoNothingReducer())
+    unreduced = _seeded(case.wrap(copy.deepcopy(baseline)), *batch)
+    baseline.set_reducer(reducer)
+    expected = baseline.reducer(unreduced, *batch)
+    torch.testing.assert_close(_seeded(case.wrap(baseline), *batch), expected)
 
 
 def test_reducer_that_does_nothing_gives_the_loss_dictionary(case, batch):
-    losses_by_name = case.wrap(case.bare(reducer=reducers.DoNothingReducer()))(*batch)
-    assert set(losses_by_name) == set(case.bare().sub_loss_names())
+    losses_by_name = case.wrap(case.baseline(reducer=reducers.DoNothingReducer()))(*batch)
+    assert set(losses_by_name) == set(case.baseline().sub_loss_names())
 
 
 def test_embedding_regularizer_sees_the_batch_itself(case, batch):
     regularizer = regularizers.LpRegularizer()
-    bare = case.bare(embedding_regularizer=regularizer)
-    unweighted = copy.deepcopy(bare)
+    baseline = case.baseline(embedding_regularizer=regularizer)
+    unweighted = copy.deepcopy(baseline)
     unweighted.embedding_reg_weight = 0
-    added = _seeded(case.wrap(bare), *batch) - _seeded(case.wrap(unweighted), *batch)
+    added = _seeded(case.wrap(baseline), *batch) - _seeded(case.wrap(unweighted), *batch)
     torch.testing.assert_close(added, regularizer(batch[0]), rtol=1e-4, atol=1e-5)
 
 
 def test_statistics_are_recorded(case, batch):
-    loss = case.wrap(case.bare(collect_stats=True))
+    loss = case.wrap(case.baseline(collect_stats=True))
     loss(*batch)
     assert "num_synthetic" in loss._record_these_stats and loss.num_synthetic > 0
     loss.reset_stats()
@@ -159,23 +159,23 @@ def test_statistics_are_recorded(case, batch):
 )
 def test_bad_input_is_refused_by_name(case, batch, change, message):
     with pytest.raises(ValueError, match=message):
-        case.wrap(case.bare())(*change(*batch))
+        case.wrap(case.baseline())(*change(*batch))
 
 
 def test_an_unknown_keyword_is_refused_with_what_is_known(case, batch):
-    known = r"unexpected keyword argument 'generatr'; beside the batch it takes .*`generator`"
+    known = r"unexpected keyword argument 'generatr'; besides the batch it accepts .*`generator`"
     with pytest.raises(TypeError, match=known):
-        case.wrap(case.bare())(*batch, generatr=torch.Generator())
+        case.wrap(case.baseline())(*batch, generatr=torch.Generator())
 
 
 def test_every_wrapper_takes_a_generator_that_it_may_not_need(case, batch):
-    assert torch.isfinite(case.wrap(case.bare())(*batch, generator=torch.Generator().manual_seed(0)))
+    assert torch.isfinite(case.wrap(case.baseline())(*batch, generator=torch.Generator().manual_seed(0)))
 
 
 def test_draws_of_a_wrapper_inside_pass_through():
     inner = wrappers.ProxySynthesis(losses.ProxyAnchorLoss(num_classes=4, embedding_size=8))
     outer = wrappers.IntraClassAdaptiveAugmentation(inner, num_classes=4, embedding_size=8)
-    assert outer.accepted_draws == {"generator", "mixing", "noise"}
+    assert outer.accepted_random_inputs == {"generator", "mixing", "noise"}
     outer(torch.randn(8, 8), torch.arange(8) % 4, mixing=0.25)
     assert inner.mixing == 0.25
 
@@ -187,12 +187,12 @@ def test_only_pml_losses_are_wrapped(case):
 
 def test_multiple_losses_are_refused_with_the_remedy(case):
     with pytest.raises(TypeError, match="put MultipleLosses"):
-        case.wrap(losses.MultipleLosses([case.bare()]))
+        case.wrap(losses.MultipleLosses([case.baseline()]))
 
 
 def test_it_trains_in_pmls_trainer(case):
     images, labels = torch.randn(24, 5), torch.arange(24) % 4
-    trunk, loss = torch.nn.Linear(5, SIZE), case.wrap(case.bare())
+    trunk, loss = torch.nn.Linear(5, SIZE), case.wrap(case.baseline())
     before = copy.deepcopy(trunk.state_dict())
     parameters = [*trunk.parameters(), *loss.parameters()]
     trainer = trainers.MetricLossOnly(
@@ -213,14 +213,14 @@ def test_a_failing_call_leaves_the_wrapped_loss_usable(case, batch):
         def forward(self, *args: object) -> Tensor:
             raise RuntimeError("out of memory")
 
-    bare = case.bare()
-    distance, reducer = bare.distance, bare.reducer
-    bare.reducer = Failing()
+    baseline = case.baseline()
+    distance, reducer = baseline.distance, baseline.reducer
+    baseline.reducer = Failing()
     with pytest.raises(RuntimeError, match="out of memory"):
-        case.wrap(bare)(*batch)
-    assert bare.distance is distance
-    bare.reducer = reducer
-    assert torch.isfinite(bare(*batch))
+        case.wrap(baseline)(*batch)
+    assert baseline.distance is distance
+    baseline.reducer = reducer
+    assert torch.isfinite(baseline(*batch))
 
 
 def test_a_miner_that_is_none_of_pmls_is_refused():

@@ -1,0 +1,28 @@
+"""Every exported wrapper, and how it is constructed around a loss. A new wrapper joins by being exported."""
+
+import inspect
+from typing import Any
+
+import torch
+from pytorch_metric_learning.losses import BaseMetricLossFunction
+
+from pml_aug import wrappers
+from pml_aug.wrappers import LossWrapper
+
+EXPORTED = [getattr(wrappers, name) for name in wrappers.__all__]
+WRAPPERS: list[type[LossWrapper]] = [
+    kind for kind in EXPORTED if issubclass(kind, LossWrapper) and kind is not LossWrapper
+]
+
+
+def wrapped(
+    kind: type[torch.nn.Module], loss: BaseMetricLossFunction, num_classes: int, embedding_size: int, **options: Any
+) -> Any:
+    """The wrapper around `loss`, with the sizes that it requires, and refreshed if it has statistics."""
+    sizes = {"num_classes": num_classes, "embedding_size": embedding_size, "memory_size": 64}
+    accepted = inspect.signature(kind).parameters
+    wrapper = kind(loss, **{name: size for name, size in sizes.items() if name in accepted}, **options)
+    if hasattr(wrapper, "refresh"):
+        rows = torch.randn(60, embedding_size, generator=torch.Generator().manual_seed(1))
+        wrapper.refresh(rows, torch.arange(60) % num_classes)
+    return wrapper
