@@ -1,4 +1,4 @@
-"""Train a list of jobs, then write the report on them."""
+"""Train a list of jobs and write the report on their directory: what ``suite`` and ``final`` share."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,42 +12,42 @@ from benchmarks.runs.writer import abandoned
 
 
 def train_and_report(
-    tasks: Sequence[TrainingJob],
+    jobs: Sequence[TrainingJob],
     place: Place,
     dry_run: bool,
     before_report: Callable[[Sequence[TrainingJob]], object] | None = None,
 ) -> int:
-    """Say what the tasks take, train them, and write the report on their folder; 1 if any training failed.
+    """Print what the jobs take, train them, and write the report; the exit status, 1 if any training failed.
 
     Args:
-        tasks: all in ``place.runs``.
-        place: where and with how many workers.
-        dry_run: only say it.
-        before_report: called with the tasks when all of them are done.
+        jobs: all in ``place.runs``.
+        place: directories, and what runs the jobs.
+        dry_run: only print what they take.
+        before_report: called with the jobs when all of them are done.
 
     Raises:
-        UserError: if the report could not be written, whatever became of the tasks.
+        UserError: the directory holds runs that would make the report impossible.
     """
     out = place.out or f"{place.runs}/report"
     check_folder("out", out)
-    if others := abandoned(Path(place.runs), {task.folder.name for task in tasks}):
+    if others := abandoned(Path(place.runs), {job.folder.name for job in jobs}):
         raise UserError(
-            f"{', '.join(map(str, others))}: unfinished and not in this list, so there could be no report; end it by "
-            "the command that began it, move it away, or say runs=ANOTHER_FOLDER"
+            f"{', '.join(map(str, others))}: unfinished and not among these trainings, so there could be no report; "
+            "finish it with the command that began it, move it away, or choose another directory with runs=DIRECTORY"
         )
-    refuse_other_images(tasks)
-    taken = estimate(tasks, place.workers, place.engine)
+    refuse_other_images(jobs)
+    taken = estimate(jobs, place.workers)
     print(taken)
     if dry_run:
         return 0
     taken.refuse_if_the_disk_would_fill(place.runs)
-    failed = train_all(tasks, place.workers, place.engine)
+    failed = train_all(jobs, place.workers, place.executor)
     if failed:
-        print(f"{failed} of {len(tasks)} trainings failed, so there is no report; the same command tries them again")
+        print(f"{failed} of {len(jobs)} trainings failed, so there is no report; the same command tries them again")
         return 1
     if before_report is not None:
-        before_report(tasks)
-    from benchmarks.report.write import write_report  # the figures' libraries are not worth loading before
+        before_report(jobs)
+    from benchmarks.report.write import write_report  # loads the plotting libraries, which takes time
 
     for path in write_report(Path(place.runs), Path(out)):
         print(path)

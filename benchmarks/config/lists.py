@@ -11,7 +11,7 @@ from benchmarks.config.schema import RunConfig, RunOptions
 from benchmarks.config.typed import typed
 from benchmarks.errors import UserError, unknown
 
-ENGINES = ("local", "ray")
+EXECUTORS = ("local", "ray")
 MAX_WORKERS = 10_000
 
 
@@ -40,11 +40,11 @@ class SuiteConfig:
     data_overrides: dict[str, list[str]] = field(default_factory=dict)  # of every training on one data set, by its name
     out: str | None = None  # directory of the report; null: RUNS/report
     workers: int | None = None  # trainings at a time; null: one per core, or as many as the GPUs take
-    engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
+    executor: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
 
     def __post_init__(self) -> None:
         check_listed(data=self.data, comparisons=self.comparisons, folds=self.folds, seeds=self.seeds)
-        check_workers(self.workers, self.engine)
+        check_workers(self.workers, self.executor)
 
 
 def check_listed(**lists: Sequence[object]) -> None:
@@ -54,10 +54,10 @@ def check_listed(**lists: Sequence[object]) -> None:
             raise UserError(f"{key} must be one or more, but got {values}")
 
 
-def check_workers(workers: int | None, engine: str) -> None:
-    """Raises UserError for an unknown engine or an impossible number of workers."""
-    if engine not in ENGINES:
-        raise UserError(unknown("engine", engine, ENGINES))
+def check_workers(workers: int | None, executor: str) -> None:
+    """Raises UserError for an unknown executor or an impossible number of workers."""
+    if executor not in EXECUTORS:
+        raise UserError(unknown("executor", executor, EXECUTORS))
     if workers is not None and not 1 <= workers <= MAX_WORKERS:
         raise UserError(f"workers must be at least 1 and at most {MAX_WORKERS}, but got {workers}")
 
@@ -68,7 +68,7 @@ class Place(Protocol):
     runs: str
     out: str | None
     workers: int | None
-    engine: str
+    executor: str
 
 
 def read_suite(name: str, overrides: Sequence[str]) -> tuple[SuiteConfig, list[str]]:

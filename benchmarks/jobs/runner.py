@@ -1,34 +1,36 @@
-"""Many trainings over workers; what goes wrong with one is noted in its folder, and the others go on."""
+"""Train a list of jobs; a job that fails is reported in its run directory, and the others go on."""
 
-import json
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from tqdm import tqdm
 
 from benchmarks.config.compose import RunConfig, RunOptions
-from benchmarks.errors import UserError
+from benchmarks.errors import RunLockedError, UserError
 from benchmarks.jobs.executors import Resources, run_all
-from benchmarks.runs.writer import RunDir, RunLockedError
-from benchmarks.training.train import read_data, train
+from benchmarks.runs.writer import RunDir
+from benchmarks.training.train import check_same_images, read_data, train
 
 
-class TrainingJob(NamedTuple):
-    """One training of many."""
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training of a list."""
 
     config: RunConfig
     options: RunOptions
 
-    @property
+    @cached_property
     def folder(self) -> RunDir:
+        """The run directory."""
         return RunDir(self.options.runs, self.config.identity())
 
     def is_done(self) -> bool:
-        """Whether it has ended well; a damaged result is no such end."""
+        """Whether the training has finished and its result is undamaged."""
         try:
             return self.folder.is_done()
         except UserError:
@@ -40,90 +42,87 @@ class TrainingJob(NamedTuple):
         return f"{names} fold={config.fold} seed={config.seed}"
 
 
-def train_all(tasks: Sequence[TrainingJob], workers: int | None = None, engine: str = "local") -> int:
-    """Run the tasks that are not done, with one progress line; how many failed. Each failure is told with its log.
+def train_all(jobs: Sequence[TrainingJob], workers: int | None = None, executor: str = "local") -> int:
+    """Train the jobs that are not done, with one progress bar, and return how many failed.
 
-    Trainings that another command is at come last, and are waited for.
+    Each failure is printed with the path of its log. Jobs that another command is training come last, and are waited
+    for.
 
     Args:
-        workers: tasks at a time, at most; None: what the engine finds room for.
-        engine: see :func:`benchmarks.jobs.executors.run_all`.
+        jobs: all with the same options.
+        workers: maximum number of trainings at a time; None for as many as the executor has room for.
+        executor: see :func:`benchmarks.jobs.executors.run_all`.
     """
-    pending = [task for task in tasks if not task.is_done()]
+    pending = [job for job in jobs if not job.is_done()]
     if not pending:
-        print(f"0 trained, {len(tasks)} done before, 0 failed")
+        print(f"0 trained, {len(jobs)} done before, 0 failed")
         return 0
     options = pending[0].options
     resources = Resources(options.device, options.threads, options.per_gpu)
     started, failed = time.perf_counter(), 0
 
-    with tqdm(total=len(tasks), initial=len(tasks) - len(pending), desc="trainings", disable=options.quiet) as progress:
+    with tqdm(total=len(jobs), initial=len(jobs) - len(pending), desc="trainings", disable=options.quiet) as progress:
 
         def run(function: Callable[[TrainingJob], object], left: Sequence[TrainingJob]) -> list[TrainingJob]:
-            """Those that others are at."""
+            """Run the jobs and return those that another command has locked."""
             nonlocal failed
-            held = []
-            for outcome in run_all(engine, function, left, workers, resources):
-                task = left[outcome.task]
+            locked = []
+            for outcome in run_all(executor, function, left, workers, resources):
+                job = left[outcome.job]
                 if outcome.error is not None:
                     failed += 1
-                    progress.write(f"failed: {task}: {_note(task, outcome.error)}", file=sys.stderr)
-                elif not task.is_done():
-                    held.append(task)
+                    progress.write(f"failed: {job}: {_report_failure(job, outcome.error)}", file=sys.stderr)
+                elif not job.is_done():
+                    locked.append(job)
                     continue
                 progress.update()
-            return held
+            return locked
 
-        run(train_quietly, run(train_unless_held, pending))
-    print(f"{len(pending) - failed} trained, {len(tasks) - len(pending)} done before, {failed} failed, ", end="")
+        run(train_quietly, run(train_unless_locked, pending))
+    print(f"{len(pending) - failed} trained, {len(jobs) - len(pending)} done before, {failed} failed, ", end="")
     print(f"in {time.perf_counter() - started:.0f} s")
     return failed
 
 
-def refuse_other_images(tasks: Sequence[TrainingJob]) -> None:
-    """See that what is done was trained on the images that there are now.
+def refuse_other_images(jobs: Sequence[TrainingJob]) -> None:
+    """Check that all finished jobs were trained on the images that their data sets have now.
 
     Raises:
-        UserError: if a task was not.
+        UserError: a job was trained on others.
     """
-    for task in tasks:
-        if not task.is_done():
-            continue
-        then, now = json.loads(task.folder.result.read_text())["data"]["hash"], read_data(task.config)[0].content_hash
-        if then != now:
-            raise UserError(
-                f"{task.folder.path} was trained on other images than data={task.config.data.name} has now (hash "
-                f"{then[:12]}, now {now[:12]}): delete the folder, or say runs=ANOTHER_FOLDER"
-            )
+    for job in jobs:
+        if job.is_done():
+            check_same_images(job.folder, read_data(job.config)[0])
 
 
-def train_quietly(task: TrainingJob, wait: bool = True) -> None:
-    """Run a task; what it would print goes to its log.
+def train_quietly(job: TrainingJob, wait: bool = True) -> None:
+    """Train a job; its output goes to the log in the run directory.
 
     Args:
-        wait: while another process trains it.
+        job: what to train.
+        wait: whether to wait for another process that trains it.
     """
-    task.folder.path.mkdir(parents=True, exist_ok=True)
-    with open(task.folder.log, "a") as log, redirect_stdout(log), redirect_stderr(log):
-        train(task.config, replace(task.options, quiet=True), wait)
+    job.folder.path.mkdir(parents=True, exist_ok=True)
+    with open(job.folder.log, "a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        train(job.config, replace(job.options, quiet=True), wait)
 
 
-def train_unless_held(task: TrainingJob) -> None:
-    """Run a task, or leave it to whoever is at it."""
+def train_unless_locked(job: TrainingJob) -> None:
+    """Train a job, unless another process is training it."""
     try:
-        train_quietly(task, wait=False)
+        train_quietly(job, wait=False)
     except RunLockedError:
         return
 
 
-def _note(task: TrainingJob, error: str) -> str:
-    """Write into the folder what ended the task, also where the process could not; the reason, for a person."""
-    reason = error.strip().splitlines()[-1]
+def _report_failure(job: TrainingJob, error: str) -> str:
+    """Write a failure into the run directory, even if the process died, and return the reason in one line."""
+    reason = re.sub(r"^benchmarks\.errors\.\w+: ", "", error.strip().splitlines()[-1])
     try:
-        with open(task.folder.log, "a") as log:
+        with open(job.folder.log, "a", encoding="utf-8") as log:
             log.write(error)
-        if not task.folder.failed.exists():
-            task.folder.fail(reason, error)
-    except OSError as problem:  # a full disk, which may be what ended the task
-        return f"{reason}\n  (and {task.folder.log} cannot be written: {problem})"
-    return f"{reason}\n  see {task.folder.log}"
+        if not job.folder.failed.exists():
+            job.folder.fail(reason, error)
+    except OSError as problem:  # a full disk, which may be what ended the job
+        return f"{reason}\n  (and {job.folder.log} cannot be written: {problem})"
+    return f"{reason}\n  see {job.folder.log}"

@@ -1,4 +1,4 @@
-"""The trainings that a suite lists."""
+"""The jobs of a suite."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +19,9 @@ def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConf
         composed: its configurations, see :func:`benchmarks.config.lists.list_kinds`.
 
     Raises:
-        UserError: for a method that cannot be combined with its loss or has no baseline, or data that cannot be read.
+        UserError: a method that cannot be combined with its loss or has no baseline, or data that cannot be read.
     """
-    tasks = {}
+    jobs = {}
     for configurations in composed.values():
         kinds = [TrainingJob(config, options) for config, options in configurations]
         for kind in kinds:
@@ -32,18 +32,18 @@ def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConf
         for seed in suite.seeds:
             for fold in suite.folds:
                 for kind in kinds:
-                    task = kind._replace(config=replace(kind.config, fold=fold, seed=seed))
-                    tasks[task.folder.name] = task
-    _refuse_without_baseline_loss(tasks)
-    return list(tasks.values())
+                    job = replace(kind, config=replace(kind.config, fold=fold, seed=seed))
+                    jobs[job.folder.name] = job
+    _refuse_without_baseline(jobs)
+    return list(jobs.values())
 
 
-def _refuse_without_baseline_loss(tasks: Mapping[str, TrainingJob]) -> None:
-    """Each method's baseline is among the tasks, or was trained before."""
+def _refuse_without_baseline(jobs: Mapping[str, TrainingJob]) -> None:
+    """Check that the baseline of each method is among the jobs, or was trained before."""
     none = compose(["method=none"])[0].method
-    for task in tasks.values():
-        baseline = task._replace(config=replace(task.config, method=none))
-        if task.config.method.name != "none" and baseline.folder.name not in tasks and not baseline.is_done():
+    for job in jobs.values():
+        baseline = replace(job, config=replace(job.config, method=none))
+        if job.config.method.name != "none" and baseline.folder.name not in jobs and not baseline.is_done():
             raise UserError(
-                f"{task} has no baseline to be compared with: add none to the methods of {task.config.loss.name}"
+                f"{job} has no baseline to be compared with: add none to the methods of {job.config.loss.name}"
             )

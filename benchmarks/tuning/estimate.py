@@ -37,7 +37,7 @@ def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate | None
             if number not in ended:  # another seed stands in for other parameters, which cost about the same
                 sample = replace(config, seed=study.seed + 1 + number)
                 tasks += [TrainingJob(replace(sample, fold=fold), options) for fold in study.folds]
-    return estimate(tasks, study.workers, study.engine) if tasks else None
+    return estimate(tasks, study.workers) if tasks else None
 
 
 def _shared(study: StudyConfig, cell: Cell) -> int:

@@ -27,7 +27,7 @@ class FinalConfig:
     folds: list[int] | None = None  # null: the study's
     out: str | None = None  # folder of the report; RUNS/report
     workers: int | None = None  # trainings at a time; null: one per core, or as many as the GPUs take
-    engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
+    executor: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
 
     def __post_init__(self) -> None:
         check_listed(seeds=self.seeds)

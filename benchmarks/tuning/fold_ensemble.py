@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from benchmarks.errors import UserError
 from benchmarks.jobs.runner import TrainingJob
-from benchmarks.runs.schema import SCHEMA
+from benchmarks.runs.schema import METRICS, PER_QUERY, SCHEMA
 from benchmarks.runs.writer import RunDir, run_name, write_whole
-from benchmarks.training.accuracy import METRICS, PER_QUERY, RetrievalAccuracy
+from benchmarks.training.accuracy import RetrievalAccuracy
 from benchmarks.training.device import choose_device, repeatable
 from benchmarks.training.train import read_data
 
@@ -48,7 +48,7 @@ def write_concatenated(tasks: Sequence[TrainingJob]) -> list[Path]:
 
 
 def _write(name: str, group: Sequence[TrainingJob]) -> Path:
-    config, options = group[0]
+    config, options = group[0].config, group[0].options
     path = Path(options.runs) / "concatenated" / f"{name}.json"
     runs = [task.folder.name for task in group]
     if path.exists() and json.loads(path.read_text())["runs"] == runs:

@@ -27,9 +27,9 @@ def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
         while left := _without_line(jobs, ledger.read(study.ledger)):
             progress.update(len(jobs) - len(left) - progress.n)
             left = [job._replace(wait=wait) for job in left]
-            for outcome in run_all(study.engine, run_trial, left, study.workers, resources):
+            for outcome in run_all(study.executor, run_trial, left, study.workers, resources):
                 if outcome.error is not None:
-                    job, error = left[outcome.task], outcome.error.strip()
+                    job, error = left[outcome.job], outcome.error.strip()
                     progress.write(f"{job.cell.name}, trial {job.number}: {error}", file=sys.stderr)
                     crashes[job.cell.name, job.number] += 1
                     if crashes[job.cell.name, job.number] > MAX_RESTARTS:

@@ -41,11 +41,11 @@ class StudyConfig:
     pruning: str | None = None
     storage: str | None = None  # URL of an Optuna storage that receives a copy of the trials
     workers: int | None = None  # trials at a time; null: one per core, or as many as the GPUs take
-    engine: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
+    executor: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
 
     def __post_init__(self) -> None:
         check_listed(comparisons=self.comparisons)
-        check_workers(self.workers, self.engine)
+        check_workers(self.workers, self.executor)
         if not MIN_TRIALS <= self.trials <= MAX_TRIALS:
             raise UserError(f"trials must be {MIN_TRIALS} to {MAX_TRIALS}, but got {self.trials}")
         if not self.folds or len(set(self.folds)) < len(self.folds):

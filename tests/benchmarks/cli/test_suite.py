@@ -50,7 +50,7 @@ def test_every_loss_of_a_suite_is_there_baseline_and_with_a_method_over_enough_s
         (["method.wrapper.num_points=1"], "unknown key 'method.wrapper.num_points'"),
         (["folds=[9]"], "fold must be between 0 and 3"),
         (["data=[glyfs]"], "unknown data 'glyfs'; the nearest known one is 'glyphs'"),
-        (["engine=rai"], "unknown engine 'rai'; the nearest known one is 'ray'"),
+        (["executor=rai"], "unknown executor 'rai'; the nearest known one is 'ray'"),
         (["per_gpu=0"], "per_gpu must be at least 1 and at most 1024, but got 0"),
         ([f"runs={__file__}/deeper"], f"runs must be a directory, but {__file__} is a file"),
         (
@@ -105,7 +105,7 @@ def test_an_unfinished_training_of_another_list_is_refused_before_anything_is_tr
 
     with started.held(wait=False):
         refused = said("seeds=[1]")
-        assert f"{begun.path}: unfinished and not in this list" in refused
+        assert f"{begun.path}: unfinished and not among these trainings" in refused
         assert str(started.path) not in refused  # whoever is at it will end it
         assert said("seeds=[0,1]") == ""
     assert str(started.path) in said("seeds=[0,1]")
@@ -133,7 +133,8 @@ def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
 
     assert main(["suite", *words, "--dry-run"]) == 0
     shown = capsys.readouterr()
-    assert f"{1 + len(others)} trainings, 0 of them done; to do: {32 * (1 + len(others))} training images" in shown.out
+    assert f"{1 + len(others)} trainings, 0 of them done; to do: " in shown.out
+    assert f"on {32 * (1 + len(others))} images; time unknown for {1 + len(others)} trainings" in shown.out
     assert not first.folder.log.exists()
 
     assert main(["suite", *words]) == 1

@@ -38,7 +38,7 @@ def files(runs: Path) -> dict[str, Any]:
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that has ended, undisturbed and in this process."""
 
-    def here(engine: str, function: Callable[[Any], object], tasks: Sequence[Any], *_: object) -> Iterator[Outcome]:
+    def here(executor: str, function: Callable[[Any], object], tasks: Sequence[Any], *_: object) -> Iterator[Outcome]:
         for number, task in enumerate(tasks):
             function(task)
             yield Outcome(number, None)
@@ -109,7 +109,7 @@ def test_a_dry_run_tells_the_budget_and_writes_nothing(tmp_path: Path, capsys: p
     [
         (f"runs={__file__}", f"runs must be a folder, but {__file__} is none"),
         ("comparisons=[]", "comparisons must be one or more, but got []"),
-        ("engine=rai", "unknown engine 'rai'; the nearest known one is 'ray'"),
+        ("executor=rai", "unknown executor 'rai'; the nearest known one is 'ray'"),
         ("workers=0", "workers must be at least 1, but got 0"),
     ],
 )

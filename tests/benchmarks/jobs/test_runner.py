@@ -44,7 +44,7 @@ def test_whatever_ends_a_training_is_said_in_its_folder_and_the_others_go_on(
     for task, reason in (
         (killed, "the worker process died with exit code -9"),
         (hungry, "MemoryError"),
-        (nan, "FloatingPointError: the loss became nan in epoch 1"),
+        (nan, "the loss became nan in epoch 1"),
     ):
         assert task.folder.failed.read_text().startswith(reason)
         assert f"failed: {task}: " in shown.err and str(task.folder.log) in shown.err
@@ -77,7 +77,7 @@ def test_trainings_that_another_command_is_at_come_last_and_are_waited_for(tmp_p
 def test_what_was_trained_on_other_images_is_refused(tmp_path: Path) -> None:
     task = task_with(tmp_path)
     refuse_other_images([task])
-    train(*task)
+    train(task.config, task.options)
     refuse_other_images([task])
     result = json.loads(task.folder.result.read_text())
     result["data"]["hash"] = "0" * 64

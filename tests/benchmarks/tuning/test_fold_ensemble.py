@@ -10,7 +10,7 @@ from tiny_training import TINY
 from benchmarks.config.compose import compose
 from benchmarks.errors import UserError
 from benchmarks.jobs.runner import TrainingJob
-from benchmarks.training.accuracy import METRICS
+from benchmarks.runs.schema import METRICS
 from benchmarks.training.train import read_data, train
 from benchmarks.tuning.fold_ensemble import Embedded, score, write_concatenated
 
@@ -27,7 +27,7 @@ def trained(runs: Path, folds: int = 2, *overrides: str) -> list[TrainingJob]:
     config, options = compose([*SETTINGS, f"runs={runs}", *overrides])
     tasks = [TrainingJob(replace(config, fold=fold), options) for fold in range(folds)]
     for task in tasks:
-        train(*task)
+        train(task.config, task.options)
     return tasks
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.jobs.executors.local import run_all
+from benchmarks.jobs.executors.local import run_all, visible_gpus
 
 DIE = "__import__('os')._exit(3)"
 
@@ -72,3 +73,17 @@ def test_processes_get_the_gpus_in_turn() -> None:
 def test_a_process_in_place_of_a_dead_one_gets_its_gpu() -> None:
     outcomes = dict(run_all(eval, [DIE, sees("3"), sees("5")], workers=1, gpus=["3", "5"]))
     assert outcomes[1] is None and "ZeroDivisionError" in outcomes[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "names"),
+    [(None, 2, ["0", "1"]), ("2,5", 2, ["2", "5"]), ("GPU-abc, 7", 2, ["GPU-abc", "7"]), (None, 0, []), ("", 0, [])],
+)
+def test_names_are_those_that_this_process_was_given(
+    given: str | None, count: int, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert visible_gpus() == names

@@ -57,13 +57,13 @@ def test_trainings_outlive_a_node_and_give_the_numbers_they_give_here(cluster: A
     tasks, node = tasks_in(tmp_path / "ray"), cluster.worker_nodes.copy().pop()
 
     def pull_the_plug() -> None:
-        while sum(task.folder.checkpoint.exists() for task in tasks) < 2:  # one on each node
+        while sum(bool(task.folder.checkpoints()) for task in tasks) < 2:  # one on each node
             time.sleep(0.02)
         cluster.remove_node(node, allow_graceful=False)
 
     plug = threading.Thread(target=pull_the_plug, daemon=True)
     plug.start()
-    assert train_all(tasks, engine="ray") == 0
+    assert train_all(tasks, executor="ray") == 0
     plug.join()
     results = [json.loads(task.folder.result.read_text()) for task in tasks]
     assert sorted(result["cost"]["sessions"] for result in results) == [1, 1, 2]

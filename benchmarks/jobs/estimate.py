@@ -1,0 +1,184 @@
+"""Images, steps, hours and disk space of a list of trainings, from the pace of finished ones."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from benchmarks.config.compose import RunConfig
+from benchmarks.data.split import Split
+from benchmarks.errors import UserError
+from benchmarks.jobs.executors import Resources, default_workers
+from benchmarks.jobs.runner import TrainingJob
+from benchmarks.runs.writer import run_name
+from benchmarks.training.device import choose_device
+from benchmarks.training.train import read_data
+
+# the keys of a protocol that decide how long a step or an evaluation takes
+PACE = ("batch_size", "embedding_size", "train_images", "eval_images", "precision", "compile", "channels_last")
+
+
+class Pace(NamedTuple):
+    """Mean cost of the finished trainings of one kind."""
+
+    step: float  # seconds
+    score: float  # seconds per scored image
+    files: int  # bytes
+
+
+class Amount(NamedTuple):
+    """What one training does at most: patience may end it earlier."""
+
+    steps: int
+    images: int  # trained on, counted at every use
+    scored: int  # evaluated, counted at every evaluation
+
+
+class Estimate(NamedTuple):
+    """What the trainings of a list that are not done take at most."""
+
+    trainings: int
+    done: int
+    steps: int
+    images: int
+    seconds: float  # of computation, for the trainings of a known pace
+    unknown: int  # trainings of a kind of which none has finished
+    workers: int
+    disk: int  # bytes, for the trainings of a known pace
+    free: int  # bytes
+
+    def __str__(self) -> str:
+        counted = f"{self.trainings} trainings, {self.done} of them done"
+        pending = self.trainings - self.done
+        if not pending:
+            return counted
+        parts = [f"{counted}; to do: {self.steps:,} steps on {self.images:,} images"]
+        if pending > self.unknown:
+            hours = self.seconds / self.workers / 3600
+            parts.append(
+                f"about {hours:.2g} hours on {self.workers} workers and {self.disk / 1e9:.2g} of {self.free / 1e9:.3g} "
+                f"GB of free disk for {pending - self.unknown} trainings, by finished ones of the same kind"
+            )
+        if self.unknown:
+            parts.append(f"time unknown for {self.unknown} trainings, until the first of their kind has finished")
+        return "; ".join(parts)
+
+    def refuse_if_the_disk_would_fill(self, runs: str) -> None:
+        """Raise a :class:`UserError` if the trainings of a known pace need more disk space than is free."""
+        if self.disk > self.free:
+            raise UserError(
+                f"runs={runs} would take about {self.disk / 1e9:.3g} GB, but {self.free / 1e9:.3g} GB are free there: "
+                "make room, or choose another directory"
+            )
+
+
+def estimate(jobs: Sequence[TrainingJob], workers: int | None = None) -> Estimate:
+    """What the jobs take that are not done. Nothing is trained for it.
+
+    The pace of a kind of training (data, loss, method, trunk, protocol but for its length) is the mean of the finished
+    ones in the same directory on the same type of device. ``tune`` estimates its trials by this function, too.
+
+    Args:
+        jobs: at least one; all of the same options.
+        workers: as for :func:`benchmarks.jobs.runner.train_all`.
+
+    Raises:
+        UserError: the data cannot be read.
+    """
+    options = jobs[0].options
+    runs = Path(options.runs)
+    pending = [job for job in jobs if not job.is_done()]
+    paces = paces_of_finished(runs, choose_device(options.device).type) if pending else {}
+    amounts: dict[str, Amount] = {}  # the same for every seed
+    total, seconds, disk, unknown = Amount(0, 0, 0), 0.0, 0, 0
+    for job in pending:
+        identity = job.config.identity()
+        key = run_name({**identity, "seed": None})
+        if key not in amounts:
+            amounts[key] = amount_of(job.config, read_data(job.config)[1])
+        amount, pace = amounts[key], paces.get(kind_of(identity))
+        total = Amount(*(sum(parts) for parts in zip(total, amount, strict=True)))
+        if pace is None:
+            unknown += 1
+        else:
+            seconds += amount.steps * pace.step + amount.scored * pace.score
+            disk += pace.files
+    at_once = default_workers(workers, Resources(options.device, options.threads, options.per_gpu))
+    existing = next(path for path in (runs.resolve(), *runs.resolve().parents) if path.exists())
+    return Estimate(
+        trainings=len(jobs),
+        done=len(jobs) - len(pending),
+        steps=total.steps,
+        images=total.images,
+        seconds=seconds,
+        unknown=unknown,
+        workers=max(1, min(at_once, len(pending))),
+        disk=disk,
+        free=shutil.disk_usage(existing).free,
+    )
+
+
+def amount_of(config: RunConfig, split: Split) -> Amount:
+    """What a whole training does."""
+    protocol = config.protocol
+    steps = protocol.epochs * protocol.iterations(len(split.train))
+    evaluations = 1 + -(-protocol.epochs // protocol.evaluate_every)
+    test = len(split.test) + (0 if split.gallery is None else len(split.gallery))
+    return Amount(
+        steps, steps * protocol.batch_size, scored_images(len(split.val), test, evaluations, protocol.test_scoring)
+    )
+
+
+def scored_images(val: int, test: int, evaluations: int, test_scoring: str) -> int:
+    """Images scored in a training, counted at every evaluation.
+
+    Example:
+        >>> scored_images(val=10, test=100, evaluations=3, test_scoring="once")
+        130
+    """
+    return evaluations * val + {"never": 0, "once": 1, "every": evaluations}[test_scoring] * test
+
+
+def kind_of(identity: Mapping[str, Any]) -> str:
+    """A key of all trainings of one pace: they may differ in fold, seed, length and numbers of loss and optimizer."""
+    protocol = {key: identity["protocol"].get(key) for key in PACE}
+    names = identity["loss"]["name"], identity["method"]["name"]
+    return json.dumps([identity["data"], names, identity["trunk"], protocol], sort_keys=True)
+
+
+def paces_of_finished(runs: Path, device_type: str) -> dict[str, Pace]:
+    """The pace of each kind of training that has finished in a directory on this type of device ("cpu", "cuda").
+
+    Damaged run directories are left out; they are reported when they are trained or read.
+    """
+    found = defaultdict(list)
+    for done in runs.glob("*/done"):
+        folder = done.parent
+        try:
+            result = json.loads((folder / "result.json").read_text())
+            identity = yaml.safe_load((folder / "config.yaml").read_text())
+            if result["cost"]["device"].split(":")[0] == device_type:
+                found[kind_of(identity)].append(_pace(folder, result, identity["protocol"]["test_scoring"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+            continue
+    return {
+        kind: Pace(
+            step=sum(pace.step for pace in paces) / len(paces),
+            score=sum(pace.score for pace in paces) / len(paces),
+            files=max(pace.files for pace in paces),
+        )
+        for kind, paces in found.items()
+    }
+
+
+def _pace(folder: Path, result: dict[str, Any], test_scoring: str) -> Pace:
+    images, cost = result["data"]["images"], result["cost"]
+    test = images["test"] + images.get("gallery", 0)
+    scored = scored_images(images["val"], test, len(result["history"]), test_scoring)
+    files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    rest = cost["total_seconds"] - cost["train_seconds"]
+    return Pace(cost["seconds_per_step"], rest / max(1, scored), files)
