@@ -10,11 +10,9 @@ from typing import Any
 from benchmarks.errors import UserError
 
 ALLOWED = (
-    "benchmarks.training.crops",
-    "benchmarks.training.images",
     "benchmarks.training.refresh",
-    "benchmarks.training.shifts",
     "benchmarks.training.trainer",
+    "benchmarks.training.transforms",
     "benchmarks.trunks",
     "pml_aug",
     "pytorch_metric_learning.distances",

@@ -1,4 +1,4 @@
-"""The images of a training and of its evaluation, made a whole batch at a time where the model is."""
+"""Images of training and evaluation, prepared a batch at a time on the device of the model."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,31 +14,27 @@ from benchmarks.config.compose import RunConfig
 from benchmarks.config.schema import Normalization
 from benchmarks.config.targets import deferred
 from benchmarks.errors import UserError
-from benchmarks.training.crops import CenterCrop, RandomResizedCrop
 from benchmarks.training.pixel_store import ImageStore, Pictures
 from benchmarks.training.seeds import stream_seed
-from benchmarks.training.shifts import RandomShift, Whole
 from pml_aug.to_device import to_device
-
-__all__ = ["CenterCrop", "RandomResizedCrop", "RandomShift", "Whole"]  # the names that configs give
 
 AHEAD = 2  # batches
 
 
 class Transform(Protocol):
-    """What happens to each image of a batch."""
+    """What happens to each image of a batch; see :mod:`.transforms`."""
 
-    random: bool  # whether it draws numbers
+    random: bool  # whether it draws random numbers
 
     def check(self, sizes: Tensor) -> None:
-        """Refuse pictures of these sizes, (N, 2), with a ValueError."""
+        """Raise a ValueError if it cannot take images of these sizes, (N, 2)."""
 
     def __call__(self, pictures: Pictures, generator: torch.Generator) -> Tensor:
-        """(B, C, H, W) in levels from 0 to 255; every random number from the generator, which is the host's."""
+        """Images (B, C, H, W) in levels from 0 to 255; ``generator`` is on the CPU."""
 
 
 class ModelInput:
-    """Levels from 0 to 255 as the trunk's weights expect them: ``level / divisor - offset``, float32."""
+    """Normalises levels from 0 to 255 as the weights of the trunk expect: ``level / divisor - offset``, float32."""
 
     def __init__(self, normalization: Normalization | None, device: torch.device) -> None:
         scale, mean, std = 127.5, [1.0], [1.0]
@@ -56,15 +52,15 @@ class ModelInput:
 
 
 class StoredImages(Dataset):
-    """Some of a data set's images, ready for the trunk, with their labels; a batch at a time.
+    """Images of a data set, ready for the trunk, and their labels, a batch at a time.
 
     Args:
-        store: of the data set.
+        store: pixels of the data set.
         rows: of the images in the data set, (N,).
         labels: (N,).
         transform: of each image.
-        model_input: from levels to what the trunk gets.
-        seed: the run's; the transform's random numbers start anew in each epoch, from it and the epoch's number.
+        model_input: normalisation.
+        seed: of the run; the random numbers of an epoch depend on it and on the number of the epoch.
 
     Shapes:
         positions (B,) -> (B, C, H, W), (B,), on the store's device
@@ -95,47 +91,51 @@ class StoredImages(Dataset):
         self.generator.manual_seed(stream_seed(self.seed, "image augmentation", epoch))
 
     def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor]:
-        """What PyTorch's DataLoader asks for when it wants a batch: see :func:`keep_batch`."""
+        """A batch; PyTorch's DataLoader calls this method. See :func:`keep_batch`."""
         index = np.asarray(positions)
         levels = self.transform(self.store.pictures(self.rows[index]), self.generator)
         return self.model_input(levels), self.labels[to_device(torch.from_numpy(index), self.labels.device)]
 
     def ahead(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The same batches, read ahead by a thread where pixels have to be copied to the device."""
+        """The same batches, prefetched by a thread if pixels have to be copied to the device."""
         return iter(batches) if self.store.is_at_hand else read_ahead(batches)
 
 
 def training_images(config: RunConfig, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
-    """The images that a training learns from.
+    """Training images, with the transform ``protocol.train_images``.
 
     Args:
+        config: of the run.
+        store: pixels of the data set.
         rows: of the images in the data set, (N,).
-        labels: as the loss counts them, (N,).
+        labels: from 0 to C - 1, (N,).
 
     Raises:
-        UserError: if the protocol's transform does not exist or cannot take these images.
+        UserError: the transform does not exist or cannot take these images.
     """
     return _images(config, "train_images", store, rows, labels)
 
 
 def eval_images(config: RunConfig, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
-    """Images as the model is evaluated on them.
+    """Evaluated images, with the transform ``protocol.eval_images``.
 
     Args:
+        config: of the run.
+        store: pixels of the data set.
         rows: of the images in the data set, (N,).
-        labels: the data set's, (N,).
+        labels: of the data set, (N,).
 
     Raises:
-        UserError: as :func:`training_images`, and if the transform is random.
+        UserError: as :func:`training_images`, or the transform is random.
     """
     images = _images(config, "eval_images", store, rows, labels)
     if images.transform.random:
-        raise UserError(f"protocol.eval_images must not be random, but got {images.transform}: use CenterCrop or Whole")
+        raise UserError(f"protocol.eval_images must not be random, but got {images.transform}: use CenterCrop")
     return images
 
 
 def read_ahead(batches: Iterable[Any]) -> Iterator[Any]:
-    """The same batches in the same order, the next :data:`AHEAD` of them made by a thread meanwhile."""
+    """The same batches in the same order; a thread prefetches :data:`AHEAD` of them."""
     source, end = iter(batches), object()
     with ThreadPoolExecutor(1) as thread:
         coming = deque(thread.submit(next, source, end) for _ in range(AHEAD))
@@ -145,7 +145,7 @@ def read_ahead(batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def keep_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """A ``collate_fn`` for batches that are batches already."""
+    """A ``collate_fn`` for data sets that return whole batches."""
     return batch
 
 

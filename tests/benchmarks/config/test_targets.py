@@ -80,8 +80,8 @@ def test_an_allowed_package_is_only_that_package() -> None:
     [
         ("torch.nn.modules.module.torch.save", "is no class"),  # a way out through what an allowed module imports
         ("torch.nn.init.math", "must be a class or a function, but is a module"),
-        ("benchmarks.training.images.UserError", "is not allowed: it is defined in benchmarks.errors"),
-        ("benchmarks.training.images.deferred", "is not allowed: it is defined in benchmarks.config.targets"),
+        ("benchmarks.training.trainer.TrainingError", "is not allowed: it is defined in benchmarks.errors"),
+        ("benchmarks.training.trainer.autocast", "is not allowed: it is defined in benchmarks.training.precision"),
         ("torch.nn.NoSuchLoss", "does not exist"),
         ("nosuchpackage.Net", "there is no module 'nosuchpackage'"),
     ],

@@ -11,19 +11,16 @@ from benchmarks.data import ImageArrays
 from benchmarks.data.ragged import RaggedImages
 from benchmarks.errors import UserError
 from benchmarks.training.images import (
-    CenterCrop,
     ModelInput,
-    RandomResizedCrop,
-    RandomShift,
     StoredImages,
     Transform,
-    Whole,
     eval_images,
     keep_batch,
     read_ahead,
     training_images,
 )
 from benchmarks.training.pixel_store import ImageStore, store_of
+from benchmarks.training.transforms import CenterCrop, Identity, RandomResizedCrop, RandomShift
 
 CPU = torch.device("cpu")
 
@@ -45,7 +42,7 @@ def stored(arrays: np.ndarray, transform: Transform, seed: int = 0, on_device: b
 
 def test_images_come_as_floats_between_minus_one_and_one() -> None:
     arrays = some_images(channels=3)
-    images, labels = stored(arrays, Whole()).__getitems__([4, 1])
+    images, labels = stored(arrays, Identity()).__getitems__([4, 1])
     assert images.shape == (2, 3, 8, 10) and labels.tolist() == [4, 1] and images.is_contiguous()
     assert torch.equal(images, torch.from_numpy(arrays[[4, 1]]).movedim(-1, 1).float() / 127.5 - 1)
 
@@ -84,7 +81,7 @@ def test_an_epochs_images_depend_on_seed_and_epoch_alone(transform: Transform) -
     assert not torch.equal(augmented(0, 2), augmented(1, 2))
 
 
-@pytest.mark.parametrize("transform", [Whole(), RandomShift(0.3), RandomResizedCrop(5), CenterCrop(6)])
+@pytest.mark.parametrize("transform", [Identity(), RandomShift(0.3), RandomResizedCrop(5), CenterCrop(6)])
 def test_the_numbers_are_the_same_wherever_the_images_are_kept(transform: Transform) -> None:
     arrays = some_images(3)
 
@@ -101,7 +98,7 @@ def test_the_numbers_are_the_same_wherever_the_images_are_kept(transform: Transf
             assert torch.equal(got, wanted)
 
 
-@pytest.mark.parametrize("transform", [Whole(), RandomShift(0.3), RandomResizedCrop(5), CenterCrop(6)])
+@pytest.mark.parametrize("transform", [Identity(), RandomShift(0.3), RandomResizedCrop(5), CenterCrop(6)])
 def test_no_batch_makes_the_host_wait_for_the_device(transform: Transform) -> None:
     nowhere = torch.device("meta")  # whoever asks for a value there gets an error
     store = ImageStore(some_images(3), nowhere, on_device=True)
@@ -133,8 +130,8 @@ def test_batches_read_ahead_stop_where_their_reader_does_and_hand_on_errors() ->
 
 def config(train: str, evaluate: str) -> RunConfig:
     composed, _ = compose(["protocol=smoke"])
-    composed.protocol.train_images = {"_target_": f"benchmarks.training.images.{train}", "size": 4}
-    composed.protocol.eval_images = {"_target_": f"benchmarks.training.images.{evaluate}", "size": 5}
+    composed.protocol.train_images = {"_target_": f"benchmarks.training.transforms.{train}", "size": 4}
+    composed.protocol.eval_images = {"_target_": f"benchmarks.training.transforms.{evaluate}", "size": 5}
     return composed
 
 
@@ -155,9 +152,9 @@ def test_transforms_that_do_not_serve_are_refused_by_name() -> None:
     store = store_of(data, CPU)
     with pytest.raises(UserError, match=r"protocol.eval_images must not be random, but got RandomResizedCrop"):
         eval_images(config("RandomResizedCrop", "RandomResizedCrop"), store, rows, data.labels)
-    with pytest.raises(UserError, match=r"protocol.train_images=benchmarks.training.images.CentreCrop"):
+    with pytest.raises(UserError, match=r"protocol.train_images=benchmarks.training.transforms.CentreCrop"):
         training_images(config("CentreCrop", "CenterCrop"), store, rows, rows)
     made = config("RandomResizedCrop", "CenterCrop")
     made.protocol.eval_images["size"] = 6
-    with pytest.raises(UserError, match="size must be at most the pictures' shortest side, 5 pixels, but got 6"):
+    with pytest.raises(UserError, match="shortest side of the images, 5 pixels, but got 6"):
         eval_images(made, store, rows, data.labels)
