@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from benchmarks.errors import UserError, unknown
+from benchmarks.errors import TrainingError, UserError, unknown
 
 COMMANDS = {
     "run": "train and evaluate one model",
@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
+    except TrainingError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
     except OSError as error:  # a path that cannot be written, a full disk
         reason = error.strerror or str(error)
         print(f"{parser.prog}: {reason if error.filename is None else f'{error.filename}: {reason}'}", file=sys.stderr)

@@ -11,6 +11,13 @@ class UserError(ValueError):
     """
 
 
+class TrainingError(Exception):
+    """A training that ended without a result, such as one that diverged: the message is printed without a traceback.
+
+    The message gives the reason and the file with the traceback.
+    """
+
+
 class RunLockedError(UserError):
     """Another process trains this run."""
 

@@ -28,19 +28,14 @@ def main(argv: Sequence[str]) -> int:
         return 0
 
     # these load torch, which takes seconds: only now, when the names are known to be right
-    from benchmarks.jobs.runner import TrainingJob, refuse_other_images
     from benchmarks.runs.writer import RunDir
     from benchmarks.training.build import check
-    from benchmarks.training.distributed import speaks
+    from benchmarks.training.distributed import is_main_process
     from benchmarks.training.train import train
 
     check(config)
-    folder = RunDir(options.runs, config.identity())
-    if folder.is_done():
-        refuse_other_images([TrainingJob(config, options)])
-        told = f"already done: {folder.path}"
-    else:
-        told = f"done: {train(config, options)}"
-    if speaks():
-        print(told)
+    state = "already done" if RunDir(options.runs, config.identity()).is_done() else "done"
+    path = train(config, options)
+    if is_main_process():
+        print(f"{state}: {path}")
     return 0

@@ -50,14 +50,20 @@ class RunDir:
         self.path = Path(runs) / self.name
         self.records = self.path / "records"
         self.tensorboard = self.path / "tensorboard"
-        self.checkpoint = self.path / "checkpoint.pt"
-        self.previous_checkpoint = self.path / "checkpoint.previous.pt"
         self.log = self.path / "log.txt"
         self.lock = self.path / "lock"
         self.failed = self.path / "failed"
         self.test_scorings = self.path / "test_scorings.jsonl"
         self.result = self.path / RESULT
         self.done = self.path / DONE
+
+    def checkpoint(self, epoch: int, sha256: str) -> Path:
+        """The file of a checkpoint after ``epoch`` whose content has this hash."""
+        return self.path / f"checkpoint-{epoch:06d}-{sha256}.pt"
+
+    def checkpoints(self) -> list[Path]:
+        """The files of the checkpoints, the newest first."""
+        return sorted(self.path.glob("checkpoint-*.pt"), reverse=True)
 
     def is_done(self) -> bool:
         """Whether the training has ended and left its files as they are.
@@ -105,7 +111,7 @@ class RunDir:
 
     def tidy(self) -> None:
         """Remove what only an unfinished training needs."""
-        for file in (self.checkpoint, self.previous_checkpoint):
+        for file in self.checkpoints():
             file.unlink(missing_ok=True)
         self._drop_unfinished()
 

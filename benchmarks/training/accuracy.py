@@ -6,11 +6,9 @@ import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor
 
+from benchmarks.runs.schema import METRICS, RECALL_AT
 from benchmarks.training.neighbors import ExactNeighbors, Neighbors
 
-RECALL_AT = (1, 2, 4, 8)
-PER_QUERY = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
-METRICS = (*PER_QUERY, *(f"recall_at_{k}" for k in RECALL_AT))
 AT_ONCE = 2**20  # neighbours that are scored together
 
 

@@ -1,12 +1,14 @@
-"""How often a method acted during a training, from the number of synthetic points that its wrappers report."""
+"""What the steps of a training did: synthetic points that were made, losses and tuples to learn from."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from pytorch_metric_learning.miners import BaseMiner
+from torch import Tensor, nn
 
 from pml_aug.wrappers.base import LossWrapper
 
+DIVERGED = "the training diverged: try a lower protocol.optimizer.lr"
 STATE = ("reports", "steps", "active_steps", "synthetic")
 
 
@@ -59,3 +61,48 @@ class MethodActivity:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for key in STATE:
             setattr(self, key, state[key])
+
+
+class LearningSignal:
+    """What the steps of an epoch had to learn from: finite embeddings, a loss above zero, tuples where a miner looks.
+
+    Args:
+        losses: of the training; miners inside them are watched too.
+        miners: of the training.
+    """
+
+    def __init__(self, losses: Mapping[str, nn.Module], miners: Mapping[str, nn.Module]) -> None:
+        self.start_epoch()
+        found = (module for part in (*losses.values(), *miners.values()) for module in part.modules())
+        for miner in {id(module): module for module in found if isinstance(module, BaseMiner)}.values():
+            miner.register_forward_hook(self._add_mined)
+
+    def start_epoch(self) -> None:
+        # tensors after the first step, so that no step waits for the device
+        self.all_finite: Tensor | bool = True
+        self.any_loss: Tensor | bool = False
+        self.mined = self.found = 0
+
+    def add_embeddings(self, embeddings: Tensor) -> None:
+        """Add the embeddings of a batch, (N, D)."""
+        self.all_finite = embeddings.detach().isfinite().all() & self.all_finite
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Add the loss of a step, a scalar."""
+        self.any_loss = (loss.detach() != 0) | self.any_loss
+
+    def diverged(self) -> bool:
+        """Whether an embedding was NaN or infinite."""
+        return not bool(self.all_finite)
+
+    def missing(self) -> str | None:
+        """What all steps of the epoch lacked to learn from; None if nothing."""
+        if not bool(self.any_loss):
+            return "the loss was exactly zero in every step"
+        if self.mined and not self.found:
+            return "the miner found no pairs or triplets in any step"
+        return None
+
+    def _add_mined(self, miner: nn.Module, inputs: object, tuples: tuple[Tensor, ...]) -> None:
+        self.mined += 1
+        self.found += any(part.numel() > 0 for part in tuples)

@@ -1,80 +1,78 @@
-"""A training's whole state as one value, and back."""
+"""Checkpoints: files of the newest two states of a training, and the parts of a state."""
 
+import hashlib
+import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from benchmarks.runs.writer import RunDir, write_whole
 from benchmarks.training.build import Parts
-from benchmarks.training.distributed import Ranks
-from benchmarks.training.evaluation import Evaluation
-from benchmarks.training.resources import Meter
-from benchmarks.training.seeds import generator_states, restore_generators
-from benchmarks.training.trainer import EpochTrainer
-from pml_aug.wrappers import DistributedLossWrapper
 
-VERSION = 5  # of the layout
+VERSION = 6  # of the layout of a state
 
 
-class Live(NamedTuple):
-    """Everything of a training that changes as it goes on."""
+def save(folder: RunDir, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint completely or not at all, and delete all but the newest two.
 
-    parts: Parts
-    trainer: EpochTrainer
-    evaluation: Evaluation
-    meter: Meter
-    records: Path  # folder of record-keeper's files; they come back as they were, without entries of later epochs
-    device: torch.device
-    ranks: Ranks
-    data_hash: str  # of the images that it learns from and is scored on
-    shared_loss: DistributedLossWrapper | None  # around the parts' loss, where there are several processes
+    The name of the file holds the sha256 of its content.
+
+    Args:
+        folder: run directory.
+        state: with the key ``epoch``, of types that ``torch.load(weights_only=True)`` accepts.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    write_whole(folder.checkpoint(state["epoch"], hashlib.sha256(content).hexdigest()), content)
+    for older in folder.checkpoints()[2:]:
+        older.unlink()
 
 
-def state_of(live: Live, epoch: int) -> dict[str, Any]:
-    """The state after ``epoch``, in types that ``torch.load(weights_only=True)`` accepts."""
+def newest(folder: RunDir, log: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest undamaged checkpoint, or None; damaged ones are logged and deleted."""
+    files = folder.checkpoints()
+    for number, file in enumerate(files, start=1):
+        content = file.read_bytes()
+        if file.stem.endswith(hashlib.sha256(content).hexdigest()):
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        file.unlink()
+        then = f"going back to {files[number].name}" if number < len(files) else "starting from scratch"
+        log(f"{file} is damaged: its sha256 is not the one in its name; {then}")
+    return None
+
+
+def parts_state(parts: Parts) -> dict[str, dict[str, Any]]:
+    """State dicts of all parts that have one, by kind and name."""
+    return {kind: {name: part.state_dict() for name, part in found.items()} for kind, found in _stateful(parts).items()}
+
+
+def load_parts(parts: Parts, state: Mapping[str, Mapping[str, Any]]) -> None:
+    """Load what :func:`parts_state` returned."""
+    for kind, found in _stateful(parts).items():
+        for name, part in found.items():
+            part.load_state_dict(state[kind][name])
+
+
+def _stateful(parts: Parts) -> dict[str, dict[str, Any]]:
     return {
-        "version": VERSION,
-        "epoch": epoch,
-        "processes": live.ranks.size,
-        "data_hash": live.data_hash,
-        "seconds": live.trainer.seconds,
-        "meter": live.meter.state_dict(),
-        "activity": live.trainer.activity.state_dict(),
-        "parts": {name: {key: part.state_dict() for key, part in kind.items()} for name, kind in _kinds(live.parts)},
-        "evaluation": live.evaluation.state_dict(),
-        "records": {
-            file.name: torch.from_numpy(np.fromfile(file, np.uint8)) for file in sorted(live.records.iterdir())
-        },
-        "generators": generator_states(live.device),
-        "shared_loss": None if live.shared_loss is None else live.shared_loss.get_extra_state(),
+        kind: {name: part for name, part in found.items() if hasattr(part, "state_dict")}
+        for kind, found in parts._asdict().items()
     }
 
 
-def restore(live: Live, state: dict[str, Any]) -> int:
-    """Put a state back into the objects of a fresh training; the epoch it was taken after."""
-    live.trainer.seconds = state["seconds"]
-    live.meter.load_state_dict(state["meter"])
-    live.trainer.activity.load_state_dict(state["activity"])
-    for name, kind in _kinds(live.parts):
-        for key, part in kind.items():
-            part.load_state_dict(state["parts"][name][key])
-    live.evaluation.load_state_dict(state["evaluation"])
-    if live.ranks.first:
-        for file in live.records.iterdir():
-            file.unlink()
-        for file_name, content in state["records"].items():
-            content.numpy().tofile(live.records / file_name)
-    restore_generators(state["generators"], live.device)
-    if live.shared_loss is not None and state["shared_loss"] is not None:
-        live.shared_loss.set_extra_state(state["shared_loss"])
-    return state["epoch"]
+def files_state(folder: Path) -> dict[str, Tensor]:
+    """Contents of the files in a folder, by name."""
+    return {file.name: torch.from_numpy(np.fromfile(file, np.uint8)) for file in sorted(folder.iterdir())}
 
 
-def _kinds(parts: Parts) -> list[tuple[str, dict[str, Any]]]:
-    """The parts that have a state."""
-    return [
-        (name, {key: part for key, part in kind.items() if hasattr(part, "state_dict")})
-        for name, kind in parts._asdict().items()
-        if isinstance(kind, dict)
-    ]
+def load_files(folder: Path, state: Mapping[str, Tensor]) -> None:
+    """Replace all files in a folder by those that :func:`files_state` returned."""
+    for file in folder.iterdir():
+        file.unlink()
+    for name, content in state.items():
+        content.numpy().tofile(folder / name)

@@ -1,64 +1,68 @@
-"""The processes of one training, as torchrun starts them: who this one is, and what they tell each other."""
+"""The processes of one training that torchrun started: batches, gradients, objects and the loss that they share."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
-PATIENCE = timedelta(days=1)  # with a process that evaluates, or waits for the run folder, while the others wait for it
+from benchmarks.training.build import Parts
+from pml_aug.wrappers import DistributedLossWrapper
+from pml_aug.wrappers.base import Batch, LossWrapper
+
+TIMEOUT = timedelta(days=1)  # the others wait while the main process evaluates or waits for the lock of the run
 Value = TypeVar("Value")
 
 
-class Ranks:
-    """This process among those of a training; with the defaults, the only one.
+class ProcessGroup:
+    """This process among those of a training; by default the only one.
 
     Args:
-        rank: its number; process 0 evaluates and writes.
-        size: how many there are.
+        rank: number of this process; process 0 is the main process, which evaluates and writes.
+        size: number of processes.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
         self.size = size
-        self.under_way: list[tuple[distributed.Work, Tensor]] = []
+        self.pending: list[tuple[distributed.Work, Tensor]] = []
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
-    def share(self, batch: Tensor) -> Tensor:
-        """This process's rows of a batch, which has a multiple of as many rows as there are processes."""
+    def local_shard(self, batch: Tensor) -> Tensor:
+        """The rows of a batch for this process: (N, ...) -> (N / size, ...), where size divides N."""
         return batch if self.size == 1 else batch.chunk(self.size)[self.rank]
 
-    def agree(self, value: Value) -> Value:
-        """Process 0's value, in every process; all must ask."""
+    def broadcast_object(self, value: Value) -> Value:
+        """The value of the main process, in every process; all must call it."""
         if self.size == 1:
             return value
-        told = [value]
-        distributed.broadcast_object_list(told, src=0)
-        return told[0]
+        objects = [value]
+        distributed.broadcast_object_list(objects, src=0)
+        return objects[0]
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """From now on, let backward passes give the mean over the processes, once :meth:`finish` was called.
+        """Register hooks, so that backward passes followed by :meth:`wait` average the gradients over the processes.
 
-        A gradient is on its way while those of earlier layers are still worked out.
+        A gradient is sent while those of earlier layers are still being computed.
         """
         if self.size > 1:
             for parameter in parameters:
                 parameter.register_post_accumulate_grad_hook(self._send)
 
-    def finish(self) -> None:
-        """Wait for the gradients that are on their way."""
-        for work, _ in self.under_way:
+    def wait(self) -> None:
+        """Wait for the gradients that are being sent."""
+        for work, _ in self.pending:
             work.wait()
-        self.under_way.clear()
+        self.pending.clear()
 
-    def copy_buffers(self, models: Mapping[str, nn.Module]) -> None:
-        """Give every process the buffers of process 0, such as BatchNorm's running statistics."""
+    def broadcast_buffers(self, models: Mapping[str, nn.Module]) -> None:
+        """Copy the buffers of the main process, such as BatchNorm's running statistics, to all processes."""
         if self.size > 1:
             for model in models.values():
                 for buffer in model.buffers():
@@ -66,38 +70,61 @@ class Ranks:
 
     def _send(self, parameter: Tensor) -> None:
         assert parameter.grad is not None
-        parameter.grad /= self.size  # gloo cannot average
+        parameter.grad /= self.size  # gloo has no average
         work = distributed.all_reduce(parameter.grad, async_op=True)
-        self.under_way.append((work, parameter.grad))
+        self.pending.append((work, parameter.grad))
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 
-def started_together() -> bool:
-    """Whether torchrun started this process."""
+def started_by_torchrun() -> bool:
     return distributed.is_available() and distributed.is_torchelastic_launched()
 
 
-def speaks() -> bool:
-    """Whether this process is the one that talks to the person at the command line."""
-    return not started_together() or os.environ["RANK"] == "0"
+def is_main_process() -> bool:
+    """Whether this process prints to the terminal."""
+    return not started_by_torchrun() or os.environ["RANK"] == "0"
 
 
 @contextmanager
-def together(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
-    """This process among those that torchrun started, and its device; without torchrun, alone on that device.
+def process_group(device: torch.device) -> Iterator[tuple[ProcessGroup, torch.device]]:
+    """The processes that torchrun started and the device of this one; without torchrun, one process on ``device``.
 
-    They talk by nccl on CUDA, where each gets the GPU of its local rank, else by gloo.
+    Processes communicate by nccl on CUDA, where each gets the GPU of its local rank, else by gloo.
     """
-    if not started_together():
+    if not started_by_torchrun():
         yield ALONE, device
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size()), device
+        yield ProcessGroup(distributed.get_rank(), distributed.get_world_size()), device
     finally:
         distributed.destroy_process_group()
+
+
+class MinedLoss(LossWrapper):
+    """A loss on the tuples that its own miner finds, as a trainer would find them for it."""
+
+    def wrapped(self, batch: Batch, **random_inputs: Any) -> Tensor:
+        assert self.miner is not None
+        found = self.miner(batch.embeddings, batch.labels)
+        passed_on = random_inputs if isinstance(self.loss, LossWrapper) else {}
+        return self.loss(batch.embeddings, batch.labels, found, batch.ref_emb, batch.ref_labels, **passed_on)
+
+
+def share_loss(parts: Parts, seed: int) -> tuple[Parts, DistributedLossWrapper]:
+    """The parts with a loss that gathers, and mines in, the batch of all processes; and that loss.
+
+    Args:
+        parts: of this process.
+        seed: of the generator that all processes share.
+    """
+    loss: nn.Module = parts.loss_funcs["metric_loss"]
+    if "tuple_miner" in parts.mining_funcs:
+        loss = MinedLoss(loss, parts.mining_funcs["tuple_miner"])
+    shared = DistributedLossWrapper(loss, seed)
+    return parts._replace(loss_funcs={"metric_loss": shared}, mining_funcs={}), shared

@@ -9,9 +9,17 @@ from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.training.accuracy import METRICS, PER_QUERY, RetrievalAccuracy, Retrieved
-from benchmarks.training.images import StoredImages, keep_batch
+from benchmarks.config.compose import RunConfig
+from benchmarks.data import ImageArrays
+from benchmarks.data.split import Split
+from benchmarks.errors import TrainingError
+from benchmarks.runs.schema import METRICS, PER_QUERY
+from benchmarks.training.accuracy import RetrievalAccuracy, Retrieved
+from benchmarks.training.activity import DIVERGED
+from benchmarks.training.examples import gallery_queries
+from benchmarks.training.images import StoredImages, eval_images, keep_batch
 from benchmarks.training.neighbors import NEIGHBOR_SEARCHES
+from benchmarks.training.pixel_store import ImageStore
 from benchmarks.training.precision import autocast, uncompiled
 from benchmarks.training.selection import chosen_entry
 
@@ -44,6 +52,8 @@ class MemoryTester(GlobalEmbeddingSpaceTester):
                 for images, labels in cast(StoredImages, dataloader.dataset).ahead(dataloader)
             ]
         embeddings, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        if not bool(embeddings.isfinite().all()):
+            raise TrainingError(f"embeddings of evaluated images are NaN or infinite; {DIVERGED}")
         return embeddings, labels[:, None].to(self.data_device)
 
     def maybe_combine_splits(
@@ -177,3 +187,39 @@ class Evaluation:
 
 def _copies(state: Mapping[str, Any]) -> dict[str, Any]:
     return {key: part.to("cpu", copy=True) if isinstance(part, Tensor) else part for key, part in state.items()}
+
+
+def make_evaluation(
+    config: RunConfig,
+    data: ImageArrays,
+    split: Split,
+    store: ImageStore,
+    device: torch.device,
+    record: Callable[[GlobalEmbeddingSpaceTester], None],
+    log_test: Callable[[int], None],
+) -> Evaluation:
+    """The evaluation that a protocol describes.
+
+    Args:
+        config: of the run.
+        data: images and labels.
+        split: rows of the images.
+        store: pixels of the images.
+        device: of the models.
+        record: as for :class:`Evaluation`.
+        log_test: as for :class:`Evaluation`.
+    """
+    protocol = config.protocol
+    rules = ScoringRules(
+        protocol.test_scoring,
+        protocol.keep_embeddings,
+        torch.from_numpy(gallery_queries(data, split.test, config.fold)),
+        protocol.neighbors,
+    )
+    rows = {"val": split.val, "test": split.test, "gallery": split.gallery}
+    images = {
+        name: eval_images(config, store, part, data.labels[part])
+        for name, part in rows.items()
+        if part is not None and len(part) and (name == "val" or rules.scoring != "never")
+    }
+    return Evaluation(images, rules, device, protocol.precision, record, log_test)

@@ -1,7 +1,6 @@
 """What a training took: time, and the most memory it held at once, over all the sessions it took."""
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -32,6 +31,10 @@ class PeakMemory:
         if STATUS.exists():
             (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
             return int(line.split()[1]) * 1024
+        try:
+            import resource  # POSIX only
+        except ModuleNotFoundError:
+            return 0  # not measured
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 

@@ -1,5 +1,6 @@
-"""One training, from a configuration to a finished run directory."""
+"""Train one run, from a configuration to a finished run directory."""
 
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,11 +17,12 @@ from benchmarks.config.data import DataConfig
 from benchmarks.data import ImageArrays, load
 from benchmarks.data.audit import audit_or_refuse
 from benchmarks.data.split import Split, class_disjoint_split
-from benchmarks.errors import UserError
+from benchmarks.errors import TrainingError, UserError
+from benchmarks.runs.checked_json import Fields
+from benchmarks.runs.schema import PER_QUERY
 from benchmarks.runs.writer import RunDir
-from benchmarks.training.accuracy import PER_QUERY
 from benchmarks.training.device import choose_device, device_name, repeatable
-from benchmarks.training.distributed import Ranks, together
+from benchmarks.training.distributed import ProcessGroup, process_group
 from benchmarks.training.evaluation import Evaluation
 from benchmarks.training.examples import gallery_arrays
 from benchmarks.training.result import result
@@ -28,49 +30,89 @@ from benchmarks.training.training import Training
 
 
 def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
-    """Run a training, from its last checkpoint where there is one, and finish its folder, whose path comes out.
+    """The directory of a finished run; trains first, from the last checkpoint if there is one, unless it is done.
 
-    What ends it early is written into the folder, as ``failed``; the next call goes on from the last checkpoint.
+    A training that fails leaves the reason and the traceback in the file ``failed``; the next call continues from the
+    last checkpoint. A training that is refused leaves no directory.
 
     Args:
-        wait: while another process trains this run.
+        config: what to train.
+        options: where and how.
+        wait: whether to wait for another process that trains this run.
 
     Raises:
-        UserError: if the data cannot be read, has too few classes, or has the same images on both sides of the split.
+        UserError: the data cannot be read, has too few classes, or has the same images on both sides of the split; the
+            finished run was trained on other images; the parts do not go together.
         RunLockedError: another process trains this run, and ``wait`` is false.
+        TrainingError: the training failed, for example because it diverged.
     """
     data, split = read_data(config)
     audit = audit_or_refuse(data, split, config.data)
     folder = RunDir(options.runs, config.identity())
-    with together(choose_device(options.device)) as (ranks, device), _held(folder, wait, ranks):
-        if ranks.agree(folder.is_done() if ranks.first else False):
+    with process_group(choose_device(options.device)) as (processes, device), _locked(folder, wait, processes):
+        if processes.broadcast_object(folder.is_done() if processes.is_main else False):
+            check_same_images(folder, data)
             return folder.path
-        if ranks.first:
+        if processes.is_main:
             folder.failed.unlink(missing_ok=True)
         try:
-            training = _trained(config, options, data, split, device, folder, ranks)
-            if ranks.first:
+            training = _trained(config, options, data, split, device, folder, processes)
+            if processes.is_main:
                 _write_test_scores(folder, data, split, training.evaluation)
-                machine = {"device": str(device), "threads": options.threads, "processes": ranks.size}
+                machine = {"device": str(device), "threads": options.threads, "processes": processes.size}
                 cost = {**training.meter.state_dict(), **machine}
                 folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
-        except Exception as error:
-            if ranks.first:
-                folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        except UserError:
             raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, TrainingError) else f"{type(error).__name__}: {error}"
+            if processes.is_main:
+                folder.fail(reason, traceback.format_exc())
+            raise TrainingError(f"{reason} (traceback: {folder.failed})") from error
     return folder.path
 
 
+def check_same_images(folder: RunDir, data: ImageArrays) -> None:
+    """Check that a finished run was trained on the images that the data set has now.
+
+    Raises:
+        UserError: it was trained on others.
+    """
+    before = Fields.of(folder.result).get("data.hash", str)
+    if before != data.content_hash:
+        raise UserError(
+            f"{folder.path} was trained on other images than data={data.name} has now (hash {before[:12]}, now "
+            f"{data.content_hash[:12]}): delete the directory, or choose another one with runs=DIRECTORY"
+        )
+
+
 @contextmanager
-def _held(folder: RunDir, wait: bool, ranks: Ranks) -> Iterator[None]:
-    """The folder is held by the first of the processes; if it is done, what only an unfinished training needs goes."""
-    if not ranks.first:
+def _locked(folder: RunDir, wait: bool, processes: ProcessGroup) -> Iterator[None]:
+    """Let the main process lock the run directory, and tidy what a refused or a finished training leaves in it."""
+    if not processes.is_main:
         yield
         return
-    with folder.held(wait, tell=lambda sentence: print(sentence, file=sys.stderr, flush=True)):
+    with folder.held(wait, tell=lambda line: print(line, file=sys.stderr, flush=True)):
         if folder.is_done():
             folder.tidy()
-        yield
+        is_new = {path.name for path in folder.path.iterdir()} <= {folder.lock.name, folder.log.name}
+        try:
+            yield
+        except UserError:
+            if is_new:
+                _remove_all_but_log(folder)
+            raise
+
+
+def _remove_all_but_log(folder: RunDir) -> None:
+    """Remove a run directory, so that no report takes it for an unfinished run; a log keeps the directory."""
+    for path in folder.path.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != folder.log:
+            path.unlink()
+    if not folder.log.exists():
+        folder.path.rmdir()
 
 
 def _trained(
@@ -80,27 +122,27 @@ def _trained(
     split: Split,
     device: torch.device,
     folder: RunDir,
-    ranks: Ranks,
+    processes: ProcessGroup,
 ) -> Training:
-    if config.protocol.batch_size % ranks.size:
+    if config.protocol.batch_size % processes.size:
         raise UserError(
-            f"protocol.batch_size must be a multiple of the {ranks.size} processes, each of which takes an equal part, "
-            f"but got {config.protocol.batch_size}"
+            f"protocol.batch_size must be a multiple of the {processes.size} processes, each of which takes an equal "
+            f"part, but got {config.protocol.batch_size}"
         )
-    if ranks.first:
+    if processes.is_main:
         folder.prepare()
         folder.write_environment(device_name(device), data.content_hash)
     with (
         repeatable(options.threads),
-        progress_bar(config, split, quiet=options.quiet or not ranks.first) as progress,
+        progress_bar(config, split, quiet=options.quiet or not processes.is_main) as progress,
     ):
-        training = Training(config, data, split, device, folder, progress, ranks, options.per_gpu)
+        training = Training(config, data, split, device, folder, progress, processes, options.per_gpu)
         training.run()
     return training
 
 
 def _write_test_scores(folder: RunDir, data: ImageArrays, split: Split, evaluation: Evaluation) -> None:
-    """What is kept of each test query, if the test set was looked at."""
+    """Write the scores and neighbours of the test queries, if the test set was scored."""
     if not evaluation.best:
         return
     best = {name: tensor.numpy() for name, tensor in evaluation.best.items()}
@@ -114,10 +156,10 @@ def _write_test_scores(folder: RunDir, data: ImageArrays, split: Split, evaluati
 
 
 def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
-    """Images and their split; the data set read last is kept, for a process that trains many times.
+    """The images and their split. The data set read last is cached, for a process that trains many times.
 
     Raises:
-        UserError: if they cannot be read, or have too few classes for the folds or for a batch.
+        UserError: the data cannot be read, or has too few classes for the folds or for a batch.
     """
     try:
         data = _load(config.data)
@@ -134,7 +176,7 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
             )
     elif classes * images_per_class < batch_size:
         raise UserError(
-            f"loss={config.loss.name} takes {images_per_class} images of a class, so a batch of {batch_size} needs "
+            f"loss={config.loss.name} takes {images_per_class} images per class, so a batch of {batch_size} needs "
             f"{batch_size // images_per_class} training classes, but data={config.data.name} has {classes}: "
             "use more classes or a smaller protocol.batch_size"
         )
@@ -147,7 +189,7 @@ def _load(config: DataConfig) -> ImageArrays:
 
 
 def progress_bar(config: RunConfig, split: Split, quiet: bool) -> tqdm:
-    """One bar over all iterations, with the time left."""
+    """A bar over all steps of the training, with the remaining time."""
     return tqdm(
         total=config.protocol.epochs * config.protocol.iterations(len(split.train)),
         desc=f"{config.loss.name} {config.method.name} fold {config.fold} seed {config.seed}",

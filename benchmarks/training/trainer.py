@@ -1,7 +1,9 @@
 """PML's trainer, with epochs that can be repeated one by one and a single progress bar."""
 
+import math
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -9,8 +11,9 @@ from pytorch_metric_learning.trainers import BaseTrainer, MetricLossOnly
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.training.activity import MethodActivity
-from benchmarks.training.distributed import ALONE, Ranks
+from benchmarks.errors import TrainingError
+from benchmarks.training.activity import DIVERGED, LearningSignal, MethodActivity
+from benchmarks.training.distributed import ALONE, ProcessGroup
 from benchmarks.training.precision import autocast, is_compiled, uncompiled
 from pml_aug.trainers import IntrospectiveTrainer
 
@@ -26,8 +29,8 @@ class EpochTrainer(BaseTrainer):
         progress: counts iterations; the only bar there is.
         precision: of trunk and embedder, "float32" or "bfloat16".
         warmup_epochs: at the start, in which the trunk's weights stay as they are.
-        ranks: of the processes that share the batches; each gets its part of every batch, in their order.
-        **trainer: of PML's trainer.
+        processes: that share the batches; each gets its part of every batch, in their order.
+        **trainer: arguments of PML's trainer.
     """
 
     dataloader_iter: Iterator[Any]
@@ -38,16 +41,17 @@ class EpochTrainer(BaseTrainer):
         progress: tqdm,
         precision: str = "float32",
         warmup_epochs: int = 0,
-        ranks: Ranks = ALONE,
+        processes: ProcessGroup = ALONE,
         **trainer: object,
     ) -> None:
         super().__init__(**trainer)
-        self.ranks = ranks
+        self.processes = processes
         self.warmup_epochs = warmup_epochs
         self.trunk_weights = [weight for weight in self.models["trunk"].parameters() if weight.requires_grad]
         self.progress = progress
         self.precision = precision
         self.activity = MethodActivity(self.loss_funcs["metric_loss"])
+        self.signal = LearningSignal(self.loss_funcs, self.mining_funcs)
         self.seconds = 0.0  # in iterations, evaluation not counted
         self.epoch_seconds = 0.0  # of them, in the epoch's iterations
         self.epoch_ended = 0.0  # when the last iteration was over, by the clock of `time.perf_counter`
@@ -60,14 +64,14 @@ class EpochTrainer(BaseTrainer):
             self.initialize_dataloader()
             self.dataloader_iter = self.dataset.ahead(self.dataloader_iter)
             self.set_to_train()
+            self.signal.start_epoch()
             total_loss = torch.zeros((), device=self.data_device)
             started = time.perf_counter()
             for iteration in range(self.iterations_per_epoch):
                 self.iteration = iteration
                 if is_compiled(self.models["trunk"]):
                     torch.compiler.cudagraph_mark_step_begin()  # the features of the last step are free
-                self.forward_and_backward()
-                self.activity.count()
+                self.step()
                 total_loss += self.losses["total_loss"].detach()
                 self.end_of_iteration_hook(self)
                 self.step_lr_schedulers(end_of_epoch=False)
@@ -77,13 +81,60 @@ class EpochTrainer(BaseTrainer):
             self.epoch_ended = time.perf_counter()
             self.epoch_seconds = self.epoch_ended - started
             self.seconds += self.epoch_seconds
+            self.check_epoch()
             self.step_lr_schedulers(end_of_epoch=True)
             self.zero_losses()
-            self.ranks.copy_buffers(self.models)
+            self.processes.broadcast_buffers(self.models)
             with uncompiled(self.models["trunk"]):  # what looks at all images takes them in batches of other sizes
                 goes_on = self.end_of_epoch_hook(self)
             if goes_on is False:
                 break
+
+    def step(self) -> None:
+        """Train on one batch.
+
+        Raises:
+            TrainingError: a part of the training raised because the embeddings had become NaN or infinite.
+        """
+        try:
+            self.forward_and_backward()
+        except (ValueError, RuntimeError) as error:
+            if self.signal.diverged():
+                raise TrainingError(
+                    f"the embeddings became NaN or infinite in epoch {self.epoch}; {DIVERGED}"
+                ) from error
+            raise
+        self.activity.count()
+        self.signal.add_loss(self.losses["total_loss"])
+
+    def check_epoch(self) -> None:
+        """Check that the epoch which has just ended was of use; log a later one in which nothing was left to learn.
+
+        Raises:
+            TrainingError: the loss or an embedding was NaN or infinite; nothing was learned in the first epoch.
+        """
+        if not math.isfinite(self.epoch_loss):
+            raise TrainingError(f"the loss became {self.epoch_loss} in epoch {self.epoch}; {DIVERGED}")
+        if self.signal.diverged():
+            raise TrainingError(f"the embeddings became NaN or infinite in epoch {self.epoch}; {DIVERGED}")
+        missing = self.signal.missing()
+        if missing is None:
+            return
+        if self.epoch == 1:
+            raise TrainingError(
+                f"{missing} of epoch 1, so nothing was learned: a batch must hold several classes and, for losses "
+                "of pairs, several images per class (protocol.batch_size, loss.images_per_class), and some pairs must "
+                "pass the thresholds of the loss and its miner (loss.criterion, loss.miner)"
+            )
+        self.progress.write(f"{missing} of epoch {self.epoch}: nothing was left to learn", file=sys.stderr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts of the training so far; models and optimizers are not part of it."""
+        return {"seconds": self.seconds, "activity": self.activity.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.seconds = state["seconds"]
+        self.activity.load_state_dict(state["activity"])
 
     def set_to_train(self) -> None:
         super().set_to_train()
@@ -96,15 +147,17 @@ class EpochTrainer(BaseTrainer):
     def get_batch(self) -> tuple[Tensor, Tensor]:
         # PML's own would bring the labels back to the host and wait for them, to map what is mapped already
         data, labels = next(self.dataloader_iter)
-        return self.ranks.share(data), self.ranks.share(labels)
+        return self.processes.local_shard(data), self.processes.local_shard(labels)
 
     def backward(self) -> None:
         super().backward()
-        self.ranks.finish()
+        self.processes.wait()
 
     def compute_embeddings(self, data: Tensor) -> Tensor:
         with autocast(self.precision, self.data_device):
-            return super().compute_embeddings(data).float()
+            embeddings = super().compute_embeddings(data).float()
+        self.signal.add_embeddings(embeddings)
+        return embeddings
 
 
 class Trainer(EpochTrainer, MetricLossOnly):

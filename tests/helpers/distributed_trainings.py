@@ -65,7 +65,7 @@ def finish(processes: list[int]) -> None:
 
 
 def kill_when_saved_twice(processes: list[int], runs: Path) -> None:
-    while not list(runs.glob("*/checkpoint.previous.pt")):
+    while len(list(runs.glob("*/checkpoint-*.pt"))) < 2:
         time.sleep(0.005)
     for process in processes:
         os.kill(process, signal.SIGKILL)

@@ -125,10 +125,8 @@ def differences(whole: Path, mended: Path) -> list[str]:
 
 def where(folder: Path) -> str:
     """How far a killed training had come."""
-    there = [
-        name for name in ("checkpoint.pt", "checkpoint.previous.pt", "result.json", "done") if (folder / name).exists()
-    ]
-    return "+".join(there) or "nothing"
+    names = [f"{len(list(folder.glob('checkpoint-*.pt')))} checkpoints"]
+    return "+".join([*names, *(name for name in ("result.json", "done") if (folder / name).exists())])
 
 
 def main(scratch: Path, seed: int, moments: int, failpoints: list[tuple[str, list[Failpoint]]]) -> None:
@@ -159,7 +157,7 @@ def main(scratch: Path, seed: int, moments: int, failpoints: list[tuple[str, lis
         for kill in kills:
             if attempt(CHOICES[name], runs, **kill):
                 folders = [path for path in runs.glob("*") if (path / "lock").exists()]
-                seen.append(where(folders[0]) if folders else "nothing")
+                seen.append(where(folders[0]) if folders else "0 checkpoints")
         attempt(CHOICES[name], runs)
         print(
             json.dumps(

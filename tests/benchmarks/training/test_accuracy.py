@@ -7,8 +7,9 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor
 
 from benchmarks.profiling.op_counter import count
+from benchmarks.runs.schema import METRICS, PER_QUERY
 from benchmarks.training import accuracy
-from benchmarks.training.accuracy import METRICS, PER_QUERY, RetrievalAccuracy, relevant_counts
+from benchmarks.training.accuracy import RetrievalAccuracy, relevant_counts
 from benchmarks.training.neighbors import ExactNeighbors, FaissNeighbors
 
 CPU = torch.device("cpu")

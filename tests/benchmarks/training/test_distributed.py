@@ -13,7 +13,7 @@ from tiny_training import TINY
 from benchmarks.config.compose import compose
 from benchmarks.errors import UserError
 from benchmarks.training import train as run
-from benchmarks.training.distributed import Ranks
+from benchmarks.training.distributed import ProcessGroup
 
 DRIVER = Path(__file__).parents[2] / "helpers" / "distributed_trainings.py"
 
@@ -54,8 +54,8 @@ def test_the_command_runs_under_torchrun(tmp_path: Path) -> None:
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, options = compose(["data.num_classes=120", "data.image_size=8", "device=cpu", f"runs={tmp_path}"])
-    ranks = Ranks(rank=0, size=3)
-    monkeypatch.setattr(ranks, "agree", lambda value: value)
-    monkeypatch.setattr(run, "together", lambda device: nullcontext((ranks, device)))
+    processes = ProcessGroup(rank=0, size=3)
+    monkeypatch.setattr(processes, "broadcast_object", lambda value: value)
+    monkeypatch.setattr(run, "process_group", lambda device: nullcontext((processes, device)))
     with pytest.raises(UserError, match="protocol.batch_size must be a multiple of the 3 processes"):
         run.train(config, options)

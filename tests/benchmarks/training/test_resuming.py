@@ -9,7 +9,9 @@ import pytest
 import torch
 from tiny_runs import numbers, run_tiny
 
-from benchmarks.training import checkpoint, sealed, training
+from benchmarks.errors import TrainingError
+from benchmarks.runs.writer import RunDir
+from benchmarks.training import checkpoint, training
 from benchmarks.training import train as run
 
 
@@ -21,51 +23,51 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
 ) -> None:
     choice = [f"loss={names[0]}", f"method={names[1]}"]
     whole = run_tiny(tmp_path / "whole", *choice)
-    original = sealed.save
+    original = checkpoint.save
 
-    def interrupted(path: Path, previous: Path, state: Any) -> None:
+    def interrupted(folder: RunDir, state: Any) -> None:
         if state["epoch"] == 3:
             raise KeyboardInterrupt  # after the evaluation of epoch 3 was recorded, before it was saved
-        original(path, previous, state)
+        original(folder, state)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(sealed, "save", interrupted)
+        patched.setattr(checkpoint, "save", interrupted)
         run_tiny(tmp_path / "parts", *choice)
     (folder,) = (tmp_path / "parts").iterdir()
-    assert (folder / "checkpoint.pt").exists() and not (folder / "done").exists()
+    assert list(folder.glob("checkpoint-*.pt")) and not (folder / "done").exists()
 
     torch.rand(5)
     assert run_tiny(tmp_path / "parts", *choice) == folder
     assert numbers(folder) == numbers(whole)
-    assert not (folder / "checkpoint.pt").exists()
+    assert not list(folder.glob("checkpoint-*.pt"))
     for csv in whole.glob("records/*.csv"):
         assert (folder / "records" / csv.name).read_text() == csv.read_text()
 
 
 def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch, runs: Path, *overrides: str) -> Path:
     """The folder of a run that was stopped right after the checkpoint of an epoch."""
-    original = sealed.save
+    original = checkpoint.save
 
-    def interrupted(path: Path, previous: Path, state: Any) -> None:
-        original(path, previous, state)
+    def interrupted(folder: RunDir, state: Any) -> None:
+        original(folder, state)
         if state["epoch"] == epoch:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(sealed, "save", interrupted)
+        patched.setattr(checkpoint, "save", interrupted)
         run_tiny(runs, *overrides)
-    return next(path.parent for path in runs.glob("*/checkpoint.pt"))
+    return next(path.parent for path in runs.glob("*/checkpoint-*.pt"))
 
 
 @pytest.mark.parametrize(
     ("damaged", "sentence"),
     [
-        (["checkpoint.pt"], "going back to checkpoint.previous.pt"),
-        (["checkpoint.pt", "checkpoint.previous.pt"], "starting from scratch"),
+        ([0], "going back to checkpoint-000001-"),
+        ([0, 1], "starting from scratch"),
     ],
 )
 def test_damaged_checkpoints_cost_time_and_no_numbers(
-    damaged: list[str],
+    damaged: list[int],
     sentence: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -73,9 +75,10 @@ def test_damaged_checkpoints_cost_time_and_no_numbers(
 ) -> None:
     whole = run_tiny(tmp_path / "whole")
     folder = interrupt_after(2, monkeypatch, tmp_path / "parts")
-    for name in damaged:
-        content = (folder / name).read_bytes()
-        (folder / name).write_bytes(content[:500] + b"x" + content[501:])
+    newest_first = sorted(folder.glob("checkpoint-*.pt"), reverse=True)
+    for position in damaged:
+        content = newest_first[position].read_bytes()
+        newest_first[position].write_bytes(content[:500] + b"x" + content[501:])
     capsys.readouterr()
     assert run_tiny(tmp_path / "parts") == folder
     assert sentence in capsys.readouterr().err
@@ -90,7 +93,7 @@ def test_a_checkpoint_of_another_layout_is_not_read(
     folder = interrupt_after(2, monkeypatch, tmp_path)
     monkeypatch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
     run_tiny(tmp_path)
-    assert "written by another version of this code; starting from scratch" in capsys.readouterr().err
+    assert "has another layout; starting from scratch" in capsys.readouterr().err
     assert json.loads((folder / "result.json").read_text())["cost"]["sessions"] == 1
 
 
@@ -120,13 +123,13 @@ def test_a_resumed_run_adds_its_sessions_up(tmp_path: Path, monkeypatch: pytest.
 
 def test_long_epochs_are_saved_between_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
-    original = sealed.save
+    original = checkpoint.save
 
-    def listening(path: Path, previous: Path, state: Any) -> None:
+    def listening(folder: RunDir, state: Any) -> None:
         saved.append(state["epoch"])
-        original(path, previous, state)
+        original(folder, state)
 
-    monkeypatch.setattr(sealed, "save", listening)
+    monkeypatch.setattr(checkpoint, "save", listening)
     monkeypatch.setattr(training, "SAVE_AFTER", 0.0)
     run_tiny(tmp_path, "protocol.evaluate_every=4")
     assert saved == [0, 1, 2, 3, 4]
@@ -136,15 +139,15 @@ def test_a_full_disk_ends_a_run_with_its_reason_and_the_next_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run_tiny(tmp_path / "whole")
-    original = sealed.save
+    original = checkpoint.save
 
-    def full(path: Path, previous: Path, state: Any) -> None:
+    def full(folder: RunDir, state: Any) -> None:
         if state["epoch"] == 3:
             raise OSError(28, "No space left on device")
-        original(path, previous, state)
+        original(folder, state)
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
-        patched.setattr(sealed, "save", full)
+    with monkeypatch.context() as patched, pytest.raises(TrainingError, match="No space left"):
+        patched.setattr(checkpoint, "save", full)
         run_tiny(tmp_path / "parts")
     (failed,) = (tmp_path / "parts").glob("*/failed")
     assert failed.read_text().startswith("OSError: [Errno 28] No space left on device\n")

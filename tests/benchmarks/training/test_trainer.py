@@ -4,10 +4,11 @@ from pytorch_metric_learning.losses import ContrastiveLoss
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks.training.images import ModelInput, RandomShift, StoredImages, keep_batch
+from benchmarks.training.images import ModelInput, StoredImages, keep_batch
 from benchmarks.training.pixel_store import ImageStore
 from benchmarks.training.sampler import EpochSampler
 from benchmarks.training.trainer import Trainer
+from benchmarks.training.transforms import RandomShift
 
 
 class Listening(ContrastiveLoss):
