@@ -117,7 +117,7 @@ def _write(name: str, path: Path, arrays: Mapping[str, np.ndarray], expected: st
 
 
 def _line(name: str, text: str) -> str:
-    return f"{name:<10}{text}"
+    return f"{name:<10}{text}".encode("utf-8", "backslashreplace").decode()  # a file name may not be Unicode
 
 
 def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[str]:

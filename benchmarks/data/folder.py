@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.data.arrays import ImageArrays, empty_images, require_two_images_a_class
 from benchmarks.data.decoding import Form, decode
-from benchmarks.data.listing import Listing, image_files, visible
+from benchmarks.data.listing import Listing, class_folders, image_files
 
 
 def list_folder(path: Path) -> Listing:
@@ -24,7 +24,7 @@ def list_folder(path: Path) -> Listing:
     """
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; data.path must name a folder with one sub-folder a class")
-    classes = [child for child in visible(path) if child.is_dir()]
+    classes = class_folders(path)
     if not classes:
         raise ValueError(f"{path}: found no sub-folders; put the images of each class into a folder of its own")
     files = [image_files(folder) for folder in classes]

@@ -147,6 +147,19 @@ def visible(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
+def class_folders(folder: Path) -> list[Path]:
+    """The visible sub-folders of a folder in the order of their names, which become names of classes.
+
+    Raises:
+        ValueError: if a name is not in the encoding of the file system.
+    """
+    folders = [child for child in visible(folder) if child.is_dir()]
+    for child in folders:
+        if any("\ud800" <= character <= "\udfff" for character in child.name):
+            raise ValueError(f"{folder}: the name of the folder {child.name!r} is not Unicode; rename it")
+    return folders
+
+
 def image_files(folder: Path) -> list[Path]:
     """The image files of a class, which are all visible entries of its folder, in the order of their names.
 

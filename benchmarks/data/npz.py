@@ -142,4 +142,9 @@ def _names(arrays: dict[str, np.ndarray], key: str, indices: np.ndarray, path: P
         raise ValueError(f"{path}: {key} must be a vector of strings, but is {names.dtype} of shape {names.shape}")
     if indices.max() >= len(names):
         raise ValueError(f"{path}: {key} has {len(names)} entries, but an image refers to entry {indices.max()}")
-    return names.tolist()
+    try:
+        listed = names.tolist()
+        "".join(listed).encode()
+    except (SystemError, ValueError) as error:  # SystemError: numpy, for numbers beyond the last character
+        raise ValueError(f"{path}: {key} holds characters that are not Unicode; write other names") from error
+    return listed

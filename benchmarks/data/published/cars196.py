@@ -65,14 +65,15 @@ def _by_name(base: Path) -> Iterator[Row]:
     for half in ("train", "test"):
         file = base / f"anno_{half}.csv"
         for line, text in enumerate(read_lines(file), start=1):
-            image, *_, number = text.split(",")
-            if number not in numbers:
+            words = text.split(",")
+            if len(words) < 2 or words[-1] not in numbers:
                 raise ValueError(
                     f"{file}: line {line} is {text!r}, but expected an image, its box, and a class from 1 to the "
                     f"{len(names)} of names.csv, with commas between them"
                 )
-            name = names[numbers[number] - 1]
-            yield _row(numbers[number], name, base / BY_NAME / half / name.replace("/", "-") / image)
+            number = numbers[words[-1]]
+            name = names[number - 1]
+            yield _row(number, name, base / BY_NAME / half / name.replace("/", "-") / words[0])
 
 
 def _row(number: int, name: str, file: Path) -> Row:

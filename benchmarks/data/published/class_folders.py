@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from benchmarks.data.arrays import TEST, TRAIN
-from benchmarks.data.listing import Listing, image_files, visible
+from benchmarks.data.listing import Listing, class_folders, image_files
 
 LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg"
 
@@ -24,8 +24,7 @@ def list_halves(base: Path) -> Listing:
     return Listing.of(
         (part, _order(folder.name), folder.name, file)
         for half, part in (("train", TRAIN), ("test", TEST))
-        for folder in visible(base / half)
-        if folder.is_dir()
+        for folder in class_folders(base / half)
         for file in image_files(folder)
     )
 

@@ -125,6 +125,12 @@ def test_named_pipe_inside_a_class_is_refused_by_path(folder: Path) -> None:
         list_folder(folder)
 
 
+def test_class_whose_name_is_not_unicode_is_refused(folder: Path) -> None:
+    (folder / "c").rename(folder / "Citro\udceb")  # Latin-1 in a file system of UTF-8
+    with pytest.raises(ValueError, match=f"^{folder}: the name of the folder .*Citro.* is not Unicode"):
+        list_folder(folder)
+
+
 def test_sixteen_bit_image_is_refused_by_path(folder: Path) -> None:
     path = save(folder / "c" / "deep.png", 40000, mode="I;16")
     with pytest.raises(ValueError, match=f"^{path}: has more than 8 bits"):

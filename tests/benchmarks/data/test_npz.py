@@ -65,6 +65,8 @@ def test_missing_names_are_numbers_and_missing_sources_are_none(tmp_path: Path) 
         ({"source": np.array([0, 0, 1, 1, 2, 2**30])}, f"source must be below 1,048,576 .* but got {2**30}"),
         ({"class_names": ["a", "b"]}, "class_names has 2 entries, but an image refers to entry 2"),
         ({"class_names": ["a", "b", "c", "d"]}, r"run from 0 to 3 without a gap, but \[3\] have no image"),
+        ({"class_names": np.array(["a", "b", "\udc80"])}, "class_names holds characters that are not Unicode"),
+        ({"class_names": np.full(3, 2**31, "<u4").view("<U1")}, "class_names holds characters that are not Unicode"),
         ({"class_names": np.arange(3)}, "class_names must be a vector of strings"),
         ({"class_names": np.array(["a", "b", None])}, "not a readable npz file .*pickled objects"),
         ({"source": np.arange(5)}, r"source must be integers of shape \(6,\)"),
