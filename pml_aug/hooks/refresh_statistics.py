@@ -87,6 +87,8 @@ def refresh_statistics(
     def hook(trainer: BaseTrainer) -> Any:
         coming = trainer.epoch + 1
         wrappers = _wrappers_of(trainer)
+        for wrapper in wrappers:
+            wrapper.awaits_refresh = True
         if is_due(coming) and not from_training:
             _refresh_from_dataset(trainer, wrappers, dataset, batch_size, num_workers)
         while recorders:

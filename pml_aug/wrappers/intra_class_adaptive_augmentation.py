@@ -29,9 +29,11 @@ from pml_aug.wrappers.copies import (
     with_tuples_of_copies,
 )
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
+from pml_aug.wrappers.misuse import warn_once
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
 MANY_CLASSES = 1000  # above, classes have few samples each, and the official code corrects by neighbours
+CALLS_WITHOUT_REFRESH = 1000  # more than an epoch has in most trainings
 ROWS_AT_A_TIME = 4096  # of a training set
 
 
@@ -129,6 +131,8 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self.strength = strength
         self.initial_strength = strength
         self.add_to_recordable_attributes(list_of_names=["strength", "num_copies"], is_stat=False)
+        self.awaits_refresh = False
+        self._epochs_are_visible = False
         self.num_synthetic = 0
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
         self.fix_attributes()
@@ -178,6 +182,23 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             self.statistics.merge(seen, skip_singletons=True)
             self.variance.copy_(corrected)
 
+    def train(self, mode: bool = True) -> "IntraClassAdaptiveAugmentation":
+        """Set the mode. PML's trainers do so at the start of each epoch, which is when a missing refresh shows."""
+        if mode and self.training:
+            self._epochs_are_visible = True
+            self._warn_without_refresh(after=1)
+        super().train(mode)
+        return self
+
+    def _warn_without_refresh(self, after: int) -> None:
+        """Warn if the loss has been the baseline loss in `after` training calls and no refresh is announced."""
+        if self._num_training_calls >= after and self.statistics.is_empty and not self.awaits_refresh:
+            warn_once(
+                "IntraClassAdaptiveAugmentation has been called in training without statistics, so that it was the "
+                "baseline loss: call `refresh` with the embeddings of the training set, or use "
+                "pml_aug.hooks.refresh_statistics"
+            )
+
     def get_extra_state(self) -> Tensor:
         """The strength, for `state_dict`: scalar, float64."""
         return torch.tensor(self.strength, dtype=torch.float64)
@@ -202,6 +223,8 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self._check_batch(batch)
         if isinstance(self.loss, LossWrapper):
             random_inputs["generator"] = generator
+        if self.statistics.is_empty and not self._epochs_are_visible:
+            self._warn_without_refresh(after=CALLS_WITHOUT_REFRESH)
         if self.statistics.is_empty or self.strength == 0 or self.num_copies == 0 or len(batch.labels) == 0:
             return self._baseline(batch, random_inputs)
         device = batch.embeddings.device

@@ -31,6 +31,10 @@ def test_an_error_from_inside_leaves_the_loss_as_it_was():
     [
         ({"alpha": 0}, "alpha must be above 0, but got 0"),
         ({"alpha": float("nan")}, "alpha must be above 0, but got nan"),
+        ({"alpha": float("inf")}, "alpha must be above 0 and finite, but got inf"),
+        ({"alpha": "0.4"}, "alpha must be a number"),
+        ({"ratio": float("nan")}, "ratio must be between 0 and 1, but got nan"),
+        ({"ratio": True}, "ratio must be a number"),
         ({"ratio": -0.1}, "ratio must be between 0 and 1, but got -0.1"),
         ({"ratio": 1.5}, "ratio must be between 0 and 1, but got 1.5"),
         (
@@ -40,8 +44,14 @@ def test_an_error_from_inside_leaves_the_loss_as_it_was():
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         ProxySynthesis(losses.ProxyNCALoss(C, D), **arguments)
+
+
+@pytest.mark.parametrize("mixing", [-0.1, 1.1, float("nan")])
+def test_a_mixing_weight_outside_of_0_to_1_is_refused(mixing):
+    with pytest.raises(ValueError, match="mixing must be between 0 and 1"):
+        ProxySynthesis(losses.ProxyNCALoss(C, D))(*batch(), mixing=mixing)
 
 
 def test_class_weights_are_refused():

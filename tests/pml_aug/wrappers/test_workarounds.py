@@ -1,5 +1,6 @@
 """Losses of PML that need more than PML gives them: right by hand, in every wrapper, and as they were afterwards."""
 
+import contextlib
 import copy
 
 import pytest
@@ -185,3 +186,51 @@ def test_afterwards_the_loss_is_as_it_was(loss):
     with pytest.raises(RuntimeError, match="on purpose"), with_workarounds(loss):
         raise RuntimeError("on purpose")
     assert vars(loss) == before
+
+
+class Failing(reducers.MeanReducer):
+    def forward(self, *arguments):
+        raise RuntimeError("on purpose")
+
+
+def test_a_call_that_fails_leaves_the_histogram_of_dynamic_soft_margin_as_it_was():
+    loss = losses.DynamicSoftMarginLoss()
+    wrapper, (rows, labels) = EmbeddingExpansion(loss), (torch.randn(12, SIZE), torch.arange(12) // 3)
+    wrapper(rows, labels)
+    histogram, reducer = loss.hist_.clone(), loss.reducer
+    loss.reducer = Failing()
+    with pytest.raises(RuntimeError, match="on purpose"):
+        wrapper(2 * rows.flip(0), labels)
+    loss.reducer = reducer
+    assert torch.equal(loss.hist_, histogram)
+
+
+@pytest.mark.parametrize("calls_before", [0, 1])
+def test_differences_that_are_not_finite_leave_the_histogram_as_it_was(calls_before):
+    class Overflowing(distances.LpDistance):
+        factor = 1.0
+
+        def compute_mat(self, query_emb, ref_emb):
+            return super().compute_mat(query_emb, ref_emb) * self.factor
+
+    loss = losses.DynamicSoftMarginLoss(distance=Overflowing())
+    rows, labels = torch.randn(12, SIZE), torch.arange(12) // 3
+    for _ in range(calls_before):
+        with with_workarounds(loss):
+            loss(rows, labels)
+    before = loss.hist_.clone()
+    loss.distance.factor = float("nan")
+    with contextlib.suppress(RuntimeError, IndexError), with_workarounds(loss):  # NaN is no index of a bin
+        loss(rows, labels)
+    loss.distance.factor = 1.0
+    assert torch.equal(loss.hist_[: len(before)], before) and not loss.hist_[len(before) :].any()
+    with with_workarounds(loss):
+        assert torch.isfinite(loss(rows, labels)) and torch.isfinite(loss.hist_).all()
+
+
+@pytest.mark.parametrize("wrap", [lambda loss: EmbeddingExpansion(loss, num_points=0), adapted])
+def test_nca_without_positives_is_zero(wrap):
+    rows = torch.randn(4, SIZE, requires_grad=True)
+    value = wrap(losses.NCALoss())(rows, torch.arange(4))
+    (gradient,) = torch.autograd.grad(value, rows)
+    assert torch.isfinite(value) and torch.isfinite(gradient).all()

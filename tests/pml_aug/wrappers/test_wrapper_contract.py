@@ -146,6 +146,25 @@ def test_statistics_are_recorded(case, batch):
     assert loss.num_synthetic == 0
 
 
+def test_num_synthetic_counts_the_points_of_the_last_call(case, batch):
+    loss = case.wrap(case.baseline())
+    loss(*batch)
+    assert loss.num_synthetic > 0
+    off = case.switched_off(case.baseline())
+    off(*batch)
+    assert off.num_synthetic == 0
+
+
+def test_synthetic_points_that_nothing_is_compared_with_do_not_count(case):
+    loss = case.wrap(case.baseline())
+    if list(loss.parameters()):
+        pytest.skip("every row is compared with proxies")
+    loss(torch.randn(6, SIZE), torch.arange(6) // 3)
+    assert loss.num_synthetic > 0
+    loss(torch.randn(1, SIZE), torch.zeros(1, dtype=torch.long))
+    assert loss.num_synthetic == 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
