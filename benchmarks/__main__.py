@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "read finished runs and write html, markdown, latex and csv",
     "compare": "say in one line how much better one run, or one folder of runs, is than another",
     "data": "look at a data set, or make what its first training would",
+    "features": "compute a trunk's features of a data set once, into a file to train on",
     "cost": "measure what each piece costs beside the baseline",
     "speed": "measure images per second, piece by piece, beside what the machine could do",
 }
@@ -22,7 +23,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 something failed, 2 the words of the command line cannot be followed."""
-    commands = "\n".join(f"  {name:<8}{what}" for name, what in COMMANDS.items())
+    commands = "\n".join(f"  {name:<10}{what}" for name, what in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=f"Compare metric-learning losses with and without augmentation, fairly.\n\ncommands:\n{commands}",

@@ -55,9 +55,7 @@ def build(
         UserError: if the loss, its miner and the method do not go together.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(stream_seed(config.seed, "initial weights of the trunk"))
-        trunk = _trunk(config, channels)
-        in_features = _feature_width(config, trunk, channels, image_size)
+        trunk, in_features = build_trunk(config, channels, image_size)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the embedder"))
         embedder = _embedder(config, in_features)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the loss"))
@@ -82,6 +80,18 @@ def build(
             key = f"{name.removesuffix('_optimizer')}_scheduler_by_{protocol.lr_scheduler_step}"
             schedulers[key] = _make("protocol.lr_scheduler", protocol.lr_scheduler, optimizer)
     return Parts(models, loss_funcs, miners, optimizers, schedulers)
+
+
+def build_trunk(config: RunConfig, channels: int, image_size: int | None) -> tuple[Any, int]:
+    """The trunk, initialised from the run's seed, and the number of its features; arguments as in :func:`build`.
+
+    Raises:
+        UserError: if it cannot be built, or does not take such images.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(config.seed, "initial weights of the trunk"))
+        trunk = _trunk(config, channels)
+        return trunk, _feature_width(config, trunk, channels, image_size)
 
 
 def check(config: RunConfig) -> None:

@@ -87,6 +87,15 @@ def check_sha256(path: Path, expected: str | None) -> None:
         raise ValueError(f"{path} must have a sha256 that starts with {expected}, but has {found}: download it anew")
 
 
+def hash_of(module: torch.nn.Module) -> str:
+    """sha256 of a module's weights and buffers, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         digest = hashlib.sha256()

@@ -1,0 +1,217 @@
+"""Features of a data set: the file that holds them, and what it must hold."""
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data.arrays import GALLERY, require_two_images_a_class
+
+ROWS = 8192  # read at a time
+FEATURES, REST = "features.npy", "rest.npz"  # in a directory
+OPTIONAL = ("class_names", "source", "source_names", "partition", "provenance")
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """One vector per item, or several views of it, with the item's class and where the vectors come from."""
+
+    features: np.ndarray  # (N, F) or (N, 1 + V, F), float16 or float32: what is evaluated, then V augmented views
+    labels: np.ndarray  # (N,), int64, 0 to num_classes - 1
+    class_names: list[str]  # one per class
+    source: np.ndarray | None = None  # (N,), int64: where the item comes from
+    source_names: list[str] = field(default_factory=list)  # one per source; empty where source is None
+    partition: np.ndarray | None = None  # (N,), uint8: TRAIN, TEST, QUERY or GALLERY; None: halves of the classes
+    provenance: dict[str, Any] = field(default_factory=dict)  # data, trunk, weights, transforms, versions; or nothing
+
+    @property
+    def num_views(self) -> int:
+        """V; 0 where each item has one vector."""
+        return 0 if self.features.ndim == 2 else self.features.shape[1] - 1
+
+    @property
+    def num_features(self) -> int:
+        """F."""
+        return self.features.shape[-1]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 of everything, the same on every platform."""
+        names = {
+            "shape": self.features.shape,
+            "dtype": self.features.dtype.name,
+            "classes": self.class_names,
+            "sources": self.source_names,
+            "provenance": self.provenance,
+        }
+        digest = hashlib.sha256(json.dumps(names, sort_keys=True).encode())
+        for block in _blocks(self.features):
+            digest.update(np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<")).data)
+        for array, dtype in ((self.labels, "<i8"), (self.source, "<i8"), (self.partition, "|u1")):
+            digest.update(b"-" if array is None else np.ascontiguousarray(array, dtype=dtype).data)
+        return digest.hexdigest()
+
+    def rest(self) -> dict[str, np.ndarray]:
+        """Everything but the features, as arrays by the names that they have in a file."""
+        arrays = {
+            "labels": self.labels,
+            "class_names": np.array(self.class_names),
+            "provenance": np.array(json.dumps(self.provenance)),
+        }
+        if self.source is not None:
+            arrays |= {"source": self.source, "source_names": np.array(self.source_names)}
+        return arrays if self.partition is None else arrays | {"partition": self.partition}
+
+
+def npz_bytes(arrays: dict[str, np.ndarray]) -> memoryview:
+    """The content of an npz file, uncompressed."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getbuffer()
+
+
+def read_features(path: Path) -> Features:
+    """The features in an npz file, or in a directory whose ``features.npy`` is mapped into memory; checked.
+
+    Expected arrays: ``features`` (N, F) or (N, 1 + V, F), float16 or float32; ``labels`` (N,), integers 0 to
+    num_classes - 1 without a gap. Optional: ``class_names`` (num_classes,); ``source`` (N,), integers, with
+    ``source_names``; ``partition`` (N,), 0 to 3; ``provenance``, a JSON object as text. In a directory, ``rest.npz``
+    has all but the features. Pickled arrays are never loaded.
+
+    Raises:
+        FileNotFoundError: if there is no such file or directory.
+        ValueError: if it cannot be read or holds something else; the message starts with the path.
+    """
+    if path.is_dir():
+        arrays = {"features": _open(path / FEATURES, path), **_arrays(path / REST, path)}
+    elif path.is_file():
+        arrays = _arrays(path, path)
+    else:
+        raise FileNotFoundError(f"{path}: no such file; data.path must name an npz file or a directory of features")
+    for key in ("features", "labels"):
+        if key not in arrays:
+            raise ValueError(f"{path}: expected an array {key!r}, but found only {sorted(arrays) or 'others'}")
+    features = arrays["features"]
+    _check_features(features, path)
+    labels = _indices(arrays, "labels", len(features), path)
+    class_names = _names(arrays, "class_names", labels, path)
+    missing = np.setdiff1d(np.arange(len(class_names)), labels)
+    if len(missing):
+        raise ValueError(
+            f"{path}: labels must run from 0 to {len(class_names) - 1} without a gap, but {missing[:5].tolist()} "
+            "have no row; number the classes anew"
+        )
+    require_two_images_a_class(labels, class_names, str(path))
+    source = _indices(arrays, "source", len(features), path) if "source" in arrays else None
+    source_names = [] if source is None else _names(arrays, "source_names", source, path)
+    partition = _indices(arrays, "partition", len(features), path) if "partition" in arrays else None
+    if partition is not None and partition.max() > GALLERY:
+        raise ValueError(
+            f"{path}: partition must be 0 (train), 1 (test), 2 (query) or 3 (gallery), but row {partition.argmax()} "
+            f"is {partition.max()}"
+        )
+    if partition is not None:
+        partition = partition.astype(np.uint8)
+    provenance = _provenance(arrays, path)
+    return Features(features, labels, class_names, source, source_names, partition, provenance)
+
+
+def constant_columns(features: np.ndarray) -> np.ndarray:
+    """(F,), bool: features that have the same value in every row and view."""
+    start = np.asarray(features[0]).reshape(-1, features.shape[-1])[0]
+    constant = np.ones(features.shape[-1], dtype=bool)
+    for block in _blocks(features):
+        constant &= (block.reshape(-1, features.shape[-1]) == start).all(axis=0)
+    return constant
+
+
+def _check_features(features: np.ndarray, path: Path) -> None:
+    if (
+        features.dtype not in (np.dtype(np.float16), np.dtype(np.float32))
+        or features.ndim not in (2, 3)
+        or 0 in features.shape
+        or (features.ndim == 3 and features.shape[1] < 2)
+    ):
+        raise ValueError(
+            f"{path}: features must be float16 or float32 of shape (N, F), or (N, 1 + views, F) with at least one "
+            f"view, but are {features.dtype} of shape {features.shape}; write them anew, as in features.astype('f4')"
+        )
+    for number, block in enumerate(_blocks(features)):
+        finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
+        if not finite.all():
+            row = number * ROWS + int(np.flatnonzero(~finite)[0])
+            raise ValueError(f"{path}: features must be finite, but row {row} has nan or inf; leave it out")
+
+
+def _blocks(features: np.ndarray) -> Iterator[np.ndarray]:
+    return (np.asarray(features[start : start + ROWS]) for start in range(0, len(features), ROWS))
+
+
+def _open(file: Path, path: Path) -> np.ndarray:
+    if not file.is_file():
+        raise ValueError(f"{path}: expected a file {file.name} in this directory; compute the features anew")
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path}: {file.name} is not a readable npy file ({error}); write it anew") from error
+
+
+def _arrays(file: Path, path: Path) -> dict[str, np.ndarray]:
+    if not file.is_file():
+        raise ValueError(f"{path}: expected a file {file.name} in this directory; compute the features anew")
+    try:
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array (npy), not an archive")
+        with archive:
+            return {key: archive[key] for key in ("features", "labels", *OPTIONAL) if key in archive.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: not a readable npz file ({error}); write it anew with numpy.savez") from error
+
+
+def _indices(arrays: dict[str, np.ndarray], key: str, rows: int, path: Path) -> np.ndarray:
+    values = arrays[key]
+    if not np.issubdtype(values.dtype, np.integer) or values.shape != (rows,):
+        raise ValueError(
+            f"{path}: {key} must be integers of shape ({rows},), one per row of features, but are {values.dtype} of "
+            f"shape {values.shape}"
+        )
+    if values.min() < 0:
+        raise ValueError(f"{path}: {key} must be at least 0, but row {values.argmin()} is {values.min()}")
+    return values.astype(np.int64)
+
+
+def _names(arrays: dict[str, np.ndarray], key: str, indices: np.ndarray, path: Path) -> list[str]:
+    """The names that indices point into; their numbers where the file gives none."""
+    if key not in arrays:
+        largest = int(indices.max())
+        if largest >= len(indices):  # so that a wild label does not become as many names
+            raise ValueError(f"{path}: {largest} stands among the numbers of {key}, but there are {len(indices)} rows")
+        return [str(number) for number in range(largest + 1)]
+    names = arrays[key]
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise ValueError(f"{path}: {key} must be a vector of strings, but is {names.dtype} of shape {names.shape}")
+    if indices.max() >= len(names):
+        raise ValueError(f"{path}: {key} has {len(names)} entries, but entry {indices.max()} is used")
+    return names.tolist()
+
+
+def _provenance(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
+    if "provenance" not in arrays:
+        return {}
+    text = arrays["provenance"]
+    try:
+        found = json.loads(str(text)) if text.ndim == 0 and text.dtype.kind == "U" else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: provenance must be the text of a JSON object; leave the array out if there is none")
+    return found

@@ -1,0 +1,237 @@
+"""A trunk's features of a whole data set, computed once."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.lib.format import open_memmap
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks.config.compose import RunConfig, RunOptions
+from benchmarks.data import ImageArrays, load
+from benchmarks.data.features import FEATURES, REST, Features, npz_bytes, read_features
+from benchmarks.data.split import class_disjoint_split
+from benchmarks.errors import RunLockedError, UserError
+from benchmarks.runs.writer import UNFINISHED, write_whole
+from benchmarks.training.build import build_trunk
+from benchmarks.training.device import choose_device, repeatable
+from benchmarks.training.images import eval_images, training_images
+from benchmarks.training.pixel_store import store_of
+from benchmarks.training.precision import autocast
+from benchmarks.training.seeds import stream_seed
+from benchmarks.trunks.weights import hash_of
+
+BATCH_SIZE = 64
+PROGRESS = "progress.json"
+SAVE_AFTER = 2.0  # seconds
+PACKAGES = ("numpy", "pml-aug", "timm", "torch", "torchvision")
+DTYPES = {"float32": np.float32, "float16": np.float16}
+
+
+def extract(
+    config: RunConfig, options: RunOptions, out: Path, views: int = 0, dtype: str = "float32", bfloat16: bool = False
+) -> Path:
+    """Write the features of a data set to ``out``, whole or not at all, and give its path.
+
+    What was computed before an interruption stays in ``OUT.unfinished``, and the next call with the same settings goes
+    on from there; its result is the same to the last bit.
+
+    Args:
+        config: data and trunk; the protocol's ``eval_images`` prepares each image, ``train_images`` each view.
+        options: device, threads, and whether to show progress.
+        out: a file ``*.npz``, or else a directory, whose features are mapped into memory when they are read.
+        views: augmented views per image of the training classes; the rows of other classes repeat their features.
+        dtype: ``float32`` or ``float16``, in the file.
+        bfloat16: what the trunk computes with, instead of float32.
+
+    Raises:
+        UserError: if data or trunk cannot be used, or ``out`` holds something else.
+    """
+    if views < 0:
+        raise UserError(f"--views must be at least 0, but got {views}")
+    try:
+        data = load(config.data)
+        learned = class_disjoint_split(data.labels, 0, 1, data.partition).train
+    except (OSError, ValueError) as error:
+        raise UserError(f"data={config.identity()['data']['name']}: {error}") from error
+    device = choose_device(options.device)
+    with repeatable(options.threads):
+        trunk, width = build_trunk(config, data.channels, data.image_size)
+        provenance = _provenance(config, data, trunk, views, bfloat16, device)
+        shape = (len(data.labels), width) if views == 0 else (len(data.labels), 1 + views, width)
+        unfinished = out.with_name(f"{out.name}.unfinished")
+        with _held(unfinished):
+            if out.exists():
+                _require_same(out, provenance, dtype)
+                shutil.rmtree(unfinished)
+                return out
+            identity = {"provenance": provenance, "shape": list(shape), "dtype": dtype}
+            features, done = _opened(unfinished, identity, shape, DTYPES[dtype])
+            precision = "bfloat16" if bfloat16 else "float32"
+            rows = _Rows(config, data, trunk.to(device).eval(), device, learned, views, precision)
+            with tqdm(
+                total=len(features), initial=done, unit="image", desc=f"features of {data.name}", disable=options.quiet
+            ) as progress:
+                saved_at = time.perf_counter()
+                for start in range(done, len(features), BATCH_SIZE):
+                    block = rows.features(start, min(start + BATCH_SIZE, len(features)))
+                    features[start : start + len(block)] = _as(dtype, block, start)
+                    progress.update(len(block))
+                    if time.perf_counter() - saved_at >= SAVE_AFTER:
+                        _save(unfinished, features, identity, start + len(block))
+                        saved_at = time.perf_counter()
+            _save(unfinished, features, identity, len(features))
+            _finish(out, unfinished, features, data, provenance)
+    return out
+
+
+class _Rows:
+    """Computes rows of the features.
+
+    A block of rows depends on the block alone, so that a computation in parts gives what one in one piece gives.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        data: ImageArrays,
+        trunk: nn.Module,
+        device: torch.device,
+        learned: np.ndarray,
+        views: int,
+        precision: str,
+    ) -> None:
+        store, every = store_of(data, device), np.arange(len(data.labels))
+        self.evaluated = eval_images(config, store, every, data.labels)
+        self.augmented = training_images(config, store, every, data.labels) if views else None
+        self.trunk, self.device, self.views, self.precision, self.seed = trunk, device, views, precision, config.seed
+        self.learned = np.isin(every, learned)
+
+    def features(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start, F) or (stop - start, 1 + views, F), float32."""
+        rows = np.arange(start, stop)
+        plain = self._through(self.evaluated.__getitems__(rows.tolist())[0])
+        if self.augmented is None:
+            return plain
+        found = np.repeat(plain[:, None], 1 + self.views, axis=1)
+        learned = np.flatnonzero(self.learned[start:stop])
+        for view in range(self.views if len(learned) else 0):
+            self.augmented.generator.manual_seed(stream_seed(self.seed, "feature view", view, start))
+            found[learned, 1 + view] = self._through(self.augmented.__getitems__(rows[learned].tolist())[0])
+        return found
+
+    def _through(self, images: Tensor) -> np.ndarray:
+        with torch.no_grad(), autocast(self.precision, self.device):
+            features = self.trunk(images)
+        return features.float().cpu().numpy()
+
+
+def _as(dtype: str, block: np.ndarray, start: int) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        stored = block.astype(DTYPES[dtype])
+    if not np.isfinite(block).all():
+        row = int(np.argwhere(~np.isfinite(block))[0][0])
+        raise UserError(f"the trunk gives nan or inf for image {start + row}: check its weights")
+    if not np.isfinite(stored).all():
+        raise UserError(f"features up to {np.abs(block).max():.3g} do not fit into float16: use --dtype float32")
+    return stored
+
+
+def _provenance(
+    config: RunConfig, data: ImageArrays, trunk: nn.Module, views: int, bfloat16: bool, device: torch.device
+) -> dict[str, Any]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "data": {"name": data.name, "hash": data.content_hash},
+        "trunk": asdict(config.trunk),
+        "weights": hash_of(trunk),
+        "transform": config.protocol.eval_images,
+        "views": {"number": views, "transform": config.protocol.train_images, "seed": config.seed} if views else None,
+        "precision": "bfloat16" if bfloat16 else "float32",
+        "device": device.type,
+        "versions": versions,
+    }
+
+
+def _require_same(out: Path, provenance: dict[str, Any], dtype: str) -> None:
+    try:
+        found = read_features(out)
+    except ValueError as error:
+        raise UserError(f"--out is there already, and holds no features: {error}") from error
+    wanted = json.loads(json.dumps(provenance))
+    if found.provenance != wanted or found.features.dtype != DTYPES[dtype]:
+        differing = [key for key in wanted if found.provenance.get(key) != wanted[key]] or ["dtype"]
+        raise UserError(f"{out} is there already with other {', '.join(differing)}: choose another --out, or delete it")
+
+
+@contextmanager
+def _held(unfinished: Path) -> Iterator[None]:
+    """The directory of unfinished work is this process's alone; the system frees it when the process ends."""
+    unfinished.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(unfinished.with_name(f"{unfinished.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunLockedError(f"another process computes {unfinished}: wait for it, or choose another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _opened(
+    unfinished: Path, identity: dict[str, Any], shape: tuple[int, ...], dtype: type[np.floating]
+) -> tuple[np.memmap, int]:
+    """The array to write into, and how many rows an earlier process has written."""
+    progress, array = unfinished / PROGRESS, unfinished / FEATURES
+    for file in unfinished.glob(f"*{UNFINISHED}"):  # what a killed process was writing
+        file.unlink()
+    try:
+        before = json.loads(progress.read_text())
+    except (OSError, ValueError):  # nothing was saved, or not whole
+        before = {}
+    done = before.get("rows") if before.get("identity") == json.loads(json.dumps(identity)) else None
+    if isinstance(done, int) and 0 <= done <= shape[0] and array.is_file():
+        try:
+            return open_memmap(array, mode="r+"), done
+        except ValueError:  # another program's file: start anew
+            pass
+    progress.unlink(missing_ok=True)
+    return open_memmap(array, mode="w+", dtype=dtype, shape=shape), 0
+
+
+def _save(unfinished: Path, features: np.memmap, identity: dict[str, Any], rows: int) -> None:
+    features.flush()
+    write_whole(unfinished / PROGRESS, json.dumps({"identity": identity, "rows": rows}).encode())
+
+
+def _finish(out: Path, unfinished: Path, features: np.memmap, data: ImageArrays, provenance: dict[str, Any]) -> None:
+    features.flush()
+    whole = Features(
+        features, data.labels, data.class_names, data.source, data.source_names, data.partition, provenance
+    )
+    if out.suffix == ".npz":
+        write_whole(unfinished / out.name, npz_bytes({"features": features, **whole.rest()}))
+        os.replace(unfinished / out.name, out)
+        shutil.rmtree(unfinished)
+    else:
+        write_whole(unfinished / REST, npz_bytes(whole.rest()))
+        os.replace(unfinished, out)
+        (out / PROGRESS).unlink()
