@@ -1,23 +1,19 @@
 """``python -m benchmarks features``: compute a trunk's features of a data set once."""
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli.arguments import add_overrides, overrides_of
+from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
 from benchmarks.config.compose import compose
-from benchmarks.data.features import read_features
-from benchmarks.training.build import check
-from benchmarks.training.extraction import DTYPES, extract
 
 
 def main(argv: Sequence[str]) -> int:
     """Compute, write, and say what was written."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks features",
-        description="Run a trunk over a data set once and write its features, to train heads on: data=features "
-        "data.path=FILE protocol=frozen. An interrupted computation goes on where it stopped.",
+        description="Run a trunk over a data set once and write its features. An interrupted computation goes on where "
+        "it stopped.",
         epilog="example: python -m benchmarks features data=glyphs trunk=efficientnet_lite0 --out glyphs.npz",
     )
     add_overrides(parser, "data=NAME, trunk=NAME, or any of their keys; device=cuda; protocol.eval_images")
@@ -27,10 +23,18 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--views", type=int, default=0, metavar="V", help="augmented views per training image (protocol.train_images)"
     )
-    parser.add_argument("--dtype", choices=tuple(DTYPES), default="float32", help="of the features in the file")
+    parser.add_argument(
+        "--dtype", choices=("float32", "float16"), default="float32", help="of the features in the file"
+    )
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
-    given = parser.parse_args(argv)
-    config, options = compose(overrides_of(given))
+    given = parse_arguments(parser, argv)
+    config, options = compose(given.overrides)
+
+    # these load torch, which takes seconds: only now, when the names are known to be right
+    from benchmarks.data.features import read_features
+    from benchmarks.training.build import check
+    from benchmarks.training.extraction import extract
+
     check(config)
     started = time.perf_counter()
     path = extract(config, options, given.out, given.views, given.dtype, given.bfloat16)
@@ -41,5 +45,4 @@ def main(argv: Sequence[str]) -> int:
         f"features: {path}, {shape} {found.features.dtype}, {len(found.class_names):,} classes, {size / 1e6:,.1f} MB, "
         f"{time.perf_counter() - started:.1f} s"
     )
-    print(f"train on them: python -m benchmarks run data=features data.path={path} protocol=frozen")
     return 0

@@ -36,7 +36,7 @@ BATCH_SIZE = 64
 PROGRESS = "progress.json"
 SAVE_AFTER = 2.0  # seconds
 PACKAGES = ("numpy", "pml-aug", "timm", "torch", "torchvision")
-DTYPES = {"float32": np.float32, "float16": np.float16}
+DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.float16}
 
 
 def extract(
@@ -64,7 +64,7 @@ def extract(
         data = load(config.data)
         learned = class_disjoint_split(data.labels, 0, 1, data.partition).train
     except (OSError, ValueError) as error:
-        raise UserError(f"data={config.identity()['data']['name']}: {error}") from error
+        raise UserError(f"data={config.data.name}: {error}") from error
     device = choose_device(options.device)
     with repeatable(options.threads):
         trunk, width = build_trunk(config, data.channels, data.image_size)
