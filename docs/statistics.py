@@ -6,8 +6,9 @@ python docs/statistics.py [EXPERIMENTS]
 import sys
 from pathlib import Path
 
+from simulation import tables  # beside this file
+
 from benchmarks.runs.writer import write_whole
-from benchmarks.statistics.simulation import tables
 
 PAGE = Path(__file__).with_suffix(".md")
 BEGIN, END = "<!-- simulated: begin -->\n", "<!-- simulated: end -->\n"

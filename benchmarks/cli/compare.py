@@ -8,23 +8,23 @@ from benchmarks.report.compare import compare
 
 
 def main(argv: Sequence[str]) -> int:
-    """Say it in one line.
+    """Print the comparison in one line.
 
     Raises:
-        UserError: A or B is no finished run and no folder of runs of one kind, or their set-ups differ.
+        UserError: A or B is no finished run and no directory of runs of one kind, or their set-ups differ.
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks compare",
-        description="How much better B is than A in test MAP@R, in one line. Both are run folders of one seed and fold "
-        "(the interval then is over test classes), or both are folders of runs of one loss and method each, paired by "
-        "seed and fold. What may differ is loss and method; another set-up is refused and named.",
+        description="How much better B is than A in test MAP@R, in one line. Both are run directories of one seed "
+        "and fold (the interval is then over test classes), or both are directories of runs of one loss and method "
+        "each, paired by seed and fold. Only loss and method may differ; any other difference is refused and named.",
     )
-    parser.add_argument("a", type=Path, metavar="A", help="a run folder, or a folder of them")
-    parser.add_argument("b", type=Path, metavar="B", help="what it is compared with")
+    parser.add_argument("a", type=Path, metavar="A", help="a run directory, or a directory of them")
+    parser.add_argument("b", type=Path, metavar="B", help="the same, to compare A with")
     parser.add_argument(
         "--force",
         action="store_true",
-        help="compare unlike set-ups too, and say in which they differ; never unlike data",
+        help="compare different set-ups too, and print the differences; never different data",
     )
     given = parser.parse_args(argv)
     print(compare(given.a, given.b, given.force))

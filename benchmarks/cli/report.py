@@ -9,20 +9,21 @@ from benchmarks.statistics import MARGIN
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the report and say where it is.
+    """Write the report and print the paths of its files.
 
     Raises:
         UserError: the runs do not allow a report; the message says which and why.
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks report",
-        description="Compare finished runs: report.html, report.md, tables.tex, results.csv, comparisons.csv.",
+        description="Compare finished runs: report.html, report.md, tables.tex, results.csv, comparisons.csv, "
+        "curves.csv.",
     )
-    parser.add_argument("runs", type=Path, metavar="RUNS", help="folder that holds the run folders")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: RUNS/report)")
+    parser.add_argument("runs", type=Path, metavar="RUNS", help="directory that holds the run directories")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write the report (default: RUNS/report)")
     parser.add_argument(
         "--margin", type=positive, default=MARGIN, metavar="POINTS",
-        help="of MAP@R within which a difference counts as none; to be chosen before the runs are seen (%(default)s)",
+        help="of MAP@R within which two losses count as equivalent; choose it before the runs are seen (%(default)s)",
     )  # fmt: skip
     arguments = parser.parse_args(argv)
     for path in write_report(arguments.runs, arguments.out or arguments.runs / "report", arguments.margin):

@@ -1,4 +1,4 @@
-"""Scores of the folds' models put together: their embeddings side by side, as one long one."""
+"""Scores of the ensembles of each seed's folds: the models' embeddings, concatenated."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.runs.reader import Run
 from benchmarks.runs.schema import PRIMARY, SCHEMA
 
 
-class Together(NamedTuple):
+class FoldEnsemble(NamedTuple):
     """One loss with one method on one data set. MAP@R in points, over seeds."""
 
     data: str
@@ -25,8 +25,8 @@ class Together(NamedTuple):
     difference: Estimate | None  # of concatenations, to the baseline's; None for it, and where seeds differ
 
 
-def read_concatenated(root: Path, runs: Iterable[Run]) -> list[Together]:
-    """What ``root/concatenated`` holds of the runs' folds; files of other runs are left out.
+def read_ensembles(root: Path, runs: Iterable[Run]) -> list[FoldEnsemble]:
+    """The ensembles of the runs' folds, from ``root/concatenated``; files of other runs are ignored.
 
     Raises:
         UserError: a file is damaged, or there are two of one loss, method and seed.
@@ -50,16 +50,16 @@ def read_concatenated(root: Path, runs: Iterable[Run]) -> list[Together]:
                 raise UserError(f"{path} is a second concatenation of {key[1]} with method {method} and seed {seed}")
             of_seed[seed] = (fields.fraction(f"separated.{PRIMARY}"), fields.fraction(f"concatenated.{PRIMARY}"))
             sizes[key] = fields.count("embedding_size")
-    return [_together(key, scores, sizes[key]) for key in sorted(scores, key=lambda key: (*key[:2], order(key[2])))]
+    return [_ensemble(key, scores, sizes[key]) for key in sorted(scores, key=lambda key: (*key[:2], order(key[2])))]
 
 
-def _together(
+def _ensemble(
     key: tuple[str, str, str], scores: dict[tuple[str, str, str], dict[int, tuple[float, float]]], size: int
-) -> Together:
+) -> FoldEnsemble:
     own, baseline = scores[key], scores.get((*key[:2], BASELINE), {})
     difference = None
     if key[2] != BASELINE and set(own) == set(baseline):
         method, base = ({(seed, 0): 100 * both[1] for seed, both in side.items()} for side in (own, baseline))
         difference = Estimate(tuple(statistics.paired_by_seed(method, base).tolist()))
     separated, concatenated = ([100 * own[seed][i] for seed in sorted(own)] for i in (0, 1))
-    return Together(*key, size, Estimate(tuple(separated)), Estimate(tuple(concatenated)), difference)
+    return FoldEnsemble(*key, size, Estimate(tuple(separated)), Estimate(tuple(concatenated)), difference)

@@ -1,12 +1,39 @@
-"""Numbers as the report writes them. A missing value is a dash."""
+"""Values of the report as text. A missing value is a dash."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.report.summary import Estimate
 from benchmarks.statistics import Interval
 
+if TYPE_CHECKING:
+    from benchmarks.report.tables import Column
+
 MISSING = "–"
+
+
+class Formatted(NamedTuple):
+    text: str
+    interval: str  # of an estimate; "" of anything else
+    key: str  # what the page sorts the column by; "" for what is missing
+
+
+def formatted(value: Any, column: "Column") -> Formatted:
+    """A value of a table, as its column formats it."""
+    if value is None:
+        return Formatted(MISSING, "", "")
+    if isinstance(value, Estimate):
+        mean = number(value.mean, column.digits, column.signed)
+        return Formatted(mean, interval(value.interval, column.digits), sortable(value.mean))
+    if isinstance(value, Interval):
+        return Formatted(interval(value, column.digits), "", sortable(value.low))
+    if column.kind == "p":
+        return Formatted(p_value(value), "", sortable(value))
+    if column.kind == "memory":
+        return Formatted(memory(value), "", sortable(value))
+    if isinstance(value, float):
+        return Formatted(number(value, column.digits, column.signed), "", sortable(value))
+    return Formatted(str(value), "", str(value))
 
 
 def number(value: float | None, digits: int = 2, signed: bool = False) -> str:

@@ -1,11 +1,11 @@
-"""Where the numbers come from: runs, configs, data, versions, hardware."""
+"""Provenance of the numbers: runs, configurations, data, versions, hardware."""
 
 import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from benchmarks.report.formatting import span
-from benchmarks.report.summary import Summary, Table
+from benchmarks.report.summary import DataSummary, Summary
 from benchmarks.runs.reader import Run
 
 
@@ -14,7 +14,7 @@ class Provenance(NamedTuple):
     facts: dict[str, dict[str, str]]  # data set -> what its runs have in common
     audits: dict[str, list[str]]  # data set -> what both sides of its splits have in common, in words
     environment: dict[str, str]  # what -> the values found, most often one
-    started: str  # when the first and the last run began
+    started: str  # start of the first and the last run
 
 
 def provenance(summary: Summary) -> Provenance:
@@ -23,39 +23,39 @@ def provenance(summary: Summary) -> Provenance:
     began = sorted(str(run.environment.get("started")) for run in runs)
     return Provenance(
         digest=hashlib.sha256(names.encode()).hexdigest()[:12],
-        facts={table.data: _facts(table) for table in summary.tables},
-        audits={table.data: _audits(table) for table in summary.tables},
+        facts={data.data: _facts(data) for data in summary.data_sets},
+        audits={data.data: _audits(data) for data in summary.data_sets},
         environment=_environment(runs),
         started=began[0] if began[0] == began[-1] else f"{began[0]} to {began[-1]}",
     )
 
 
-def _facts(table: Table) -> dict[str, str]:
-    runs = [run for cell in table.cells for run in cell.runs]
-    return {name: _told({run.facts[name] for run in runs}) for name in runs[0].facts}
+def _facts(data: DataSummary) -> dict[str, str]:
+    runs = [run for cell in data.cells for run in cell.runs]
+    return {name: _values({run.facts[name] for run in runs}) for name in runs[0].facts}
 
 
-def _told(values: set[Any]) -> str:
-    """One value, or the range of what differs by fold."""
+def _values(values: set[Any]) -> str:
+    """One value, or the range of a number that differs by fold."""
     numbers = sorted(value for value in values if isinstance(value, int))
     return span(numbers[0], numbers[-1]) if numbers else " / ".join(sorted(map(str, values)))
 
 
-def _audits(table: Table) -> list[str]:
+def _audits(data: DataSummary) -> list[str]:
     """A sentence for each fold; one for all where they agree."""
     found: dict[str, set[int]] = {}
-    for run in (run for cell in table.cells for run in cell.runs):
+    for run in (run for cell in data.cells for run in cell.runs):
         found.setdefault(_audit(run.audit), set()).add(run.fold)
     several = len(found) > 1
     return [
-        f"Fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, sorted(folds)))}: {told}" if several else told
-        for told, folds in sorted(found.items(), key=lambda item: min(item[1]))
+        f"Fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, sorted(folds)))}: {audit}" if several else audit
+        for audit, folds in sorted(found.items(), key=lambda item: min(item[1]))
     ]
 
 
 def _audit(audit: dict[str, Any] | None) -> str:
     if audit is None:
-        return "not audited, as the runs were made by a version without an audit"
+        return "not audited"
     validation = audit["validation"]
     validated = (
         f", and {validation['near_identical']:,} of {validation['images']:,} validation images to one in training"

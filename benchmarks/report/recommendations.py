@@ -8,12 +8,11 @@ from benchmarks.report.summary import Comparison, Summary
 from benchmarks.report.tuned_runs import EXTRA
 from benchmarks.report.verdicts import ALPHA, verdict
 
-LARGE_FAMILY = 10  # data sets from which ranks are a test
 OPEN = ("not established", "nominally better", "nominally worse", "underpowered")  # verdicts that more seeds may change
 
 
-def stronger(summary: Summary) -> list[str]:
-    """One sentence each, the most useful first; none when nothing is left."""
+def recommendations(summary: Summary) -> list[str]:
+    """One sentence each, the most useful first."""
     if not summary.comparisons:
         return ["Run a method beside the baselines."]
     kinds = (_seeds, _tuning, _folds, _data, _training, _care)
@@ -35,7 +34,7 @@ def _seeds(summary: Summary) -> Iterator[str]:
     wanted.sort(key=lambda pair: pair[0])
     if wanted:
         fewest, most = wanted[0][0], wanted[-1][0]
-        takes = f"with the spread seen, a true difference of {summary.margin:g} points takes"
+        takes = f"with the spread observed, a true difference of {summary.margin:g} points takes"
         several = f"{fewest} to {most} of them, most for {_name(wanted[-1][1])}"
         yield f"More seeds for what is open: {takes} {several if fewest < most else most}."
 
@@ -54,14 +53,14 @@ def _tuning(summary: Summary) -> Iterator[str]:
     )
     if untuned:
         yield (
-            f"Equal tuning: {', '.join(untuned)} ran with the values written in the configs, which may suit one side "
-            "better; `python -m benchmarks tune` gives baseline and methods the same budget."
+            f"Equal tuning: {', '.join(untuned)} ran with the values in the configs, which may favour one side; "
+            "`python -m benchmarks tune` gives baseline and methods the same budget."
         )
     for study in summary.studies:
         for cell in study.cells:
             if cell.best and cell.best.on_edge:
                 yield (
-                    f"A wider search for {loss_name(cell.loss)} {method_name(cell.method)}: its optimum lies on the "
+                    f"A wider search for {loss_name(cell.loss)} {method_name(cell.method)}: its optimum is at the "
                     f"edge of {', '.join(cell.best.on_edge)}."
                 )
         lacking = [loss for loss in study.losses() if EXTRA not in {cell.method for cell in study.of(loss)}]
@@ -70,15 +69,15 @@ def _tuning(summary: Summary) -> Iterator[str]:
 
 
 def _folds(summary: Summary) -> Iterator[str]:
-    without = [table.data for table in summary.tables if table.rule == "last"]
+    without = [table.data for table in summary.data_sets if table.rule == "last"]
     if without:
         yield (
             f"A validation fold on {', '.join(without)} (`protocol.num_folds=4`): it could choose the epoch, and "
             "settings by equal tuning, without the test set."
         )
-    folds = {len(cell.folds) for table in summary.tables if table.data not in without for cell in table.cells}
+    folds = {len(cell.folds) for table in summary.data_sets if table.data not in without for cell in table.cells}
     if folds == {1}:
-        yield "The other folds: with one, nobody knows what other training classes would give."
+        yield "The other folds: one shows nothing about other training classes."
 
 
 def _data(summary: Summary) -> Iterator[str]:
@@ -93,10 +92,8 @@ def _data(summary: Summary) -> Iterator[str]:
             f"More test classes: in {len(wider)} of {len(summary.comparisons)} comparisons the interval over test "
             "classes is wider than the one over seeds."
         )
-    if len(summary.tables) == 1:
-        yield "Other data sets: one says nothing of another."
-    elif len(summary.tables) < LARGE_FAMILY:
-        yield f"More data sets: {len(summary.tables)} describe themselves; ranks are a test from {LARGE_FAMILY} on."
+    if len(summary.data_sets) == 1:
+        yield "Other data sets: results on one need not hold on another."
 
 
 def _training(summary: Summary) -> Iterator[str]:
@@ -104,21 +101,21 @@ def _training(summary: Summary) -> Iterator[str]:
     if 2 * len(rising) > len(summary.runs):
         yield (
             f"Longer training: in {len(rising)} of {len(summary.runs)} runs validation chose the last epoch, so the "
-            "budget ranks speed of convergence as well."
+            "budget also ranks speed of convergence."
         )
 
 
 def _care(summary: Summary) -> Iterator[str]:
     if any(run.audit is None for run in summary.runs):
-        yield "A leakage audit of all runs: some were made by a version that had none."
+        yield "A leakage audit of all runs: some have none."
     most = max(run.test_scorings or 0 for run in summary.runs)
     if most > 1:
         yield (
-            f"A test set looked at once: it was scored up to {most} times in a run "
-            "(`protocol.test_scoring=once`), which nothing here chose by, but somebody could."
+            f"Test scores once per run (`protocol.test_scoring=once`): the test set was scored up to {most} times in a "
+            "run, which no selection here used, but which invites it."
         )
     if any(run.environment.get("dirty") for run in summary.runs):
-        yield "Committed code: some runs were made with changes that no commit names."
+        yield "Committed code: some runs were made with uncommitted changes."
 
 
 def _width(interval: statistics.Interval) -> float:

@@ -1,5 +1,6 @@
-"""From checked runs to the numbers of the report. All scores in points: shares times 100."""
+"""The report's numbers, from comparable runs. Scores are in points: fractions times 100."""
 
+import math
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -18,9 +19,14 @@ from benchmarks.statistics import MARGIN, FoldLevel, Interval
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its 95 % t-interval; no interval for one seed."""
+    """A mean over seeds with its 95 % t-interval.
+
+    There is no interval for one seed, nor where it would hold values that the quantity cannot have: two seeds may give
+    throughputs from -600 to 1,200 images per second, which says nothing but that they are too few.
+    """
 
     per_seed: tuple[float, ...]
+    bounds: tuple[float, float] = (-math.inf, math.inf)  # of the possible values
 
     @property
     def mean(self) -> float:
@@ -28,7 +34,14 @@ class Estimate:
 
     @cached_property
     def interval(self) -> Interval | None:
-        return statistics.t_interval(self.per_seed)
+        found = statistics.t_interval(self.per_seed)
+        if found is None or found.low < self.bounds[0] or found.high > self.bounds[1]:
+            return None
+        return found
+
+
+POINTS = (0.0, 100.0)
+POSITIVE = (0.0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class Cell:
 
     def score(self, metric: str, rule: str | None = None) -> Estimate:
         """Test scores by a rule; None: the honest one."""
-        return self._estimate(lambda run: 100 * run.selected(rule).test[metric])
+        return self._estimate(lambda run: 100 * run.selected(rule).test[metric], POINTS)
 
     def inflation(self, rule: str) -> Estimate:
         """How much higher the rule's MAP@R is than the honest one's."""
@@ -85,11 +98,11 @@ class Cell:
 
     @cached_property
     def milliseconds_per_step(self) -> Estimate:
-        return self._estimate(lambda run: 1000 * run.cost.seconds_per_step)
+        return self._estimate(lambda run: 1000 * run.cost.seconds_per_step, POSITIVE)
 
     @cached_property
     def images_per_second(self) -> Estimate:
-        return self._estimate(lambda run: run.cost.images_per_second)
+        return self._estimate(lambda run: run.cost.images_per_second, POSITIVE)
 
     @cached_property
     def peak_memory_bytes(self) -> float | None:
@@ -112,8 +125,8 @@ class Cell:
         made = sum(activity.synthetic_per_step * activity.steps for activity in activities)
         return made / steps if steps else None
 
-    def _estimate(self, value: Callable[[Run], float]) -> Estimate:
-        return Estimate(tuple(statistics.over_seeds({run.pair: value(run) for run in self.runs}).tolist()))
+    def _estimate(self, value: Callable[[Run], float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
+        return Estimate(tuple(statistics.over_seeds({run.pair: value(run) for run in self.runs}).tolist()), bounds)
 
 
 @dataclass(frozen=True)
@@ -190,7 +203,7 @@ class Comparison:
 
     @cached_property
     def over_classes(self) -> Interval | None:
-        """Of the mean difference when test classes are drawn anew, in points; the trained models stay."""
+        """Interval of the mean difference under resampling of test classes, in points; the trained models stay."""
         labels, difference = mean_difference_by_query(self.method.runs, self.baseline.runs, PRIMARY)
         return statistics.class_bootstrap_interval(100 * difference, labels)
 
@@ -230,16 +243,21 @@ class Comparison:
 
     @cached_property
     def slowdown(self) -> Estimate:
-        """Seconds a step, as a multiple of the baseline's."""
-        return self._paired(lambda run: run.cost.seconds_per_step, operator.truediv)
+        """Seconds per step, as a multiple of the baseline's."""
+        return self._paired(lambda run: run.cost.seconds_per_step, operator.truediv, POSITIVE)
 
-    def _paired(self, value: Callable[[Run], float], combine: Callable[[float, float], float]) -> Estimate:
+    def _paired(
+        self,
+        value: Callable[[Run], float],
+        combine: Callable[[float, float], float],
+        bounds: tuple[float, float] = (-math.inf, math.inf),
+    ) -> Estimate:
         scores = [{run.pair: value(run) for run in cell.runs} for cell in (self.method, self.baseline)]
-        return Estimate(tuple(statistics.paired_by_seed(scores[0], scores[1], combine).tolist()))
+        return Estimate(tuple(statistics.paired_by_seed(scores[0], scores[1], combine).tolist()), bounds)
 
 
 @dataclass(frozen=True)
-class Table:
+class DataSummary:
     """One data set: its cells (the baseline first, then its methods) and its comparisons; one honest rule for all."""
 
     data: str
@@ -265,17 +283,17 @@ class Table:
 @dataclass(frozen=True)
 class Summary:
     runs: tuple[Run, ...]
-    tables: tuple[Table, ...]
+    data_sets: tuple[DataSummary, ...]
     margin: float = MARGIN
     studies: tuple[Study, ...] = ()  # that the runs come from
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        return tuple(comparison for table in self.tables for comparison in table.comparisons)
+        return tuple(comparison for data in self.data_sets for comparison in data.comparisons)
 
 
 def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Study] = ()) -> Summary:
-    """The report's numbers from runs that ``check_comparable`` let through.
+    """The report's numbers from runs that passed ``check_comparable``.
 
     Holm's family is every comparison of the report on test MAP@R by the honest rule: at the epoch that the validation
     fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A comparison
@@ -294,8 +312,8 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
     ]
     comparisons = _adjusted([comparison for comparison in plain if comparison.method.method != EXTRA])
     controls = [comparison for comparison in plain if comparison.method.method == EXTRA]
-    tables = [
-        Table(
+    data_sets = [
+        DataSummary(
             data,
             tuple(cell for key, cell in made.items() if key[0] == data),
             tuple(comparison for comparison in comparisons if comparison.method.data == data),
@@ -303,7 +321,7 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
         )
         for data in sorted({run.data for run in runs})
     ]
-    return Summary(runs, tuple(tables), margin, tuple(studies))
+    return Summary(runs, tuple(data_sets), margin, tuple(studies))
 
 
 def order(method: str) -> tuple[bool, bool, str]:

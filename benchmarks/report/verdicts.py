@@ -7,7 +7,7 @@ from typing import NamedTuple
 from benchmarks import statistics
 from benchmarks.report.formatting import estimate, interval, number, p_value
 from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Comparison, Summary, Table
+from benchmarks.report.summary import Comparison, DataSummary, Summary
 from benchmarks.runs.reader import Run
 
 ALPHA = 0.05
@@ -50,7 +50,7 @@ def within_margin(comparison: Comparison) -> bool:
 
 
 def findings(summary: Summary) -> list[Finding]:
-    several = len(summary.tables) > 1
+    several = len(summary.data_sets) > 1
     return [_finding(comparison, len(summary.comparisons), several) for comparison in summary.comparisons]
 
 
@@ -93,10 +93,10 @@ def _named(runs: Sequence[Run]) -> str:
     return ", ".join(described) + more
 
 
-def controls(table: Table) -> list[str]:
+def controls(data: DataSummary) -> list[str]:
     """The effect of more trials alone, for each baseline that was tuned longer."""
     found = []
-    for control in table.controls:
+    for control in data.controls:
         effect, loss = control.primary, loss_name(control.method.loss)
         same = {run.name for run in control.method.runs} == {run.name for run in control.baseline.runs}
         if same:
@@ -149,7 +149,7 @@ def which_epoch(summary: Summary) -> str:
         "validation": "the validation fold chooses the epoch",
         "last": "no fold validates, and the last epoch counts",
     }
-    by_rule = {rule: [table.data for table in summary.tables if table.rule == rule] for rule in described}
+    by_rule = {rule: [table.data for table in summary.data_sets if table.rule == rule] for rule in described}
     found = {rule: data for rule, data in by_rule.items() if data}
     several = len(found) > 1
     return "; ".join((f"on {', '.join(data)} " if several else "") + described[rule] for rule, data in found.items())
@@ -237,12 +237,12 @@ def cautions(summary: Summary) -> list[str]:
                 f"{method_name(comparison.method.method)} acted in only {100 * share:.1f}\u00a0% of the steps of "
                 f"{loss_name(comparison.method.loss)} on {comparison.method.data}."
             )
-    for table in summary.tables:
+    for table in summary.data_sets:
         if table.rule == "last":
             found.append(
                 f"On {table.data} no fold validates: the last epoch counts. If the number of epochs or other settings "
                 "were chosen on this test set, its scores are optimistic."
             )
-    if {len(cell.folds) for table in summary.tables for cell in table.cells} == {1}:
+    if {len(cell.folds) for table in summary.data_sets for cell in table.cells} == {1}:
         found.append("There is one fold, so the intervals cover the choice of seed, not that of the training classes.")
     return found

@@ -1,14 +1,18 @@
-"""All files of the report, from a folder of run folders."""
+"""All files of the report, from a directory of runs."""
 
 from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.report.comparability import check_comparable
-from benchmarks.report.csv_tables import comparisons_csv, results_csv
-from benchmarks.report.fold_ensemble import read_concatenated
-from benchmarks.report.render import render_html, render_latex, render_markdown
+from benchmarks.report.contents import contents_of
+from benchmarks.report.csv import write_csv
+from benchmarks.report.fold_ensemble import read_ensembles
+from benchmarks.report.html import write_html
+from benchmarks.report.latex import write_latex
+from benchmarks.report.markdown import write_markdown
 from benchmarks.report.study import read_studies
 from benchmarks.report.summary import summarize
+from benchmarks.report.tables import comparisons, curves, results
 from benchmarks.report.tuned_runs import by_search
 from benchmarks.runs.reader import read_runs
 from benchmarks.runs.writer import write_whole
@@ -16,18 +20,18 @@ from benchmarks.statistics import MARGIN
 
 
 def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
-    """Write report.html, report.md, tables.tex, results.csv and comparisons.csv; their paths.
+    """Write report.html, report.md, tables.tex, results.csv, comparisons.csv and curves.csv; their paths.
 
-    The same run folders give the same bytes. Each file is written whole or not at all; nothing is written when the
-    runs do not allow a report.
+    The same runs give the same bytes. Each file is written whole or not at all; nothing is written when the runs do
+    not allow a report.
 
     Args:
-        runs: the folder that holds the run folders, all of which are used; those elsewhere in it are ignored.
-        out: made where it does not exist.
-        margin: points of MAP@R within which a difference counts as none; to be chosen before the runs are seen.
+        runs: the directory that holds the run directories, all of which are used; other files in it are ignored.
+        out: created if it does not exist.
+        margin: points of MAP@R within which two losses count as equivalent; to be chosen before the runs are seen.
 
     Raises:
-        UserError: no run, an unfinished or damaged one, or runs that cannot stand in one table.
+        UserError: there is no run, a run is unfinished or damaged, or the runs are not comparable.
     """
     runs = Path(runs)
     scored = [run for run in read_runs(runs) if run.selection]
@@ -38,16 +42,17 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
     check_comparable(found, studies)
     used = {run.tuned.study for run in found if run.tuned}
     summary = summarize(found, margin, [study for name, study in studies.items() if name in used])
-    together = read_concatenated(runs, summary.runs)
-    contents = {
-        "report.html": render_html(summary, together),
-        "report.md": render_markdown(summary, together),
-        "tables.tex": render_latex(summary, together),
-        "results.csv": results_csv(summary),
-        "comparisons.csv": comparisons_csv(summary),
+    contents = contents_of(summary, read_ensembles(runs, summary.runs))
+    files = {
+        "report.html": write_html(contents, summary),
+        "report.md": write_markdown(contents),
+        "tables.tex": write_latex(contents),
+        "results.csv": write_csv(results(summary)),
+        "comparisons.csv": write_csv(comparisons(summary)),
+        "curves.csv": write_csv(curves(summary)),
     }
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
+    for name, content in files.items():
         write_whole(out / name, content.encode())
-    return [out / name for name in contents]
+    return [out / name for name in files]

@@ -1,4 +1,4 @@
-"""Statistics of paired runs: pure functions of numbers, one number a seed where nothing else is said."""
+"""Statistics of paired runs: pure functions of numbers, by default one per seed."""
 
 from benchmarks.statistics.class_bootstrap import class_bootstrap_interval
 from benchmarks.statistics.corrected_t import FoldLevel, corrected_resampled_t
@@ -8,15 +8,12 @@ from benchmarks.statistics.holm import holm
 from benchmarks.statistics.intervals import Interval, bootstrap_interval, t_interval
 from benchmarks.statistics.paired import over_seeds, paired_by_seed
 from benchmarks.statistics.power import minimum_detectable_effect, seeds_to_detect
-from benchmarks.statistics.ranking import ENOUGH_DATA_SETS, Ranking, ranking
 from benchmarks.statistics.sign_flip import seeds_to_reach, sign_flip_p, smallest_p
 
 __all__ = [
-    "ENOUGH_DATA_SETS",
     "MARGIN",
     "FoldLevel",
     "Interval",
-    "Ranking",
     "bootstrap_interval",
     "class_bootstrap_interval",
     "corrected_resampled_t",
@@ -26,7 +23,6 @@ __all__ = [
     "minimum_detectable_effect",
     "over_seeds",
     "paired_by_seed",
-    "ranking",
     "seeds_to_detect",
     "seeds_to_reach",
     "sign_flip_p",

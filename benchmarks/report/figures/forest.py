@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from benchmarks.report.figures.svg import FAINT, INK, PAPER, Figure, Tips, canvas, style, to_svg
-from benchmarks.report.formatting import estimate, interval, number, p_value
+from benchmarks.report.figures.svg import FAINT, INK, PAPER, Figure, canvas, style, to_svg
+from benchmarks.report.formatting import estimate, p_value
 from benchmarks.report.labels import loss_name, method_name
 from benchmarks.report.summary import Comparison
 from benchmarks.report.verdicts import verdict
@@ -11,7 +11,6 @@ from benchmarks.report.verdicts import verdict
 
 def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data: bool) -> Figure:
     """Difference of MAP@R to the baseline: each seed, the mean, its t-interval (thin) and bootstrap (thick)."""
-    tips = Tips()
     labels = [_label(comparison, name_data) for comparison in comparisons]
     with style():
         figure = canvas(9.2, 1.0 + 0.46 * len(comparisons))
@@ -27,12 +26,13 @@ def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data
             if comparison.over_classes:
                 axes.hlines(row - 0.24, *comparison.over_classes, color=colour, linewidth=1.2, linestyle=(0, (1, 1.5)))
             filled = colour if verdict(comparison).startswith("established") else PAPER
-            mean = axes.scatter(effect.mean, row, s=62, facecolor=filled, edgecolor=colour, linewidths=1.8, zorder=3)
-            tips.on(mean, _told(labels[row], comparison))
-            for seed, value in zip(comparison.method.seeds, effect.per_seed, strict=True):
-                dot = axes.scatter(value, row + 0.27, s=13, color=colour, alpha=0.75, linewidths=0, zorder=3)
-                tips.on(dot, f"{labels[row]}, seed {seed}: {number(value, signed=True)} points")
-            numbers = f"{estimate(effect, signed=True)}   p {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}"
+            axes.scatter(effect.mean, row, s=62, facecolor=filled, edgecolor=colour, linewidths=1.8, zorder=3)
+            for value in effect.per_seed:
+                axes.scatter(value, row + 0.27, s=13, color=colour, alpha=0.75, linewidths=0, zorder=3)
+            tests = (
+                f"p {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}" if comparison.judged else "no verdict"
+            )
+            numbers = f"{estimate(effect, signed=True)}   {tests}"
             axes.text(1.02, row, numbers, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
         axes.set_yticks(range(len(labels)), labels, fontsize=10)
         axes.tick_params(axis="y", length=0)
@@ -44,15 +44,7 @@ def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data
             f"{label}: {estimate(comparison.primary, signed=True)} points."
             for label, comparison in zip(labels, comparisons, strict=True)
         )
-        return Figure(to_svg(figure, "forest", alt, tips), alt)
-
-
-def _told(label: str, comparison: Comparison) -> str:
-    return (
-        f"{label}: {estimate(comparison.primary, signed=True)} points; bootstrap {interval(comparison.bootstrap)}; "
-        f"over test classes {interval(comparison.over_classes)}; p {p_value(comparison.p)}, "
-        f"Holm {p_value(comparison.holm_p)}; {verdict(comparison)}"
-    )
+        return Figure(to_svg(figure, "forest", alt), alt)
 
 
 def _label(comparison: Comparison, name_data: bool) -> str:

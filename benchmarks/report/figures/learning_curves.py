@@ -1,4 +1,4 @@
-"""Validation MAP@R by epoch, baseline and methods in one panel a loss."""
+"""Validation MAP@R by epoch, baseline and methods in one panel per loss."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,20 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks import statistics
-from benchmarks.report.figures.svg import INK, Figure, Tips, canvas, style, to_svg
+from benchmarks.report.figures.svg import INK, Figure, canvas, style, to_svg
 from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Cell, Table
+from benchmarks.report.summary import Cell, DataSummary
 
 
-def learning_curves(table: Table, colours: dict[str, str]) -> list[Figure]:
-    """One panel a loss: the mean over seeds and its 95 % t-interval at each epoch; none where no fold validates."""
-    cells = [cell for cell in table.cells if all(run.curve for run in cell.runs)]
+def learning_curves(data: DataSummary, colours: dict[str, str]) -> list[Figure]:
+    """One panel per loss: the mean over seeds and its 95 % t-interval at each epoch; none where no fold validates."""
+    cells = [cell for cell in data.cells if all(run.curve for run in cell.runs)]
     losses = sorted({cell.loss for cell in cells})
     return [_panel([cell for cell in cells if cell.loss == loss], colours) for loss in losses]
 
 
 def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
-    loss, tips = cells[0].loss, Tips()
+    loss = cells[0].loss
     with style():
         figure = canvas(4.4, 3.0)
         axes = figure.add_subplot()
@@ -30,8 +30,7 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
             label, colour = method_name(cell.method), colours[cell.method]
             line = {"none": "--", "none+": ":"}.get(cell.method, "-")
             axes.plot(epochs, mean, color=colour, label=label, linewidth=1.9, linestyle=line)
-            for epoch, value in zip(epochs, mean, strict=True):
-                tips.on(axes.scatter(epoch, value, s=9, color=colour), f"{label}, epoch {epoch}: {value:.1f} points")
+            axes.scatter(epochs, mean, s=9, color=colour)
             bands = [statistics.t_interval(values) for values in per_seed]
             if all(bands):
                 low, high = np.transpose([band for band in bands if band])
@@ -43,7 +42,7 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
         axes.set_ylabel("validation MAP@R, points")
         axes.legend(loc="lower right", fontsize=9)
         alt = f"Validation MAP@R by epoch for {loss_name(loss)}: {', '.join(said)} points."
-        return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt, tips), alt)
+        return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt), alt)
 
 
 def _curve(cell: Cell) -> tuple[list[int], np.ndarray]:

@@ -1,4 +1,4 @@
-"""From matplotlib to SVG that takes the page's colours and font, and comes out the same every time."""
+"""Deterministic SVG from matplotlib that takes the page's colours and font."""
 
 import io
 import re
@@ -7,16 +7,15 @@ from html import escape
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
-from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
-# stand-ins that the page's own colours replace, so that one figure serves light and dark
+# placeholders that the page's colours replace, so that one figure serves light and dark
 INK, FAINT, PAPER = "#010203", "#040506", "#070809"
 _PAGE_COLOURS = {INK: "var(--ink)", FAINT: "var(--rule)", PAPER: "var(--paper)"}
 # middle tones: at least 3 : 1 against white and against near-black
 _METHOD_COLOURS = ("#3b82d6", "#d9701e", "#2f9e64", "#a45ee5", "#e0487a", "#1d97a8", "#a3852a")
-BARE_COLOUR = "#84868f"
+BASELINE_COLOUR = "#84868f"
 
 _RC: Any = {
     "axes.axisbelow": True,
@@ -38,6 +37,7 @@ _RC: Any = {
     "savefig.facecolor": "none",
     "svg.fonttype": "none",
     "text.color": INK,
+    "text.parse_math": False,  # names with dollar signs are names
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
     "xtick.labelsize": 9,
@@ -45,24 +45,6 @@ _RC: Any = {
     "ytick.labelcolor": INK,
     "ytick.labelsize": 9,
 }
-
-
-class Tips:
-    """Words that appear when a reader points at a mark, or comes to it with the keyboard."""
-
-    def __init__(self) -> None:
-        self.words: list[str] = []
-
-    def on(self, mark: Artist, words: str) -> None:
-        mark.set_gid(f"tip-{len(self.words)}")
-        self.words.append(words)
-
-    def into(self, svg: str) -> str:
-        for number, words in enumerate(self.words):
-            text = escape(words)
-            mark = f'<g class="tip" role="img" aria-label="{text}"><title>{text}</title>'
-            svg = svg.replace(f'<g id="tip-{number}">', mark)
-        return svg
 
 
 class Figure(NamedTuple):
@@ -84,30 +66,30 @@ def method_colours(methods: list[str]) -> dict[str, str]:
     """A colour for each method of the report, the same in all its figures; grey for the baseline."""
     augmented = sorted(set(methods) - {"none", "none+"})
     colours = {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(augmented)}
-    return {"none": BARE_COLOUR, "none+": BARE_COLOUR, **colours}
+    return {"none": BASELINE_COLOUR, "none+": BASELINE_COLOUR, **colours}
 
 
-def to_svg(figure: Canvas, name: str, alt: str, tips: Tips) -> str:
+def to_svg(figure: Canvas, name: str, alt: str) -> str:
     """The figure as an <svg> element without fixed size, date or ids that another figure could share.
 
     Args:
         name: unique on the page; it salts the ids of clip paths and markers.
         alt: what a reader who cannot see the figure should know.
-        tips: of its marks.
     """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = tips.into(svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (xmlns:\w+|version)="[^"]*"', "", svg)
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", svg)
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
-    for stand_in, colour in _PAGE_COLOURS.items():
-        svg = svg.replace(stand_in, colour)
-    opening = rf'<svg \1 role="group" aria-label="{escape(alt)}">'
-    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', opening, svg, count=1).strip()
+    for placeholder, colour in _PAGE_COLOURS.items():
+        svg = svg.replace(placeholder, colour)
+    opening, _, rest = svg.partition(">")
+    view_box = re.search(r'viewBox="[^"]*"', opening)
+    assert view_box is not None
+    return f'<svg {view_box[0]} role="img" aria-label="{escape(alt)}">{rest}'.strip()

@@ -1,16 +1,16 @@
-"""What each search would have found with fewer trials."""
+"""Best validation score by number of trials."""
 
 from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.report.figures.svg import INK, Figure, Tips, canvas, style, to_svg
+from benchmarks.report.figures.svg import INK, Figure, canvas, style, to_svg
 from benchmarks.report.labels import loss_name, method_name
 from benchmarks.report.study import Study, TunedCell
 
 
 def tuning_curves(study: Study, colours: dict[str, str]) -> list[Figure]:
-    """One panel a loss: validation MAP@R of the best trial so far, over the number of trials.
+    """One panel per loss: validation MAP@R of the best trial so far, over the number of trials.
 
     Quasi-random trials are as good as drawn at random: the line is the expectation over all orders. Trials of an
     adaptive search depend on each other, so its line is the best so far in their own order.
@@ -24,7 +24,7 @@ def adaptive(study: Study) -> bool:
 
 
 def _panel(study: Study, cells: Sequence[TunedCell], colours: dict[str, str]) -> Figure:
-    tips, said = Tips(), []
+    said = []
     name = loss_name(cells[0].loss)
     with style():
         figure = canvas(4.4, 3.0)
@@ -35,9 +35,7 @@ def _panel(study: Study, cells: Sequence[TunedCell], colours: dict[str, str]) ->
             line = "--" if cell.method == "none" else ":" if cell.method == "none+" else "-"
             trials = range(1, len(curve) + 1)
             axes.plot(trials, curve, color=colour, label=label, linewidth=1.9, linestyle=line)
-            for number, value in zip(trials, curve, strict=True):
-                mark = axes.scatter(number, value, s=8, color=colour, linewidths=0)
-                tips.on(mark, f"{label}, best of {number}: {value:.2f} points")
+            axes.scatter(trials, curve, s=8, color=colour, linewidths=0)
             said.append(f"{label} {curve[0]:.1f} after one trial, {curve[-1]:.1f} after {len(curve)}")
         axes.set_title(name, color=INK, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -45,4 +43,4 @@ def _panel(study: Study, cells: Sequence[TunedCell], colours: dict[str, str]) ->
         axes.set_ylabel("best validation MAP@R, points")
         axes.legend(loc="lower right", fontsize=9)
         alt = f"Validation MAP@R of the best trial by number of trials for {name}: {'; '.join(said)}."
-        return Figure(to_svg(figure, f"tuning-{study.name}-{name}", alt, tips), alt)
+        return Figure(to_svg(figure, f"tuning-{study.name}-{name}", alt), alt)

@@ -16,7 +16,7 @@ def summary(canned_in, tmp_path_factory, request):
 
 def drawn(summary):
     colours = method_colours(["none", "ee", "ps"])
-    table = summary.tables[0]
+    table = summary.data_sets[0]
     return [
         forest(summary.comparisons, colours, name_data=False),
         *learning_curves(table, colours),
@@ -32,7 +32,7 @@ def figures(summary):
 def test_figures_are_well_formed_and_say_what_they_show(figures):
     for figure in figures:
         svg = ElementTree.fromstring(figure.svg)
-        assert svg.get("role") == "group"
+        assert svg.get("role") == "img"
         assert svg.get("aria-label") == figure.alt
         assert re.search(r"MAP@R.*\d", figure.alt)
 
@@ -65,7 +65,7 @@ def test_curves_end_where_the_shortest_run_ends(canned):
     canned.write("triplet", seed=1)
     canned.edit(folder, lambda result: result["history"].pop())
     canned.edit(folder, lambda result: result["history"][-1]["val"].update(mean_average_precision_at_r=0.3))
-    table = summarize(read_runs(canned.root)).tables[0]
+    table = summarize(read_runs(canned.root)).data_sets[0]
     (last,) = (run.curve[4] for run in table.cells[0].runs if run.seed == 1)
     (figure,) = learning_curves(table, method_colours(["none"]))
     assert f"baseline ends at {(30 + 100 * last) / 2:.1f}" in figure.alt

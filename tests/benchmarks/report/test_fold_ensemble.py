@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks.errors import UserError
-from benchmarks.report.fold_ensemble import read_concatenated
+from benchmarks.report.fold_ensemble import read_ensembles
 from benchmarks.runs.reader import read_runs
 
 
@@ -14,7 +14,7 @@ def seeds_of(canned, method, levels, concatenated):
 
 
 def read(canned):
-    return read_concatenated(canned.root, read_runs(canned.root))
+    return read_ensembles(canned.root, read_runs(canned.root))
 
 
 def test_scores_are_means_over_seeds_and_differences_are_paired(canned):
@@ -34,7 +34,7 @@ def test_other_seeds_than_the_baseline_loss_has_give_no_difference(canned):
 
 def test_concatenations_of_runs_that_are_not_there_are_left_out(canned):
     seeds_of(canned, "none", [0.50], [0.55])
-    assert read_concatenated(canned.root, []) == []
+    assert read_ensembles(canned.root, []) == []
 
 
 def test_two_concatenations_of_one_seed_are_refused(canned):

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.report.recommendations import stronger
+from benchmarks.report.recommendations import recommendations
 from benchmarks.report.study import read_studies
 from benchmarks.report.summary import summarize
 from benchmarks.report.tuned_runs import by_search
@@ -9,7 +9,7 @@ from benchmarks.runs.reader import read_runs
 
 def advice(canned) -> str:
     studies = read_studies(canned.root)
-    return "\n".join(stronger(summarize(by_search(read_runs(canned.root), studies), studies=studies.values())))
+    return "\n".join(recommendations(summarize(by_search(read_runs(canned.root), studies), studies=studies.values())))
 
 
 def pairs(canned, gains, **more):
@@ -36,7 +36,7 @@ def test_an_established_difference_needs_no_more_seeds(canned):
 def test_untuned_losses_one_fold_and_one_data_set_are_named(canned):
     pairs(canned, [1, 2])
     said = advice(canned)
-    assert "Equal tuning: Triplet on glyphs ran with the values written in the configs" in said
+    assert "Equal tuning: Triplet on glyphs ran with the values in the configs" in said
     assert "The other folds" in said and "Other data sets" in said
     assert "A leakage audit of all runs" in said
 
@@ -48,7 +48,7 @@ def test_tuned_runs_on_two_folds_with_an_audit_are_asked_for_neither(canned):
             canned.tuned(study, method, fold)
     said = advice(canned)
     assert "Equal tuning" not in said and "The other folds" not in said and "audit" not in said
-    assert "A wider search for Triplet EE: its optimum lies on the edge of method.strength." in said
+    assert "A wider search for Triplet EE: its optimum is at the edge of method.strength." in said
 
 
 def test_curves_that_still_rise_ask_for_longer_training(canned):

@@ -59,7 +59,7 @@ def test_holm_counts_all_comparisons_of_the_report(canned):
             for method, gain in (("none", 0.0), ("ee", 0.01), ("ps", 0.02)):
                 canned.write("proxy_nca", method, seed=seed, map_at_r=0.5 + gain + 0.001 * seed, data__name=data)
     summary = summarize(read_runs(canned.root))
-    assert [table.data for table in summary.tables] == ["emoji", "glyphs"]
+    assert [table.data for table in summary.data_sets] == ["emoji", "glyphs"]
     assert [comparison.p for comparison in summary.comparisons] == [0.5] * 4
     assert [comparison.holm_p for comparison in summary.comparisons] == [1.0] * 4
 
@@ -73,7 +73,7 @@ def test_inflation_is_what_the_oracle_adds(canned):
                 mean_average_precision_at_r=0.5 + added
             ),
         )
-    (cell,) = summarize(read_runs(canned.root)).tables[0].cells
+    (cell,) = summarize(read_runs(canned.root)).data_sets[0].cells
     assert sorted(cell.inflation("test").per_seed) == pytest.approx([1, 3])
     assert cell.inflation("validation").per_seed == (0, 0)
 
@@ -90,7 +90,7 @@ def test_memory_is_the_highest_peak_and_unknown_when_one_run_lacks_it(canned):
     canned.write("triplet", seed=1, cost__peak_memory_bytes=300)
     canned.write("proxy_nca", seed=0, cost__peak_memory_bytes=100)
     canned.write("proxy_nca", seed=1, cost__peak_memory_bytes=None)
-    nca, triplet = summarize(read_runs(canned.root)).tables[0].cells
+    nca, triplet = summarize(read_runs(canned.root)).data_sets[0].cells
     assert (nca.peak_memory_bytes, triplet.peak_memory_bytes) == (None, 300)
 
 
@@ -135,7 +135,7 @@ def test_runs_scored_once_have_one_rule(canned):
     canned.once("triplet", "none")
     canned.once("triplet", "ee")
     summary = summarize(read_runs(canned.root))
-    assert summary.tables[0].rules == ("validation",)
+    assert summary.data_sets[0].rules == ("validation",)
     assert summary.comparisons[0].published_style is None
 
 

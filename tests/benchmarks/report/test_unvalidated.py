@@ -49,8 +49,8 @@ def test_columns_are_the_last_epoch_and_the_published_rule(written):
         ("Last epoch", "fair"),
         ("Best epoch on the test set (as published)", "oracle"),
     ]
-    assert "| Loss | Method | last epoch | best epoch on the test set (as published) (oracle) | inflation" in text
-    assert "Last epoch & Best epoch on the test set (as published) (oracle)" in written["tables.tex"]
+    assert "| Loss | Method | Last epoch, fair | Best epoch on the test set (as published), oracle | Inflation" in text
+    assert "Last epoch (fair) & Best epoch on the test set (as published) (oracle)" in written["tables.tex"]
     rules = [row["selection"] for row in csv.DictReader(io.StringIO(written["results.csv"]))]
     assert rules == ["last", "test"] * 6
     tested = [row for row in csv.DictReader(io.StringIO(written["comparisons.csv"])) if row["holm_p"]]
@@ -103,7 +103,7 @@ def test_a_test_set_scored_once_leaves_the_last_epoch_alone(canned):
     canned.edit(folder, once)
     assert list(read_run(folder).selection) == ["last"]
     page = write_report(canned.root, canned.root / "report")[0].read_text()
-    assert "only for the last weights, so there is no column of oracles" in page
+    assert "Only the last weights were scored on the test set" in page
 
 
 def test_an_oracle_in_the_place_of_the_honest_rule_is_damage(canned):

@@ -1,4 +1,5 @@
 import csv
+import html
 import io
 import re
 import subprocess
@@ -9,10 +10,11 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.errors import UserError
+from benchmarks.report import latex, markdown
 from benchmarks.report.write import write_report
 from benchmarks.runs.schema import METRICS
 
-NAMES = ["report.html", "report.md", "tables.tex", "results.csv", "comparisons.csv"]
+NAMES = ["report.html", "report.md", "tables.tex", "results.csv", "comparisons.csv", "curves.csv"]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
@@ -93,16 +95,16 @@ def test_the_page_is_balanced_and_accessible(written):
 
 
 def test_oracles_are_marked(written):
-    assert written["report.html"].count("<small>oracle</small>") == 4  # two rules in two tables
-    assert "last epoch (oracle) | best on test (oracle)" in written["report.md"]
+    assert written["report.html"].count("<small>oracle</small>") == 4  # two rules in each of two tables
+    assert "Last epoch, oracle | Best on test, oracle" in written["report.md"]
     assert "Best on test (oracle)" in written["tables.tex"]
 
 
-def test_the_words_stand_first_and_name_the_smallest_p(written):
+def test_the_findings_come_first_and_name_the_smallest_p(written):
     for name in ("report.html", "report.md"):
-        top = written[name][: written[name].index("Accuracy on glyphs" if name == "report.md" else 'id="accuracy')]
+        top = written[name][: written[name].index("## Accuracy" if name == "report.md" else 'id="accuracy')]
         assert "none is established" in top
-        assert "the smallest p within reach is 0.25" in top
+        assert "the smallest attainable p is 0.25" in top
 
 
 def test_every_run_is_named(runs, written):
@@ -114,9 +116,9 @@ def test_every_run_is_named(runs, written):
 
 def test_latex_is_balanced_and_its_rows_have_the_columns_announced(written):
     tex = written["tables.tex"]
-    assert re.findall(r"\\begin\{(\w+)\}", tex).count("table") == tex.count(r"\end{table}") == 4
+    assert re.findall(r"\\begin\{(\w+)\}", tex).count("table") == tex.count(r"\end{table}") == 5
     assert tex.count("{") == tex.count("}")
-    assert not re.search(r"[−–]|(?<!\\)_", tex)
+    assert not re.search(r"(?<!\\)_", tex)
     assert tex.isascii()
     for columns, body in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", tex, flags=re.DOTALL):
         rows = re.findall(r"^(.*)\\\\$", body, flags=re.MULTILINE)
@@ -124,13 +126,22 @@ def test_latex_is_balanced_and_its_rows_have_the_columns_announced(written):
         assert {row.count("&") + 1 for row in rows} == {len(columns)}
 
 
-def test_results_csv_has_every_run_and_rule_in_full_precision(written):
+def test_results_csv_has_every_run_and_rule_with_its_configuration(written):
     rows = list(csv.DictReader(io.StringIO(written["results.csv"])))
     assert len(rows) == 12 * 3
     (row,) = (r for r in rows if (r["loss"], r["method"], r["seed"], r["selection"])
               == ("multi_similarity", "ee", "1", "validation"))  # fmt: skip
     assert float(row["mean_average_precision_at_r"]) == 0.55
-    assert row["oracle"] == "False"
+    assert {f"recall_at_{k}" for k in (1, 2, 4, 8)} < set(row) and float(row["recall_at_8"]) == 0.775
+    assert (row["trunk"], row["protocol"], row["oracle"]) == ("small_cnn", "quickstart, version 1", "False")
+    assert row["config.loss.criterion._target_"] == "losses.multi_similarity" and row["active_steps"] == "300"
+
+
+def test_curves_csv_has_every_evaluation(written):
+    rows = list(csv.DictReader(io.StringIO(written["curves.csv"])))
+    assert len(rows) == 12 * 6
+    first = rows[0]
+    assert (first["epoch"], first["training_loss"]) == ("0", "") and 0 < float(first["validation_recall_at_4"]) < 1
 
 
 def test_comparisons_csv_holds_the_paired_difference(written):
@@ -140,13 +151,15 @@ def test_comparisons_csv_holds_the_paired_difference(written):
               == ("multi_similarity", "validation", "mean_average_precision_at_r"))  # fmt: skip
     assert float(row["difference_points"]) == pytest.approx(2)
     assert (float(row["p"]), float(row["smallest_p"])) == (0.25, 0.25)
+    assert (row["verdict"], row["trunk"]) == ("underpowered", "small_cnn")
+    assert all((row["p"] != "") == (row["verdict"] != "") for row in rows)
 
 
 def test_one_seed_gives_a_report_without_intervals(canned):
     canned.suite(["triplet"], ["ee"], seeds=1)
-    html = write_report(canned.root, canned.root / "report")[0].read_text()
-    assert "with one seed, which allows neither an interval nor a test" in html
-    assert "nan" not in html
+    page = write_report(canned.root, canned.root / "report")[0].read_text()
+    assert "with one seed, which allows neither an interval nor a test" in page
+    assert "nan" not in page
 
 
 def test_baseline_losses_alone_give_a_report_without_comparisons(canned):
@@ -162,9 +175,40 @@ def test_two_data_sets_have_a_table_each(canned):
         for method in ("none", "ee"):
             canned.write("triplet", method, data__name=data)
     texts = {path.name: path.read_text() for path in write_report(canned.root, canned.root / "report")}
-    assert texts["report.md"].count("## Accuracy on") == 2
+    assert texts["report.md"].count("\n## Accuracy on") == 2
     assert "my_photos &amp; more" in texts["report.html"] and "my_photos & more" not in texts["report.html"]
     assert r"my\_photos \& more" in texts["tables.tex"]
+
+
+@pytest.mark.parametrize(
+    "name", [r"a\input", r"a\g<0>", "<script>alert(1)</script>", "a|b", "$x$", "100 % {sure}", "a](http://b)"]
+)
+def test_names_of_any_characters_are_text_in_every_form(canned, name):
+    for method in ("none", "ee"):
+        canned.write("triplet", method, data__name=name)
+    texts = {path.name: path.read_text() for path in write_report(canned.root, canned.root / "report")}
+    assert Page(texts["report.html"]).open == [] and html.escape(name) in texts["report.html"]
+    assert texts["report.html"].count("<script>") == 1
+    assert "<script" not in texts["report.md"] and markdown.escaped(name) in texts["report.md"]
+    columns = {line.count("|") - line.count(r"\|") for line in texts["report.md"].splitlines() if line[:2] == "| "}
+    assert "a|b" not in texts["report.md"] and min(columns) == 5
+    assert latex.escaped(name) in texts["tables.tex"] and r"\input" not in texts["tables.tex"]
+    assert next(csv.DictReader(io.StringIO(texts["results.csv"])))["data"] == name
+
+
+def test_with_many_comparisons_the_figure_comes_before_the_findings_which_are_folded(canned):
+    canned.suite(["triplet", "contrastive", "proxy_nca", "multi_similarity"], ["ee", "ps"], seeds=1)
+    page = write_report(canned.root, canned.root / "report")[0].read_text()
+    assert page.index("<figure>") < page.index("All 8 comparisons, in words") < page.index('class="findings"')
+
+
+def test_intervals_of_impossible_values_are_not_shown(canned):
+    for seed, seconds in enumerate((0.005, 0.05)):
+        for method in ("none", "ee"):
+            canned.write("triplet", method, seed=seed, seconds=seconds)
+    text = next(path for path in write_report(canned.root, canned.root / "report") if path.name == "report.md")
+    (costs,) = re.findall(r"## Cost.*?## ", text.read_text(), flags=re.DOTALL)
+    assert "−" not in costs and "[–]" in costs
 
 
 def test_nothing_is_written_when_the_runs_allow_no_report(canned):

@@ -7,7 +7,8 @@ from pathlib import Path
 SCRIPT = Path(__file__).parents[3] / "docs" / "statistics.py"
 
 
-def test_the_page_has_the_tables_that_the_script_writes():
+def test_the_page_has_the_tables_that_the_script_writes(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
     written = runpy.run_path(str(SCRIPT))["simulated"](4)
     page = SCRIPT.with_suffix(".md").read_text()
     titles = re.findall(r"^\*\*(.+)\*\*$", written, flags=re.MULTILINE)

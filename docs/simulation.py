@@ -11,7 +11,6 @@ from benchmarks.statistics.equivalence import equivalence_p
 from benchmarks.statistics.holm import holm
 from benchmarks.statistics.intervals import Interval, bootstrap_interval, t_interval
 from benchmarks.statistics.power import minimum_detectable_effect
-from benchmarks.statistics.ranking import ranking
 from benchmarks.statistics.sign_flip import sign_flip_ps
 
 ALPHA = 0.05
@@ -92,13 +91,6 @@ def folds_reject(folds: int, effect: float, experiments: int, corrected: bool) -
     return _share(level.p <= ALPHA for level in (corrected_resampled_t(row, share) for row in samples) if level)
 
 
-def friedman_rejects(data_sets: int, contestants: int, effect: float, experiments: int) -> Share:
-    """``effect``: what the first contestant has over the others, in standard deviations over data sets."""
-    samples = _random(8).normal(size=(experiments, data_sets, contestants, 1))
-    samples[:, :, 0] += effect
-    return _share((ranking(list(sample), resamples=2).friedman_p or 0) <= ALPHA for sample in samples)
-
-
 def tables(experiments: int) -> dict[str, tuple[list[str], list[list[str]]]]:
     """The tables of ``docs/statistics.md``: title -> heads and rows, in percent."""
     return {
@@ -138,10 +130,6 @@ def tables(experiments: int) -> dict[str, tuple[list[str], list[list[str]]]]:
             ["test", "false alarms", "finds 2 s.d.", "finds 4 s.d."],
             [[name, *_cells(*(folds_reject(4, effect, experiments, corrected) for effect in (0, 2, 4)))]
              for name, corrected in (("plain t, for contrast", False), ("corrected resampled t", True))],
-        ),
-        "Friedman test over data sets, five contestants": (
-            ["data sets", "false alarms", "finds one that is 1 s.d. ahead"],
-            [[str(d), *_cells(*(friedman_rejects(d, 5, effect, experiments) for effect in (0, 1)))] for d in (10, 20)],
         ),
     }  # fmt: skip
 

@@ -1,0 +1,46 @@
+"""The contents of a report, which the writers put into their forms."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from benchmarks.report.fold_ensemble import FoldEnsemble
+from benchmarks.report.provenance import provenance
+from benchmarks.report.recommendations import recommendations
+from benchmarks.report.summary import Summary
+from benchmarks.report.tables import Section, Table, run_list, sections
+from benchmarks.report.verdicts import Finding, cautions, controls, findings, overview, which_epoch
+
+
+class Contents(NamedTuple):
+    title: str
+    overview: list[str]
+    which_epoch: str
+    findings: list[Finding]
+    cautions: list[str]
+    recommendations: list[str]
+    sections: list[Section]
+    runs: Table
+    about_runs: str
+    about_data: dict[str, dict[str, str]]  # data set -> facts that its runs share
+    environment: dict[str, str]
+    digest: str  # of all runs
+
+
+def contents_of(summary: Summary, ensembles: Sequence[FoldEnsemble]) -> Contents:
+    found = provenance(summary)
+    return Contents(
+        title=f"Each method against its baseline, on {', '.join(data.data for data in summary.data_sets)}",
+        overview=overview(summary),
+        which_epoch=which_epoch(summary),
+        findings=findings(summary),
+        cautions=cautions(summary),
+        recommendations=recommendations(summary),
+        sections=sections(summary, ensembles, {data.data: controls(data) for data in summary.data_sets}),
+        runs=run_list(summary),
+        about_runs=f"{len(summary.runs)} finished runs, started {found.started}; set {found.digest} (sha256 of names).",
+        about_data={
+            data: {**facts, "leakage audit": ". ".join(found.audits[data])} for data, facts in found.facts.items()
+        },
+        environment=found.environment,
+        digest=found.digest,
+    )

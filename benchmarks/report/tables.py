@@ -1,0 +1,476 @@
+"""The report's tables as data: columns with what each row has in them. The writers format them.
+
+A new column is one line of one function here, and stands in every form of the report.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from benchmarks.report.fold_ensemble import FoldEnsemble
+from benchmarks.report.formatting import searched, setting, span
+from benchmarks.report.labels import METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
+from benchmarks.report.study import Study
+from benchmarks.report.summary import Cell, Comparison, DataSummary, Estimate, Summary
+from benchmarks.report.verdicts import verdict
+from benchmarks.runs.reader import Evaluated, Run
+from benchmarks.runs.schema import METRICS, PER_QUERY, PRIMARY
+
+
+class Column(NamedTuple):
+    """The head of a column, and how its values are formatted."""
+
+    title: str
+    note: str = ""  # qualifies the title
+    kind: str = "number"  # number, p, memory, text, code; numbers may be estimates and intervals too
+    digits: int = 2
+    signed: bool = False
+
+
+class Row(NamedTuple):
+    values: tuple[Any, ...]  # str, int, float, Estimate, Interval; None where there is no value
+    method: str = ""  # that the row is about, as configs spell it; "" where it is about none
+
+
+class Table(NamedTuple):
+    key: str  # unique in the report
+    title: str  # "" where the section's title is enough
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()  # below the table
+    paper: bool = True  # whether LaTeX has it
+    folded: str = ""  # the page shows it on demand, under these words
+
+
+class Section(NamedTuple):
+    key: str  # also its anchor on the page
+    title: str
+    notes: tuple[str, ...]
+    tables: tuple[Table, ...]
+    about_figures: str = ""  # on the page
+
+
+Cells = Sequence[tuple[Column, Callable[[Any], Any]]]  # of each column: its head, and the value for a row's subject
+
+LOSS, METHOD = Column("Loss", kind="text"), Column("Method", kind="text")
+NAMES: Cells = [(LOSS, lambda of: loss_name(of.loss)), (METHOD, lambda of: method_name(of.method))]
+OF_COMPARISON: Cells = [
+    (LOSS, lambda c: loss_name(c.method.loss)),
+    (METHOD, lambda c: method_name(c.method.method)),
+]
+
+
+def _table(key: str, title: str, caption: str, cells: Cells, subjects: Iterable[Any], **more: Any) -> Table:
+    rows = [Row(tuple(value(subject) for _, value in cells), _method_of(subject)) for subject in subjects]
+    return Table(key, title, caption, tuple(column for column, _ in cells), tuple(rows), **more)
+
+
+def _method_of(subject: Any) -> str:
+    """The method that a row is about: of a comparison, a cell or a (cell, parameter) pair."""
+    cell = subject[0] if type(subject) is tuple else subject
+    return str(cell.method.method if isinstance(cell, Comparison) else cell.method)
+
+
+def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], controls: dict[str, list[str]]) -> list[Section]:
+    """Every section of tables, in the order of the report."""
+    several = len(summary.data_sets) > 1
+    found = []
+    for number, data in enumerate(summary.data_sets, start=1):
+        on = f" on {data.data}" if several else ""
+        together = [ensemble for ensemble in ensembles if ensemble.data == data.data]
+        compared = [difference(data, summary), other_metrics(data, controls[data.data])] if data.comparisons else []
+        found += [
+            Section(
+                f"accuracy-{number}",
+                f"Accuracy{on}",
+                (),
+                (accuracy(data), *compared, *([fold_ensembles(data, together)] if together else [])),
+            ),
+            Section(f"selection-{number}", f"Choice of epoch{on}", *_selection(data)),
+            Section(f"cost-{number}", f"Cost{on}", (), (cost(data),)),
+        ]
+    for number, study in enumerate(summary.studies, start=1):
+        title = f"Tuning: study {study.name}"
+        tables = (searches(study), ranges(study))
+        found.append(Section(f"tuning-{number}", title, (_about_study(study),), tables, _about_curves(study)))
+    return found
+
+
+def _score(metric: str, rule: str | None = None) -> Callable[[Cell], Estimate]:
+    return lambda cell: cell.score(metric, rule)
+
+
+def _difference(metric: str, rule: str | None = None) -> Callable[[Comparison], Estimate]:
+    return lambda comparison: comparison.difference(metric, rule)
+
+
+def _inflation(rule: str) -> Callable[[Cell], Estimate]:
+    return lambda cell: cell.inflation(rule)
+
+
+def accuracy(data: DataSummary) -> Table:
+    cells: Cells = [
+        *NAMES,
+        (Column("Seeds"), lambda cell: len(cell.seeds)),
+        (Column("Folds"), lambda cell: len(cell.folds)),
+        *((Column(METRIC_NAMES[metric], digits=1), _score(metric)) for metric in PER_QUERY),
+    ]
+    epoch = counted_epoch(data.rule, "the validation fold")
+    caption = f"Test scores in points on {data.data} at the {epoch}: mean over seeds with its 95 % t-interval."
+    return _table(f"{data.data}-accuracy", "", caption, cells, data.cells)
+
+
+def difference(data: DataSummary, summary: Summary) -> Table:
+    cells: Cells = [
+        *OF_COMPARISON,
+        (Column(METRIC_NAMES[PRIMARY], signed=True), lambda c: c.primary),
+        (Column("Over seeds", "bootstrap"), lambda c: c.bootstrap),
+        (Column("Over classes", "bootstrap"), lambda c: c.over_classes),
+        (Column("p", "sign-flip", kind="p"), lambda c: c.p if c.judged else None),
+        (Column("p", f"Holm, of {len(summary.comparisons)}", kind="p"), lambda c: c.holm_p if c.judged else None),
+        (Column("Smallest p", kind="p"), lambda c: c.smallest_p),
+        (Column("Smallest p", "Holm", kind="p"), lambda c: c.smallest_holm_p),
+        (Column("Detectable"), lambda c: c.detectable if c.judged else None),
+        (Column("Equivalence p", "Holm", kind="p"), lambda c: c.holm_equivalence_p if c.judged else None),
+    ]
+    caption = (
+        f"Test MAP@R on {data.data}, method minus baseline, in points, paired by seed and fold, with 95 % intervals: "
+        "Student's t, and percentile bootstraps over seeds and over test classes. Smallest p: attainable with this "
+        "number of seeds. Detectable: true difference that the Holm-adjusted test finds with a power of 80 %. "
+        f"Equivalence: tests for a true difference within {setting(summary.margin)} points."
+    )
+    return _table(f"{data.data}-difference", "Difference to the baseline", caption, cells, data.comparisons)
+
+
+def other_metrics(data: DataSummary, controls: Sequence[str]) -> Table:
+    """Differences in the metrics that are not tested; over folds; to the baseline that was tuned longer."""
+    cells: list[tuple[Column, Callable[[Any], Any]]] = [
+        *OF_COMPARISON,
+        *((Column(METRIC_NAMES[m], signed=True), _difference(m)) for m in PER_QUERY if m != PRIMARY),
+    ]
+    caption = "Difference to the baseline in the other metrics, in points, which are described and not tested"
+    if data.comparisons[0].fold_level:
+        caption += "; MAP@R over folds, each averaged over seeds, by the corrected resampled t-test"
+        cells += [
+            (Column("Over folds", "95 %"), lambda c: c.fold_level and c.fold_level.interval),
+            (Column("p", "over folds", kind="p"), lambda c: c.fold_level and c.fold_level.p if c.judged else None),
+        ]
+    if any(comparison.against_extra for comparison in data.comparisons):
+        caption += "; MAP@R against the baseline that was tuned with the methods' extra budget"
+        cells.append((Column("MAP@R", "to baseline, tuned longer", signed=True), lambda c: c.against_extra))
+    notes = tuple(f"{sentence} This is a control, not a claim, so no correction counts it." for sentence in controls)
+    return _table(f"{data.data}-metrics", "Other metrics", f"{caption}.", cells, data.comparisons, notes=notes)
+
+
+def fold_ensembles(data: DataSummary, ensembles: Sequence[FoldEnsemble]) -> Table:
+    cells: Cells = [
+        *NAMES,
+        (Column("Dimensions"), lambda ensemble: ensemble.embedding_size),
+        (Column("Separated", digits=1), lambda ensemble: ensemble.separated),
+        (Column("Concatenated", digits=1), lambda ensemble: ensemble.concatenated),
+        (Column("Concatenated", "minus baseline", signed=True), lambda ensemble: ensemble.difference),
+    ]
+    caption = (
+        f"Test MAP@R on {data.data} in points, with 95 % t-intervals over seeds. Separated: mean of the models of a "
+        "seed's folds. Concatenated: their embeddings, concatenated and normalised, as one model."
+    )
+    return _table(f"{data.data}-ensembles", "Ensembles of the folds' models", caption, cells, ensembles)
+
+
+def _selection(data: DataSummary) -> tuple[tuple[str, ...], tuple[Table, ...]]:
+    epochs = (Column("Epochs", rule_name(data.rule)), lambda cell: span(*cell.epochs()))
+    if len(data.rules) == 1:
+        weights = "weights that validation chose" if data.rule == "validation" else "last weights"
+        note = f"Only the {weights} were scored on the test set, so there are no oracles to compare with."
+        table = _table(
+            f"{data.data}-epochs", "", "Epochs whose test scores count.", [*NAMES, epochs], data.cells, paper=False
+        )
+        return (note,), (table,)
+    note = (
+        f"The same runs under {len(data.rules)} selection rules. Only the first is fair; the others choose the rule or "
+        "the epoch on the test set, and show how much that inflates the scores."
+    )
+    return (note,), (selection(data, epochs), *([rules(data)] if data.comparisons else []))
+
+
+def selection(data: DataSummary, epochs: tuple[Column, Callable[[Any], Any]]) -> Table:
+    cells: Cells = [
+        *NAMES,
+        *((_of_rule(data, rule, digits=1), _score(PRIMARY, rule)) for rule in data.rules),
+        *((Column("Inflation", rule_name(rule, data.rule), signed=True), _inflation(rule)) for rule in data.rules[1:]),
+        epochs,
+    ]
+    caption = (
+        f"Test MAP@R on {data.data} in points by selection rule, with 95 % t-intervals. Inflation: difference to the "
+        f"score at the {counted_epoch(data.rule)}, paired by run."
+    )
+    return _table(f"{data.data}-selection", "", caption, cells, data.cells)
+
+
+def rules(data: DataSummary) -> Table:
+    cells: list[tuple[Column, Callable[[Any], Any]]] = [
+        *OF_COMPARISON,
+        *((_of_rule(data, rule, signed=True), _difference(PRIMARY, rule)) for rule in data.rules),
+    ]
+    caption = f"Test MAP@R on {data.data}, method minus baseline, in points, when both are scored by the rule."
+    if "test" in data.rules:
+        cells.append(
+            (Column("Method alone best on test", "one-sided oracle", signed=True), lambda c: c.published_style)
+        )
+        baseline = "as validation chose it" if data.rule == "validation" else "at its last epoch"
+        caption += (
+            f" Last column, as many papers compare: the method at its best epoch on test, the baseline {baseline}."
+        )
+    title = "Effect of the selection rule on the comparison"
+    return _table(f"{data.data}-rules", title, caption, cells, data.comparisons, paper=False)
+
+
+def _of_rule(data: DataSummary, rule: str, **more: Any) -> Column:
+    name = rule_name(rule, data.rule)
+    return Column(name[0].upper() + name[1:], "oracle" if data.cells[0].oracle(rule) else "fair", **more)
+
+
+def cost(data: DataSummary) -> Table:
+    def slowdown(cell: Any) -> Any:
+        comparison = data.comparison(cell)
+        return comparison.slowdown if comparison else None
+
+    cells: list[tuple[Column, Callable[[Any], Any]]] = [
+        *NAMES,
+        (Column("Step", "ms", digits=1), lambda cell: cell.milliseconds_per_step),
+        (Column("Images per second", digits=0), lambda cell: cell.images_per_second),
+        (Column("Peak memory", "MiB", kind="memory"), lambda cell: cell.peak_memory_bytes),
+        (Column("Step time", "× baseline"), slowdown),
+    ]
+    caption = (
+        f"Cost of training on {data.data}: mean over seeds with its 95 % t-interval. Step time is paired with the "
+        "baseline's by seed and fold. Peak memory: the highest of all runs, of the whole process on a CPU. Runs that "
+        "share a machine slow each other down."
+    )
+    if any(cell.active_share is not None for cell in data.cells):
+        caption += " Active steps: those in which the method made synthetic points."
+        cells += [
+            (Column("Active steps", "%", digits=1), lambda cell: _percent(cell.active_share)),
+            (Column("Synthetic points", "per step", digits=1), lambda cell: cell.synthetic_per_step),
+        ]
+    return _table(f"{data.data}-cost", "", caption, cells, data.cells)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _about_study(study: Study) -> str:
+    folds = f"fold{'s' if len(study.folds) > 1 else ''} {', '.join(map(str, study.folds))}"
+    return (
+        f"The parameters of these runs were tuned on {study.data} with protocol {study.protocol}, sampler "
+        f"{study.sampler.replace('_', '-')}, seed {study.seed}. Objective: {study.objective.replace('_', ' ')}, "
+        f"{folds}. No trial was scored on the test set. Baseline and methods have equal budgets; “tuned longer” is the "
+        "baseline with the methods' extra budget."
+    )
+
+
+def _about_curves(study: Study) -> str:
+    curves = (
+        "Expected validation MAP@R of the best of n trials, over all ways to draw n from the ledger. Trials are "
+        "quasi-random; the declared values and, for methods, the best loss with augmentation off are among them."
+        if study.sampler == "quasi_random"
+        else "Validation MAP@R of the best trial so far, as the trials of this sampler depend on each other."
+    )
+    return (
+        f"{curves} Pruned and failed trials count as the worst complete one. A curve that still rises at its end shows "
+        "that the budget was too small."
+    )
+
+
+def searches(study: Study) -> Table:
+    cells: Cells = [
+        *NAMES,
+        (Column("Trials", "of budget", kind="text"), lambda cell: f"{len(cell.trials)} of {cell.budget_trials}"),
+        (Column("Pruned"), lambda cell: cell.count("pruned")),
+        (Column("Failed"), lambda cell: cell.count("failed")),
+        (Column("Images", "millions"), lambda cell: cell.images / 1e6),
+        (Column("Hours"), lambda cell: cell.seconds / 3600),
+        (Column("Best"), lambda cell: 100 * cell.best.score if cell.best else None),
+        (Column("Trial", kind="text"), lambda cell: _trial(cell)),
+        (
+            Column("At the edge", kind="text"),
+            lambda cell: ", ".join(cell.best.on_edge) or "none" if cell.best else None,
+        ),
+    ]
+    caption = (
+        f"Searches of study {study.name} on {study.data}. Best: validation MAP@R in points. At the edge: parameters "
+        "whose best value is at an end of their range, so that a better one may lie outside."
+    )
+    return _table(f"{study.name}-tuning", "", caption, cells, study.cells)
+
+
+def _trial(cell: Any) -> str | None:
+    if cell.best is None:
+        return None
+    return f"{cell.best.trial}{', augmentation off' if cell.best.augmentation_off else ''}"
+
+
+def ranges(study: Study) -> Table:
+    cells: Cells = [
+        (LOSS, lambda of: loss_name(of[0].loss)),
+        (METHOD, lambda of: method_name(of[0].method)),
+        (Column("Parameter", kind="code"), lambda of: of[1]),
+        (Column("Searched", kind="text"), lambda of: searched(of[0].space[of[1]])),
+        (
+            Column("Best", kind="text"),
+            lambda of: setting(of[0].best.params[of[1]]) if of[0].best and of[1] in of[0].best.params else None,
+        ),
+    ]
+    subjects = [(cell, key) for cell in study.cells for key in cell.space]
+    title = "Ranges searched, and the values found"
+    return _table(f"{study.name}-ranges", "", f"{title}.", cells, subjects, paper=False, folded=title)
+
+
+def run_list(summary: Summary) -> Table:
+    """One row per run."""
+    cells: Cells = [
+        (Column("Run", kind="code"), lambda run: run.name),
+        (Column("Data", kind="text"), lambda run: run.data),
+        (Column("Loss", kind="text"), lambda run: run.loss),
+        (Column("Method", kind="text"), lambda run: run.method),
+        (Column("Fold"), lambda run: run.fold),
+        (Column("Seed"), lambda run: run.seed),
+        (Column("Epoch"), lambda run: run.selected().epoch),
+        (Column("Test MAP@R"), lambda run: 100 * run.selected().test[PRIMARY]),
+    ]
+    title = f"All {len(summary.runs)} runs, named by the hash of their configuration"
+    return _table("runs", "", "Runs used.", cells, summary.runs, paper=False, folded=title)
+
+
+# tables for further work, written as CSV: names of columns are keys, scores are fractions, differences are in points
+
+
+def results(summary: Summary) -> Table:
+    """One row per run and selection rule, with the run's whole configuration."""
+    flat = {run.name: dict(_flat(run.config)) for run in summary.runs}
+    settings = sorted({key for settings in flat.values() for key in settings})
+    cells: list[tuple[str, Callable[[tuple[Run, str]], Any]]] = [
+        ("data", lambda of: of[0].data),
+        ("loss", lambda of: of[0].loss),
+        ("method", lambda of: of[0].method),
+        ("fold", lambda of: of[0].fold),
+        ("seed", lambda of: of[0].seed),
+        ("selection", lambda of: of[1]),
+        ("oracle", lambda of: of[0].selection[of[1]].oracle),
+        ("epoch", lambda of: of[0].selection[of[1]].epoch),
+        *((metric, _test_score(metric)) for metric in METRICS),
+        *((fact.replace(" ", "_"), _fact(fact)) for fact in summary.runs[0].facts),
+        ("batch_size", lambda of: of[0].batch_size),
+        ("seconds_per_step", lambda of: of[0].cost.seconds_per_step),
+        ("images_per_second", lambda of: of[0].cost.images_per_second),
+        ("peak_memory_bytes", lambda of: of[0].cost.peak_memory_bytes),
+        ("device", lambda of: of[0].cost.device),
+        ("steps", lambda of: of[0].activity and of[0].activity.steps),
+        ("active_steps", lambda of: of[0].activity and of[0].activity.active_steps),
+        ("synthetic_per_step", lambda of: of[0].activity and of[0].activity.synthetic_per_step),
+        ("study", lambda of: of[0].tuned and of[0].tuned.study),
+        ("trial", lambda of: of[0].tuned and of[0].tuned.trial),
+        ("test_scorings", lambda of: of[0].test_scorings),
+        ("run", lambda of: of[0].name),
+        *((f"config.{key}", _setting(flat, key)) for key in settings),
+    ]
+    return _keyed("results", cells, [(run, rule) for run in summary.runs for rule in run.selection])
+
+
+def comparisons(summary: Summary) -> Table:
+    """One row per comparison, selection rule and metric; tests only for the primary metric by the honest rule."""
+
+    def tested(value: Callable[[Comparison], Any]) -> Callable[[Any], Any]:
+        return lambda of: value(of[0]) if of[1] == of[0].method.rule and of[2] == PRIMARY and of[0].judged else None
+
+    def primary(value: Callable[[Comparison], Any]) -> Callable[[Any], Any]:
+        return lambda of: value(of[0]) if of[1] == of[0].method.rule and of[2] == PRIMARY else None
+
+    def low(interval: Any) -> Any:
+        return interval and interval.low
+
+    def high(interval: Any) -> Any:
+        return interval and interval.high
+
+    cells: list[tuple[str, Callable[[Any], Any]]] = [
+        ("data", lambda of: of[0].method.data),
+        ("loss", lambda of: of[0].method.loss),
+        ("method", lambda of: of[0].method.method),
+        ("trunk", lambda of: of[0].method.runs[0].facts["trunk"]),
+        ("protocol", lambda of: of[0].method.runs[0].facts["protocol"]),
+        ("selection", lambda of: of[1]),
+        ("metric", lambda of: of[2]),
+        ("verdict", primary(verdict)),
+        ("seeds", lambda of: of[0].num_seeds),
+        ("folds", lambda of: len(of[0].method.folds)),
+        ("difference_points", lambda of: of[0].difference(of[2], of[1]).mean),
+        ("t_low", lambda of: low(of[0].difference(of[2], of[1]).interval)),
+        ("t_high", lambda of: high(of[0].difference(of[2], of[1]).interval)),
+        ("bootstrap_low", primary(lambda c: low(c.bootstrap))),
+        ("bootstrap_high", primary(lambda c: high(c.bootstrap))),
+        ("classes_low", primary(lambda c: low(c.over_classes))),
+        ("classes_high", primary(lambda c: high(c.over_classes))),
+        ("p", tested(lambda c: c.p)),
+        ("holm_p", tested(lambda c: c.holm_p)),
+        ("smallest_p", lambda of: of[0].smallest_p),
+        ("smallest_holm_p", lambda of: of[0].smallest_holm_p),
+        ("detectable_points", tested(lambda c: c.detectable)),
+        ("margin_points", primary(lambda c: c.margin)),
+        ("equivalence_p", tested(lambda c: c.equivalence_p)),
+        ("holm_equivalence_p", tested(lambda c: c.holm_equivalence_p)),
+        ("fold_level_p", tested(lambda c: c.fold_level and c.fold_level.p)),
+    ]
+    subjects = [(c, rule, metric) for c in summary.comparisons for rule in c.rules for metric in METRICS]
+    return _keyed("comparisons", cells, subjects)
+
+
+def curves(summary: Summary) -> Table:
+    """One row per run and evaluation."""
+    cells: list[tuple[str, Callable[[Any], Any]]] = [
+        ("run", lambda of: of[0].name),
+        ("data", lambda of: of[0].data),
+        ("loss", lambda of: of[0].loss),
+        ("method", lambda of: of[0].method),
+        ("fold", lambda of: of[0].fold),
+        ("seed", lambda of: of[0].seed),
+        ("epoch", lambda of: of[1].epoch),
+        ("iterations", lambda of: of[1].iterations),
+        ("training_loss", lambda of: of[1].loss),
+        *((f"validation_{metric}", _evaluated("val", metric)) for metric in METRICS),
+        *((f"test_{metric}", _evaluated("test", metric)) for metric in METRICS),
+    ]
+    return _keyed("curves", cells, [(run, evaluated) for run in summary.runs for evaluated in run.history])
+
+
+def _keyed(key: str, cells: Sequence[tuple[str, Callable[[Any], Any]]], subjects: Iterable[Any]) -> Table:
+    rows = tuple(Row(tuple(value(subject) for _, value in cells)) for subject in subjects)
+    return Table(key, "", "", tuple(Column(name) for name, _ in cells), rows)
+
+
+def _test_score(metric: str) -> Callable[[tuple[Run, str]], float]:
+    return lambda of: of[0].selection[of[1]].test[metric]
+
+
+def _fact(name: str) -> Callable[[tuple[Run, str]], Any]:
+    return lambda of: of[0].facts[name]
+
+
+def _setting(flat: dict[str, dict[str, Any]], key: str) -> Callable[[tuple[Run, str]], Any]:
+    return lambda of: flat[of[0].name].get(key)
+
+
+def _evaluated(split: str, metric: str) -> Callable[[tuple[Run, Evaluated]], float | None]:
+    def score(of: tuple[Run, Evaluated]) -> float | None:
+        scores = getattr(of[1], split)
+        return None if scores is None else scores[metric]  # type: ignore[no-any-return]
+
+    return score
+
+
+def _flat(value: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, value
