@@ -131,7 +131,6 @@ def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[
         for part, (classes, images) in data.counts().items():
             yield _line(part, f"{images:,} images of {classes:,} classes")
     num_folds = config.protocol.num_folds
-    class_disjoint_split(data.labels, config.fold, num_folds, data.partition)  # refuses a fold that does not exist
     for fold in range(num_folds):
         parts = class_disjoint_split(data.labels, fold, num_folds, data.partition)._asdict()
         sizes = (

@@ -18,7 +18,7 @@ USED_BY = {  # keys that are null for all other kinds
 }
 
 
-@dataclass(unsafe_hash=True)  # not frozen: OmegaConf sets the fields; nothing else does
+@dataclass(frozen=True)
 class DataConfig:
     """A data set as a training gets it.
 

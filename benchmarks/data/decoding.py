@@ -73,7 +73,7 @@ def _upright(image: Image.Image) -> Image.Image:
     ``ImageOps.exif_transpose`` also writes the rest of the metadata anew, which fails for entries of wrong types.
     """
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # as for pixels, nearly every built-in exception; the pixels were read and are sound
         return image
     method = UPRIGHT.get(orientation)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.config.data import DataConfig
+from benchmarks.config.schema import check_folder
 from benchmarks.data.arrays import ImageArrays
 from benchmarks.data.decode_cache import decoded, store_path
 from benchmarks.data.decoding import Form
@@ -61,7 +62,9 @@ def _form(config: DataConfig) -> Form:
 
 def _cache(config: DataConfig) -> Path:
     assert config.cache is not None, "kinds with a cache have it"
-    return Path(config.cache).expanduser()
+    cache = Path(config.cache).expanduser()
+    check_folder("data.cache", str(cache))
+    return cache
 
 
 def _path(config: DataConfig) -> Path:
@@ -84,5 +87,5 @@ def _from_store(config: DataConfig, files: Listing) -> ImageArrays:
     arrays = ImageArrays(config.name, ragged, files.labels, files.class_names, None, [], files.partition)
     if config.resize == "short_side":
         return arrays
-    side = config.image_size
-    return replace(arrays, images=ragged.pixels.reshape(len(ragged), side, side, ragged.channels))
+    height, width = ragged.sizes[0]  # squares: those of all images
+    return replace(arrays, images=ragged.pixels.reshape(len(ragged), height, width, ragged.channels))

@@ -1,6 +1,7 @@
 """Labelled images from one npz file."""
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -28,7 +29,10 @@ def read_npz(path: Path, name: str) -> ImageArrays:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; data.path must name an npz file")
-    arrays = _arrays(path)
+    arrays = read_arrays(path, KNOWN)
+    for key in ("images", "labels"):
+        if key not in arrays:
+            raise ValueError(f"{path}: expected an array {key!r}, but found only {sorted(arrays) or 'others'}")
     images = _images(arrays, path)
     labels = _indices(arrays["labels"], "labels", len(images), path)
     if labels.max() >= len(images):
@@ -57,19 +61,21 @@ def _int64(values: np.ndarray | None) -> np.ndarray | None:
     return None if values is None else values.astype(np.int64)
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, known: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of the ``known`` arrays that an npz file holds; never unpickled.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged, or claims more than it holds; the message starts with the path.
+    """
     require_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {key: _member(archive, key) for key in KNOWN}
-            arrays = {key: _array(archive, found) for key, found in names.items() if found is not None}
+            names = {key: _member(archive, key) for key in known}
+            return {key: _array(archive, found) for key, found in names.items() if found is not None}
     except Exception as error:  # zipfile and numpy raise nearly every built-in exception for damaged files
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path}: not a readable npz file ({reason}); write it again with numpy.savez") from error
-    for key in ("images", "labels"):
-        if key not in arrays:
-            raise ValueError(f"{path}: expected an array {key!r}, but found only {sorted(arrays) or 'others'}")
-    return arrays
 
 
 def _member(archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo | None:

@@ -70,11 +70,6 @@ def test_too_few_classes_for_the_folds_are_a_problem(folder: Path, capsys: pytes
     assert "problem   5 folds need at least 20 classes" in capsys.readouterr().out
 
 
-def test_a_fold_that_there_is_not_is_a_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", *arguments(folder), "fold=9"]) == 1
-    assert "problem   fold must be between 0 and 3 with num_folds=4, but got 9" in capsys.readouterr().out
-
-
 def test_identical_images_on_both_sides_are_a_problem_as_they_are_for_a_training(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

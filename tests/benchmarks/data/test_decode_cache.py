@@ -2,6 +2,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,13 +93,40 @@ def test_several_that_ask_at_once_decode_once(
     assert len(builds) == 1 and len(folders(tmp_path / "cache")) == 1
 
 
-@pytest.mark.parametrize("damage", ["short", "no index"])
-def test_damaged_store_is_refused_with_what_to_delete(files: list[Path], tmp_path: Path, damage: str) -> None:
+def damage_index(folder: Path, **changes: np.ndarray) -> None:
+    with np.load(folder / "index.npz") as index:
+        arrays = dict(index)
+    np.savez(folder / "index.npz", **arrays | changes)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: os.truncate(folder / "pixels.bin", 1000),
+        lambda folder: (folder / "index.npz").unlink(),
+        lambda folder: (folder / "index.npz").write_bytes(b"no archive"),
+        lambda folder: (folder / "pixels.bin").unlink(),
+        lambda folder: damage_index(folder, sizes=np.zeros(3)),
+        lambda folder: damage_index(folder, sizes=np.full((25, 2), -16)),
+        lambda folder: damage_index(folder, sizes=np.full((25, 2), 2**62)),
+        lambda folder: damage_index(folder, digests=np.zeros((24, 32), dtype=np.uint8)),
+        lambda folder: ((folder / "pixels.bin").unlink(), os.mkfifo(folder / "pixels.bin")),
+    ],
+)
+def test_damaged_store_is_refused_with_what_to_delete(
+    files: list[Path], tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
     decoded(files, FORM, tmp_path / "cache", "mine")
     (folder,) = folders(tmp_path / "cache")
-    if damage == "short":
-        os.truncate(folder / "pixels.bin", 1000)
-    else:
-        (folder / "index.npz").unlink()
-    with pytest.raises(ValueError, match=f"^{folder}: this store of decoded images is damaged .* delete the folder"):
+    damage(folder)
+    with pytest.raises(ValueError, match=f"^{folder}: this store of decoded images is damaged .* delete the directory"):
+        decoded(files, FORM, tmp_path / "cache", "mine")
+
+
+def test_images_that_the_disk_cannot_hold_are_refused_before_one_is_decoded(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=25 * 16 * 16 * 3 - 1))
+    monkeypatch.setattr(store, "_decode", None)
+    with pytest.raises(OSError, match="25 images with data.image_size=16 take at least .* use another data.cache"):
         decoded(files, FORM, tmp_path / "cache", "mine")

@@ -95,6 +95,13 @@ def test_folder_keeps_the_shape_of_its_images_if_asked(save: Callable[..., Path]
     assert isinstance(squares.images, np.ndarray) and squares.images.shape == (4, 16, 16, 3)
 
 
+def test_cache_where_no_directory_can_be_is_refused_by_key(cub: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for cache in ("file", "file/deeper"):
+        with pytest.raises(ValueError, match="data.cache must be a directory"):
+            load(published("cub", cub, cache=str(tmp_path / cache)))
+
+
 def test_missing_emoji_name_the_command_that_builds_them(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such file; build it with: python -m benchmarks data build emoji"):
         load(group(kind="emoji", path=str(tmp_path / "emoji64.npz")))
