@@ -1,12 +1,16 @@
-"""Checks of constructor arguments and batches, with one form of error message."""
+"""Checks of constructor arguments, batches and concurrent calls, with one form of error message."""
 
 import math
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+_IN_USE: dict[int, tuple[int, object]] = {}  # id of a module -> thread, and a token of the outermost block
 
 
 def check_number(
@@ -154,6 +158,29 @@ def checked_rows(embeddings: Tensor, labels: Tensor, name: str, labels_name: str
 def is_finite(values: Tensor) -> bool:
     """Whether all values are finite: by one sum, and element by element only if the sum is not."""
     return math.isfinite(values.sum()) or bool(values.isfinite().all())
+
+
+@contextmanager
+def exclusive(module: nn.Module) -> Iterator[None]:
+    """Reserve `module` for the current thread inside the block; blocks of one thread may be nested.
+
+    Nothing is stored in the module, so it can be copied, pickled and saved as before.
+
+    Raises:
+        RuntimeError: another thread is in such a block with the same module.
+    """
+    token = threading.get_ident(), object()
+    holder = _IN_USE.setdefault(id(module), token)  # atomic
+    if holder[0] != token[0]:
+        raise RuntimeError(
+            f"{type(module).__name__} is in use by another thread, and its attributes are overridden during a call; "
+            "use one copy of the loss, its miner and its wrapper per thread (copy.deepcopy), or a lock around the call"
+        )
+    try:
+        yield
+    finally:
+        if holder is token:
+            del _IN_USE[id(module)]
 
 
 def _as_float(value: Any) -> float:

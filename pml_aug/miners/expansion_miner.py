@@ -10,7 +10,7 @@ from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance
 from pml_aug.expansion.points import Expansion, num_points_compared
 from pml_aug.expansion.pooling import pooled_distances
 from pml_aug.host import Facts, refuse
-from pml_aug.patching import exclusive
+from pml_aug.validation import exclusive
 
 _NO_MATRIX = "it never uses the distance matrix of the batch, so the points would not reach it"
 

@@ -9,8 +9,7 @@ from pytorch_metric_learning.reducers import DoNothingReducer, MultipleReducers
 from pytorch_metric_learning.regularizers import BaseRegularizer
 from torch import Tensor, nn
 
-from pml_aug.patching import exclusive
-from pml_aug.validation import check_number
+from pml_aug.validation import check_number, exclusive
 
 
 class MultiLevelDistanceRegularizer(BaseRegularizer):

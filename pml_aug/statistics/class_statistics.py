@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pml_aug.patching import exclusive
-from pml_aug.validation import check_class_labels, check_integer, check_number, is_finite
+from pml_aug.validation import check_class_labels, check_integer, check_number, exclusive, is_finite
 
 
 class Moments(NamedTuple):

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.host import facts_of, refuse
-from pml_aug.patching import exclusive
-from pml_aug.validation import checked_rows
+from pml_aug.validation import checked_rows, exclusive
 from pml_aug.wrappers.misuse import CALLS_BEFORE_CHECK, versions_of, warn_if_processes_differ, warn_if_untrained
 from pml_aug.wrappers.workarounds import needs_workaround, with_workarounds
 
@@ -122,7 +121,8 @@ class LossWrapper(BaseMetricLossFunction):
                 f"accepts {accepted}"
             )
         # distances, proxies and counts are overridden inside: no other thread may read or override them meanwhile
-        with exclusive(innermost(self.loss)), exclusive(self if self.miner is None else self.miner):
+        loss, miner = self.loss, self.miner
+        with exclusive(innermost(loss)), exclusive(self if miner is None else miner):
             self.reset_stats()
             batch = self._checked(embeddings, labels, indices_tuple, ref_emb, ref_labels)
             if self.training and embeddings.requires_grad:
@@ -130,7 +130,7 @@ class LossWrapper(BaseMetricLossFunction):
             with torch.autocast(embeddings.device.type, enabled=False):
                 if not self._has_workaround:
                     return self.wrapped(batch, **random_inputs)
-                with with_workarounds(self.loss):
+                with with_workarounds(loss):
                     return self.wrapped(batch, **random_inputs)
 
     def wrapped(self, batch: Batch, **random_inputs: Any) -> Tensor:

@@ -16,9 +16,8 @@ from torch import Tensor
 from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.host import refuse
 from pml_aug.miners.expansion_miner import ExpansionMiner
-from pml_aug.patching import exclusive
 from pml_aug.to_device import to_device
-from pml_aug.validation import check_integer, checked_rows, is_finite
+from pml_aug.validation import check_integer, checked_rows, exclusive, is_finite
 from pml_aug.wrappers.base import IndicesTuple, LossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.fixed_attributes import FixedAttributes

@@ -131,16 +131,17 @@ class EmbeddingExpansion(LossWrapper):
             )
 
     def _among_rows(self, batch: Batch) -> Tensor:
-        points = self._expanded(batch, self.loss.distance)
+        loss, miner = self.loss, self.miner
+        points = self._expanded(batch, loss.distance)
         self.num_synthetic = num_points_compared(*points)
-        matrix = pooled_distances(self.loss.distance, *points)
-        if batch.indices_tuple is None and self.miner is not None:
-            shared = matrix if same_distance(self.miner.distance, self.loss.distance) else None
+        matrix = pooled_distances(loss.distance, *points)
+        if batch.indices_tuple is None and miner is not None:
+            shared = matrix if same_distance(miner.distance, loss.distance) else None
             batch = batch._replace(indices_tuple=self._mined(batch, points, shared))
-        with replaced_distance(self.loss, PrecomputedDistance(self.loss.distance, matrix)) as distance:
-            value = self.loss(*batch)
+        with replaced_distance(loss, PrecomputedDistance(loss.distance, matrix)) as distance:
+            value = loss(*batch)
         if not distance.was_called and _has_tuples(points[0].labels, points[1].labels, batch.indices_tuple):
-            raise ValueError(f"EmbeddingExpansion cannot wrap {type(self.loss).__name__}: {_NO_MATRIX}")
+            raise ValueError(f"EmbeddingExpansion cannot wrap {type(loss).__name__}: {_NO_MATRIX}")
         return value
 
     def _to_proxies(self, batch: Batch, random_inputs: dict[str, Any]) -> Tensor:
@@ -166,11 +167,12 @@ class EmbeddingExpansion(LossWrapper):
         self, batch: Batch, points: tuple[ExpandedBatch, ExpandedBatch], shared: Tensor | None = None
     ) -> IndicesTuple:
         """The miner's tuples, by the matrix `shared` with the loss or else by its own distance."""
-        assert self.miner is not None
-        distance = self.miner.distance
+        miner = self.miner
+        assert miner is not None
+        distance = miner.distance
         matrix = pooled_distances(distance, *points) if shared is None else shared.detach()
-        with replaced_distance(self.miner, PrecomputedDistance(distance, matrix)):
-            return self.miner(*batch[:2], *batch[3:])
+        with replaced_distance(miner, PrecomputedDistance(distance, matrix)):
+            return miner(*batch[:2], *batch[3:])
 
     def _check_inside(self) -> None:
         """Raise a ValueError for parts that do not go together."""

@@ -223,13 +223,14 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self._check_batch(batch)
         if isinstance(self.loss, LossWrapper):
             random_inputs["generator"] = generator
-        if self.statistics.is_empty and not self._epochs_are_visible:
+        statistics = self.statistics
+        if statistics.is_empty and not self._epochs_are_visible:
             self._warn_without_refresh(after=CALLS_WITHOUT_REFRESH)
-        if self.statistics.is_empty or self.strength == 0 or self.num_copies == 0 or len(batch.labels) == 0:
+        if statistics.is_empty or self.strength == 0 or self.num_copies == 0 or len(batch.labels) == 0:
             return self._baseline(batch, random_inputs)
         device = batch.embeddings.device
-        if self.statistics.mean.device != device:
-            self.statistics.to(device)
+        if statistics.mean.device != device:
+            statistics.to(device)
             self.corrected_variance = None if self.corrected_variance is None else self.corrected_variance.to(device)
         if batch.labels.device != device:
             batch = batch._replace(labels=to_device(batch.labels, device))
@@ -268,36 +269,38 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self, batch: Batch, copies: Synthetic, generator: torch.Generator | None, random_inputs: dict[str, Any]
     ) -> Tensor:
         """The wrapped loss between the batch and its copies, without self-copies."""
-        loss, facts = innermost(self.loss), self.loss_facts
+        outer, miner, facts = self.loss, self.miner, self.loss_facts
+        loss, shares_distance = innermost(outer), self._miner_shares_distance
         references = references_of(*batch[:2], copies, *batch[3:])
         distance = loss.distance
-        if facts.copies is CopyMode.REFERENCES and self._miner_shares_distance:
+        if facts.copies is CopyMode.REFERENCES and shares_distance:
             distance = PrecomputedDistance(distance, distance(references.embeddings, references.ref_emb))
         indices_tuple: IndicesTuple | None = None
         of_wrapper: dict[str, Any] = {}  # attributes of a wrapper inside that are overridden
         if batch.indices_tuple is not None:
             indices_tuple = with_tuples_of_copies(batch.indices_tuple, references, len(copies.source))
-        elif self.miner is not None:
-            indices_tuple = mined(self.miner, references, distance if self._miner_shares_distance else None)
-        elif isinstance(self.loss, EmbeddingExpansion) and self.loss.miner is not None:
-            of_wrapper["miner"] = MinerWithoutSelfCopies(self.loss.miner, references)
+        elif miner is not None:
+            indices_tuple = mined(miner, references, distance if shares_distance else None)
+        elif isinstance(outer, EmbeddingExpansion) and outer.miner is not None:
+            of_wrapper["miner"] = MinerWithoutSelfCopies(outer.miner, references)
         elif not facts.compares_all:
             indices_tuple = default_tuples(loss, facts.forms_triplets, references, generator)
         if facts.compares_all:
             distance = with_self_farthest(distance, references)
-        with patched(loss, distance=distance), patched(self.loss, **of_wrapper):
+        with patched(loss, distance=distance), patched(outer, **of_wrapper):
             if facts.copies is CopyMode.REFERENCES:
                 embeddings, labels, ref_emb, ref_labels, _ = references
-                return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, **random_inputs)
+                return outer(embeddings, labels, indices_tuple, ref_emb, ref_labels, **random_inputs)
             with patched(loss, **self._regularizer_of_first(len(batch.labels))):
-                return self.loss(references.ref_emb, references.ref_labels, indices_tuple, **random_inputs)
+                return outer(references.ref_emb, references.ref_labels, indices_tuple, **random_inputs)
 
     @property
     def _miner_shares_distance(self) -> bool:
         """Whether one distance matrix serves miner and loss."""
-        if self.miner is None or isinstance(self.miner, ExpansionMiner):
+        miner = self.miner
+        if miner is None or isinstance(miner, ExpansionMiner):
             return False
-        return same_distance(self.miner.distance, self.loss.distance)
+        return same_distance(miner.distance, self.loss.distance)
 
     def _regularizer_of_first(self, num_rows: int) -> dict[str, nn.Module]:
         """The embedding regularizer of the wrapped loss, if it has one, for an enlarged batch."""
@@ -327,12 +330,13 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
 
     def _check_batch(self, batch: Batch) -> None:
         """Raise a ValueError if a batch does not fit the statistics or the wrapped loss."""
-        name, size = type(self).__name__, self.statistics.embedding_size
+        name, statistics = type(self).__name__, self.statistics
+        size = statistics.embedding_size
         if batch.embeddings.shape[1] != size:
             raise ValueError(
                 f"`embeddings` must have {size} columns (embedding_size), but got {batch.embeddings.shape[1]}"
             )
-        check_class_labels(batch.labels, self.statistics.num_classes, of=name)
+        check_class_labels(batch.labels, statistics.num_classes, of=name)
         if batch.ref_emb is not None and not self.loss_facts.reads_ref_emb:
             reason = self.loss_facts.reason_against("CrossBatchMemory")
             raise ValueError(f"{name} takes no `ref_emb` around {type(innermost(self.loss)).__name__}: {reason}")

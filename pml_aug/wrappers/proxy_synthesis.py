@@ -132,7 +132,7 @@ class ProxySynthesis(LossWrapper):
             random_inputs: not used, as the wrapped loss is no wrapper.
         """
         self.num_synthetic = 0
-        embeddings, labels = batch.embeddings, batch.labels
+        loss, embeddings, labels = self.loss, batch.embeddings, batch.labels
         if batch.indices_tuple is not None:
             raise ValueError(
                 "ProxySynthesis takes no `indices_tuple`: PML's proxy losses weight rows by it, and synthetic rows "
@@ -141,10 +141,10 @@ class ProxySynthesis(LossWrapper):
         if batch.ref_emb is not None:
             raise ValueError("ProxySynthesis takes no `ref_emb`: its loss compares embeddings with proxies")
         num_classes = self.num_classes
-        check_class_labels(labels, num_classes, of=type(self.loss).__name__)
+        check_class_labels(labels, num_classes, of=type(loss).__name__)
         pairs = self._pair(labels, generator)
         if len(pairs.start) == 0:
-            return self.loss(embeddings, labels, **random_inputs)
+            return loss(embeddings, labels, **random_inputs)
         if mixing is not None:
             check_number("mixing", mixing, minimum=0, maximum=1)
         self.mixing = draw_mixing(self.alpha, generator) if mixing is None else mixing
@@ -162,13 +162,13 @@ class ProxySynthesis(LossWrapper):
         }
         for name, count in (
             ("embedding_regularizer", len(embeddings)),
-            ("weight_regularizer", self.layout.count(self.loss)),
+            ("weight_regularizer", self.layout.count(loss)),
         ):
-            if getattr(self.loss, name, None) is not None:
-                overrides[name] = OnFirstRows(getattr(self.loss, name), count)
-        with patched(self.loss, **overrides):
+            if getattr(loss, name, None) is not None:
+                overrides[name] = OnFirstRows(getattr(loss, name), count)
+        with patched(loss, **overrides):
             return functional_call(
-                self.loss,
+                loss,
                 {self.layout.parameter: self.layout.as_stored(enlarged.proxies)},
                 (enlarged.embeddings, torch.cat([labels, every_class[num_classes:]])),
                 random_inputs,
@@ -188,10 +188,11 @@ class ProxySynthesis(LossWrapper):
 
     def _enlarged(self, embeddings: Tensor, labels: Tensor, pairs: Pairs) -> Enlarged:
         """Batch and proxies with their mixtures, and the distance that compares them."""
-        self.layout.normalize_in_place(self.loss)  # by itself the loss would normalise the enlarged copy only
-        proxies = self.layout.rows(self.loss).to(embeddings)
-        of_proxies = Pairs(*(self.layout.places(self.loss, labels.index_select(0, rows)) for rows in pairs))
-        distance = unwrap(self.distance)
+        loss = self.loss
+        self.layout.normalize_in_place(loss)  # by itself the loss would normalise the enlarged copy only
+        proxies = self.layout.rows(loss).to(embeddings)
+        of_proxies = Pairs(*(self.layout.places(loss, labels.index_select(0, rows)) for rows in pairs))
+        distance = unwrap(loss.distance)
         first, second = taken(embeddings, torch.cat(pairs)).chunk(2)
         synthetic = _mixed_rows(distance, first, second, self.mixing)
         first, second = taken(proxies, torch.cat(of_proxies)).chunk(2)
@@ -201,14 +202,15 @@ class ProxySynthesis(LossWrapper):
         rows, columns = torch.cat([embeddings, synthetic]), torch.cat([proxies, synthetic_proxies])
         if self._compares_by_cosine:
             cosines = mixed_cosines(embeddings, proxies, pairs, of_proxies, self.mixing)
-            return Enlarged(PrecomputedDistance(self.distance, cosines), rows, columns)
-        return Enlarged(self.distance, rows, columns)
+            return Enlarged(PrecomputedDistance(loss.distance, cosines), rows, columns)
+        return Enlarged(loss.distance, rows, columns)
 
     @property
     def _compares_by_cosine(self) -> bool:
         """Whether the loss passes its proxies to PML's cosine alone, so that the matrix can be computed beforehand."""
-        proxies = LOSSES[type(self.loss)].proxies if type(self.loss) in LOSSES else None
-        return proxies is not None and proxies.only_in_distance and is_plain_cosine(self.loss.distance)
+        loss = self.loss
+        proxies = LOSSES[type(loss)].proxies if type(loss) in LOSSES else None
+        return proxies is not None and proxies.only_in_distance and is_plain_cosine(loss.distance)
 
 
 def _moved(rows: Tensor, device: torch.device) -> Tensor:
