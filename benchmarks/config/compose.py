@@ -1,5 +1,6 @@
 """From the overrides of a command line to a checked, typed configuration of one training."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, fields, is_dataclass
@@ -23,14 +24,43 @@ from benchmarks.config.typed import typed
 from benchmarks.errors import UserError, unknown
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+VARIABLE = "PML_AUG_CONFIGS"  # environment variable: further directories of configs
 GROUPS = ("data", "loss", "method", "trunk", "protocol")
 RECIPE = "recipe"  # a group that chooses among the others and sets some of their keys; not part of the identity
 
 
+def config_directories() -> list[Path]:
+    """The project's configs, then the user's: the directories in PML_AUG_CONFIGS, separated as in PATH.
+
+    Raises:
+        UserError: one of them does not exist.
+    """
+    own = [Path(name).expanduser().resolve() for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    for directory in own:
+        if not directory.is_dir():
+            raise UserError(f"{VARIABLE}: {directory} is not a directory; give directories laid out like configs/")
+    return [CONFIGS, *own]
+
+
 def options_of(group: str) -> list[str]:
     """Names of the configs in a group, sorted; those in a sub-folder with its name before theirs."""
-    folder = CONFIGS / group
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    return sorted(_files_of(group))
+
+
+def config_file(group: str, name: str) -> Path:
+    """The file of an option that :func:`options_of` lists."""
+    return _files_of(group)[name]
+
+
+def _files_of(group: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for directory in config_directories():
+        for path in (directory / group).rglob("*.yaml"):
+            name = path.relative_to(directory / group).with_suffix("").as_posix()
+            if name in found:
+                raise UserError(f"{path} has the name of {found[name]}: rename it, so that {group}={name} is one thing")
+            found[name] = path
+    return found
 
 
 def check_option(group: str, option: object) -> None:
@@ -142,9 +172,11 @@ def override_keys() -> list[str]:
 @lru_cache  # a study composes many configurations of a few groups
 def _composed(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """The files of the chosen options, merged; not to be changed."""
+    further = ",".join(f"'file://{directory}'" for directory in config_directories()[1:])
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            composed = hydra_compose("run", [f"{group}={option}" for group, option in chosen])
+            options = [f"{group}={option}" for group, option in chosen]
+            composed = hydra_compose("run", [*options, f"hydra.searchpath=[{further}]"] if further else options)
         return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(f"the files under {CONFIGS} cannot be combined: {' '.join(str(error).split())}") from error

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import yaml
 
-from benchmarks.config.compose import CONFIGS, check_option, compose, split_own
+from benchmarks.config.compose import check_option, compose, config_file, split_own
 from benchmarks.config.schema import RunConfig, RunOptions
 from benchmarks.config.typed import typed
 from benchmarks.errors import UserError, unknown
@@ -79,7 +79,7 @@ def read_suite(name: str, overrides: Sequence[str]) -> tuple[SuiteConfig, list[s
     """
     check_option("suite", name)
     values, rest = split_own(overrides, {field.name for field in fields(SuiteConfig)})
-    written = yaml.safe_load((CONFIGS / "suite" / f"{name}.yaml").read_text())
+    written = yaml.safe_load(config_file("suite", name).read_text())
     return typed(SuiteConfig, written | values, f"suite {name}: "), rest
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.config.compose import CONFIGS, RunConfig, options_of
+from benchmarks.config.compose import RunConfig, config_file, options_of
 from benchmarks.errors import UserError, unknown
 from benchmarks.runs.checked_json import damaged
 
@@ -33,7 +33,7 @@ def read_space(group: str, name: str) -> Space:
     if name not in options_of(f"space/{group}"):
         asked = unknown(f"search space {group}", name, options_of(f"space/{group}"))
         raise UserError(f"{asked}; declare it in configs/space/{group}/{name}.yaml")
-    return parse_space(group, CONFIGS / "space" / group / f"{name}.yaml")
+    return parse_space(group, config_file(f"space/{group}", name))
 
 
 def parse_space(group: str, path: Path) -> Space:

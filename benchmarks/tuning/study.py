@@ -10,7 +10,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.config.compose import CONFIGS, RunConfig, RunOptions, compose, options_of, split_own
+from benchmarks.config.compose import RunConfig, RunOptions, compose, config_file, options_of, split_own
 from benchmarks.config.lists import Comparison, check_listed, check_workers
 from benchmarks.errors import UserError, unknown
 from benchmarks.runs.schema import LEDGER
@@ -81,7 +81,7 @@ def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
         raise UserError(unknown("study", name, options_of("study")))
     own = {field.name for field in fields(StudyConfig)} - {"name", "overrides"}
     values, rest = split_own(overrides, own)
-    study = as_study(name, OmegaConf.load(CONFIGS / "study" / f"{name}.yaml"), values)
+    study = as_study(name, OmegaConf.load(config_file("study", name)), values)
     return replace(study, overrides=[*study.overrides, *rest])
 
 
