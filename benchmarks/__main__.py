@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from benchmarks.cli.arguments import Parser
 from benchmarks.errors import TrainingError, UserError, unknown
 
 COMMANDS = {
@@ -22,18 +23,17 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 something failed, 2 the words of the command line cannot be followed."""
+    """Exit status of a command: 0 done, 1 something failed, 2 invalid command line."""
     commands = "\n".join(f"  {name:<10}{what}" for name, what in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks",
         description=f"Compare metric-learning losses with and without augmentation, fairly.\n\ncommands:\n{commands}",
         epilog="python -m benchmarks COMMAND --help says more",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the command")
-    given = parser.parse_args(argv)
     try:
+        given = parser.parse_args(argv)
         if given.command not in COMMANDS:
             raise UserError(unknown("command", given.command, COMMANDS))
         command: Callable[[Sequence[str]], int] = import_module(f"benchmarks.cli.{given.command}").main

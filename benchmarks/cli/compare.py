@@ -1,9 +1,9 @@
 """``python -m benchmarks compare A B``: by how much B is better than A, in one line."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.cli.arguments import Parser
 from benchmarks.report.compare import compare
 
 
@@ -13,7 +13,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: A or B is no finished run and no directory of runs of one kind, or their set-ups differ.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks compare",
         description="How much better B is than A in test MAP@R, in one line. Both are run directories of one seed "
         "and fold (the interval is then over test classes), or both are directories of runs of one loss and method "

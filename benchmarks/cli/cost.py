@@ -1,6 +1,5 @@
 """``python -m benchmarks cost``: time, memory and operations of each part of the library beside its baseline."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from benchmarks.cli.arguments import Parser
 from benchmarks.errors import UserError
 from benchmarks.profiling.cost import at_own_size, cost_table, growth_of, growth_table, measure
 from benchmarks.profiling.cost_cases import CASES, Case
@@ -22,7 +22,7 @@ GROWTH = {"batch": (32, 128, 512), "classes": (100, 1_000, 11_318), "dimension":
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print the tables, write cost.md, cost.csv, environment.json and the figures."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks cost",
         description="Time, memory, kernels and host waits of each part of the library beside its baseline.",
     )

@@ -1,12 +1,12 @@
 """``python -m benchmarks data``: check a data set before training on it, and build what a training would build."""
 
-import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.cli.arguments import Parser
 from benchmarks.config.compose import RunConfig, compose, options_of
 from benchmarks.config.data import DataConfig
 from benchmarks.data import ImageArrays, RaggedImages, load
@@ -21,13 +21,12 @@ from benchmarks.runs.writer import write_whole
 
 def main(argv: Sequence[str]) -> int:
     """The exit status of ``python -m benchmarks data``; 1 if something is wrong with the data."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks data",
         description="check: print what a data set holds and what is wrong with it. build: decode its images into the "
         "cache, or draw glyphs or emoji from their sources.",
         epilog=f"data sets (files under configs/data/): {', '.join(options_of('data'))}\n"
         "example: python -m benchmarks data check cub data.path=CUB_200_2011",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("action", choices=("check", "build"))
     parser.add_argument("name", metavar="NAME")

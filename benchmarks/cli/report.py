@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.cli.arguments import Parser
 from benchmarks.report.write import write_report
 from benchmarks.statistics import MARGIN
 
@@ -14,7 +15,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: the runs do not allow a report; the message says which and why.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks report",
         description="Compare finished runs: report.html, report.md, tables.tex, results.csv, comparisons.csv, "
         "curves.csv.",

@@ -147,7 +147,7 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
     composed = deepcopy(start)
     targets = {node: target for node, target in map(_given_target, settings) if target is not None}
     for node, target in targets.items():
-        if _get(start, node).get("_target_", target) != target:  # another class: the old one's arguments are not its
+        if _get(start, f"{node}._target_") not in ({}, target):  # another class: the old one's arguments are not its
             _replace(composed, node, {})
     for key, value in settings:
         node, _, argument = key.rpartition(".")

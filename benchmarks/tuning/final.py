@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple, cast
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from typing import Any, NamedTuple
 
 from benchmarks.config.compose import RunOptions, parse, split_own
 from benchmarks.config.lists import check_listed
 from benchmarks.config.schema import Tuned
+from benchmarks.config.typed import typed
 from benchmarks.errors import UserError, unknown
 from benchmarks.jobs.runner import TrainingJob
 from benchmarks.tuning import ledger
@@ -62,10 +60,7 @@ def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[s
             )
     values, rest = split_own(overrides, own)
     values.setdefault("runs", read_study(name, []).runs)
-    try:
-        final = cast(FinalConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FinalConfig), values)))
-    except OmegaConfBaseException as error:
-        raise UserError(f"final {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
+    final = typed(FinalConfig, values, f"final {name}: ")
     return final, rest
 
 

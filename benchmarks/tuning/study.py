@@ -1,17 +1,17 @@
 """The configuration of a study: what is tuned, over which spaces, with which budget."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+import yaml
 
 from benchmarks.config.compose import RunConfig, RunOptions, compose, config_file, options_of, split_own
 from benchmarks.config.lists import Comparison, check_listed, check_workers
+from benchmarks.config.typed import typed
 from benchmarks.errors import UserError, unknown
 from benchmarks.runs.schema import LEDGER
 from benchmarks.training.build import check
@@ -81,21 +81,18 @@ def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
         raise UserError(unknown("study", name, options_of("study")))
     own = {field.name for field in fields(StudyConfig)} - {"name", "overrides"}
     values, rest = split_own(overrides, own)
-    study = as_study(name, OmegaConf.load(config_file("study", name)), values)
+    written = yaml.safe_load(config_file("study", name).read_text())
+    study = as_study(name, {**written, **values})
     return replace(study, overrides=[*study.overrides, *rest])
 
 
-def as_study(name: str, *values: Any) -> StudyConfig:
-    """The study with these values, of which later ones override earlier ones.
+def as_study(name: str, values: Mapping[str, Any]) -> StudyConfig:
+    """The study with these values.
 
     Raises:
         UserError: a key is unknown or missing, or a value is out of range or of a wrong type.
     """
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(StudyConfig), *values, {"name": name})
-        return cast(StudyConfig, OmegaConf.to_object(merged))
-    except OmegaConfBaseException as error:
-        raise UserError(f"study {name}: {error.full_key}: {str(error).splitlines()[0]}") from error
+    return typed(StudyConfig, {**values, "name": name}, f"study {name}: ")
 
 
 @dataclass(frozen=True)

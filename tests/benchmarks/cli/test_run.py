@@ -14,6 +14,7 @@ from benchmarks.config.data import DataConfig
 from benchmarks.data import load
 from benchmarks.data.split import class_disjoint_split
 from benchmarks.errors import TrainingError
+from benchmarks.training.train import _load
 from benchmarks.training.trainer import EpochTrainer
 
 
@@ -141,3 +142,22 @@ def test_the_command_refuses_in_one_sentence(
     shown = capsys.readouterr().err
     assert sentence in shown and len(shown.splitlines()) == 1
     assert not list(tmp_path.iterdir())  # not even an unfinished folder, which would stand in a report's way
+
+
+def test_a_finished_run_counts_only_for_the_images_that_it_was_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.npz"
+
+    def write(seed: int) -> None:
+        noise = np.random.default_rng(seed)
+        np.savez(path, images=noise.integers(0, 256, (96, 12, 12, 1), np.uint8), labels=np.arange(96) // 4)
+
+    words = ["run", *SETTINGS, "data=npz", f"data.path={path}", "protocol.epochs=1", f"runs={tmp_path / 'runs'}"]
+    write(seed=0)
+    assert main(words) == 0 and main(words) == 0
+    assert "already done" in capsys.readouterr().out
+    write(seed=1)
+    _load.cache_clear()  # as in a new process
+    assert main(words) == 2
+    assert "was trained on other images than data=npz has now" in capsys.readouterr().err
