@@ -162,8 +162,8 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
     losses.NCALoss: LossFacts(
         compares_all=True,
         refused_by={
-            MEMORY: "it compares with all of the memory whatever the pairs, so the own copy of a row, which is in it, "
-            "would be its nearest positive; use NTXentLoss or SupConLoss"
+            MEMORY: "it compares with all of the memory whatever the pairs, and the nearest positive is the row "
+            "itself, which is in the memory; use NTXentLoss or SupConLoss"
         },
     ),
     losses.NPairsLoss: LossFacts(

@@ -32,50 +32,55 @@ from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.misuse import warn_once
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
-MANY_CLASSES = 1000  # above, classes have few samples each, and the official code corrects by neighbours
+MANY_CLASSES = 1000  # with more, classes have few samples each, and the official code corrects by neighbours
 CALLS_WITHOUT_REFRESH = 1000  # more than an epoch has in most trainings
-ROWS_AT_A_TIME = 4096  # of a training set
+ROWS_AT_A_TIME = 4096  # of a training set in `refresh`
 
 
 class IntraClassAdaptiveAugmentation(LossWrapper):
-    r"""A PML loss on a batch with Gaussian copies, spread as each class's embeddings are.
+    r"""A PML loss on a batch with Gaussian copies that have the variance of their class.
 
     .. math::
         z^m_i = x_i + \sqrt\lambda\, \hat\sigma_{y_i} \odot \epsilon^m_i, \quad \epsilon \sim \mathcal N(0, I),
         \quad m = 1, \dots, M
 
-    The variances are taken from the whole training set with :meth:`refresh`, before the first call of which, as with
-    strength 0 or no copies, the bare loss is returned. They are constants to the gradient, which reaches every
-    embedding through all its copies. Embeddings come as the network gives them; the wrapped loss normalises.
+    :meth:`refresh` estimates the variances from the whole training set. Before its first call, with strength 0 or
+    without copies, this is the baseline loss. The variances are constants to the gradient, which reaches each embedding
+    through all of its copies. Pass embeddings as the network outputs them; the wrapped loss normalises.
 
-    Pair and triplet losses keep the batch as anchors and get the copies as further candidates (`ref_emb`). A row is
-    never the positive of its own copies, and the miner does not see them; its negatives are all copies of other
-    classes. HistogramLoss, ThresholdConsistentMarginLoss and TripletMarginLoss(swap=True) get the same pairs as an
-    enlarged batch. Losses with proxies, FastAPLoss, PNPLoss, RankedListLoss and SmoothAPLoss get the copies as ordinary
-    samples. EmbeddingExpansion and ProxySynthesis are treated as the loss inside them is, and EmbeddingExpansion
+    Pair and triplet losses get the copies as `ref_emb` after the batch, so that only rows of the batch are anchors. The
+    self-copies of a row (itself and its copies) are not its positives, and the miner does not see them; copies of other
+    classes are negatives. HistogramLoss, ThresholdConsistentMarginLoss and TripletMarginLoss(swap=True) get the same
+    pairs in an enlarged batch. Losses with proxies, FastAPLoss, PNPLoss, RankedListLoss and SmoothAPLoss get the copies
+    as ordinary rows. Around EmbeddingExpansion and ProxySynthesis, the loss inside them decides, and EmbeddingExpansion
     expands the copies too.
 
     Args:
         loss: a PML loss, or EmbeddingExpansion or ProxySynthesis around one.
-        num_classes: C; labels are 0 .. C - 1.
+        num_classes: C; labels are in 0 .. C - 1.
         embedding_size: D, width of the embeddings.
-        miner: chooses among batch and copies; inside EmbeddingExpansion, give it to that.
-        strength: :math:`\lambda`, at least 0; a schedule may set it between epochs.
-        num_copies: M, at least 0.
-        momentum: in [0, 1]; share of earlier statistics that :meth:`refresh` keeps at most. 0 is the paper.
-        neighbor_correction: draw classes with few samples towards their neighbours; None does so for more than 1000
-            classes. The official code never uses the corrected variances in training: False.
-        num_neighbors, beta, gamma, tau, mask_before_minmax: of :class:`NeighborCorrection`. The official code is
-            `tau=39, mask_before_minmax=False`.
+        miner: mines among batch and copies. Give it to an EmbeddingExpansion inside instead.
+        strength: :math:`\lambda`, at least 0; may be set between epochs, for example by a schedule.
+        num_copies: M, copies per row, at least 0.
+        momentum: largest share of earlier statistics that :meth:`refresh` keeps, between 0 and 1; 0 is the paper.
+        neighbor_correction: move the variances of classes with few samples towards those of similar classes; None
+            does so for more than 1000 classes. The official code never uses the corrected variances in training: False.
+        num_neighbors, beta, gamma, tau, mask_before_minmax: arguments of :class:`NeighborCorrection`. The official
+            code is `tau=39, mask_before_minmax=False`.
         noise_std: "sqrt", or "repeated_sqrt" as in the official code, see :func:`class_gaussian_copies`.
 
+    Attributes:
+        num_synthetic: number of copies in the last call; 0 for the baseline loss, or if no row is compared with a copy.
+        awaits_refresh: set by :func:`refresh_statistics`, which will refresh later; suppresses a warning.
+
     Shapes:
-        (N, D), (N,) -> what the wrapped loss's reducer gives
+        (N, D), (N,) -> what the wrapped loss's reducer returns
 
     Raises:
-        ValueError: an argument out of range; a loss or miner that IAA makes no sense around; in a call,
+        ValueError: an argument out of range; a loss or miner that IAA cannot be combined with; in a call,
             `indices_tuple` without `ref_emb` or beside a miner, or a label outside 0 .. C - 1.
-        TypeError: `loss` or `miner` is none of PML's.
+        TypeError: `loss` or `miner` is not from PML; an argument of another type.
+        RuntimeError: in a call, another thread is using the wrapped loss or miner.
 
     Source: Fu, Mao, Hu, Liu and Zhang, "Intra-class Adaptive Augmentation with Neighbor Correction for Deep Metric
     Learning", TMM 2022. The official code is this wrapper with `noise_std="repeated_sqrt",
@@ -139,7 +144,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
 
     @property
     def strength(self) -> float:
-        """Lambda, by which the variance of the copies is multiplied; travels with the state dict."""
+        """Lambda, the factor of the variance of the copies; part of the state dict."""
         return self._strength
 
     @strength.setter
@@ -149,14 +154,14 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
 
     @property
     def variance(self) -> Tensor:
-        """The variance of each class as the copies have it: (C, D)."""
+        """The variance of the copies of each class: (C, D)."""
         return self.statistics.variance if self.corrected_variance is None else self.corrected_variance
 
     def refresh(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Estimate the class statistics anew, from the embeddings of a whole training set.
+        """Estimate the class statistics from the embeddings of a whole training set.
 
         Args:
-            embeddings: (T, D), as the network in training gives them.
+            embeddings: (T, D), as the network outputs them in training.
             labels: (T,), in 0 .. C - 1.
         """
         seen = self.fresh_statistics()
@@ -165,13 +170,13 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self.refresh_from(seen)
 
     def fresh_statistics(self) -> ClassStatistics:
-        """Empty statistics in which a training set can be gathered batch by batch, for :meth:`refresh_from`."""
+        """Empty statistics to gather a training set batch by batch, for :meth:`refresh_from`."""
         own = self.statistics
         return ClassStatistics(own.num_classes, own.embedding_size, momentum=1.0).to(own.mean)
 
     @torch.no_grad()
     def refresh_from(self, seen: ClassStatistics) -> None:
-        """What :meth:`refresh` does, with the statistics of the training set already gathered."""
+        """As :meth:`refresh`, from statistics of the training set that were gathered with :meth:`fresh_statistics`."""
         with torch.autocast(self.statistics.mean.device.type, enabled=False):
             if self.correction is None:
                 self.statistics.merge(seen)
@@ -213,11 +218,11 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         """The wrapped loss on the batch and its copies.
 
         Args:
-            batch: with `ref_emb`, candidates are that and the copies of the batch. An `indices_tuple` then chooses
-                among `ref_emb` only, as CrossBatchMemory does; every pair with a copy is added.
-            noise: (M, N, D), to use instead of a draw.
-            generator: source of all draws, on any device; torch's global one by default.
-            draws: for the wrapped loss, where that is a wrapper too.
+            batch: if it has a `ref_emb`, rows are compared with that and the copies of the batch. An `indices_tuple`
+                then refers to `ref_emb` only, as in CrossBatchMemory; all pairs with copies are added.
+            noise: (M, N, D), used instead of random numbers.
+            generator: source of all random numbers, on any device; torch's global one by default.
+            random_inputs: for a wrapper inside.
         """
         self.num_synthetic = 0
         self._check_batch(batch)

@@ -129,9 +129,9 @@ def page() -> str:
     lines = [
         "# Compatibility",
         "",
-        "Written by `python tests/pml_aug/wrappers/compatibility.py` from `pml_aug/host/losses.py`. A test constructs",
-        "and calls every combination twice: where the table says yes, values and gradients are finite; where it says",
-        "no, the constructor raises a ValueError with the reason below.",
+        "Written by `PYTHONPATH=.:tests/helpers python tests/pml_aug/wrappers/compatibility.py` from",
+        "`pml_aug/host/losses.py`. A test constructs every combination and calls it twice: where the table says yes,",
+        "values and gradients are finite; where it says no, the constructor raises a ValueError with the reason below.",
         "",
         "## Losses of PML 2.9 with wrappers and distances",
         "",
