@@ -65,6 +65,12 @@ REPORTING = [
     for module in MODULES
     if in_packages(module, ("benchmarks.report",)) or module.startswith("benchmarks.statistics")
 ]
+ORDER = (
+    "errors", "config", "data", "runs", "statistics", "trunks", "training", "jobs", "tuning", "report", "profiling",
+    "cli", "__main__",
+)  # fmt: skip  # of the benchmark's packages: each imports only from those before it
+MAX_LEVELS = 8
+CONFIG = [module for module in MODULES if in_packages(module, ("benchmarks.config",))]
 PARTS = ("synthesis", "statistics", "distances", "heads", "losses", "regularizers", "miners", "host", "expansion")
 LAYERS = {part: 0 for part in PARTS} | {"wrappers": 1, "trainers": 2, "hooks": 2}
 
@@ -115,3 +121,42 @@ def test_library_packages_import_each_other_in_no_circle() -> None:
 def test_every_library_package_has_its_layer() -> None:
     packages = {module.split(".")[1] for module in LIBRARY if MODULES[module].name == "__init__.py" and "." in module}
     assert packages <= LAYERS.keys()
+
+
+def package_of(name: str) -> str:
+    """The package of the benchmark that a module belongs to; empty for other modules and for the benchmark itself."""
+    return name.split(".")[1] if name.startswith("benchmarks.") else ""
+
+
+def packages_imported() -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = {package: set() for package in ORDER}
+    for module in MODULES:
+        if package := package_of(module):
+            graph.setdefault(package, set()).update(map(package_of, IMPORTS[module]))
+    return {package: used & graph.keys() - {package} for package, used in graph.items()}
+
+
+def test_every_package_of_the_benchmark_has_its_place_in_the_order() -> None:
+    assert packages_imported().keys() == set(ORDER)
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_packages_of_the_benchmark_import_only_earlier_ones(package: str) -> None:
+    later = packages_imported()[package] & set(ORDER[ORDER.index(package) :])
+    by = [
+        name for name in MODULES if package_of(name) == package and {package_of(used) for used in IMPORTS[name]} & later
+    ]
+    assert not later, by
+
+
+def test_the_benchmark_has_few_levels() -> None:
+    levels: dict[str, int] = {}
+    for package in ORDER:
+        levels[package] = 1 + max((levels[used] for used in packages_imported()[package]), default=0)
+    assert max(levels.values()) <= MAX_LEVELS
+
+
+@pytest.mark.parametrize("module", CONFIG)
+def test_configurations_are_checked_without_what_takes_long_to_import(module: str) -> None:
+    forbidden = ("torch", "torchvision", "numpy", "scipy", "PIL", "pml_aug", "pytorch_metric_learning", "optuna")
+    assert not {name: by for name, by in closure(module).items() if in_packages(name, forbidden)}

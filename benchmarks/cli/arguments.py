@@ -51,10 +51,8 @@ def parse_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> arg
 def _instead(name: str, value: str) -> str:
     from benchmarks.config.compose import override_keys  # only for the wrong command line
 
-    wanted = name.replace("-", "_")
-    keys = override_keys()
-    same = [key for key in keys if wanted in (key, key.rpartition(".")[2])]
-    near = same or difflib.get_close_matches(wanted, keys, n=1)
+    keys = {last: key for key in reversed(override_keys()) for last in (key, key.rpartition(".")[2])}
+    near = difflib.get_close_matches(name.replace("-", "_"), keys, n=1, cutoff=0.75)
     if near:
-        return f"settings are written KEY=VALUE, here {near[0]}={value}"
+        return f"settings are written KEY=VALUE, here {keys[near[0]]}={value}"
     return "--help lists the options, and settings are written KEY=VALUE"
