@@ -11,8 +11,7 @@ import pytest
 
 from benchmarks.config.compose import compose
 from benchmarks.config.lists import read_suite
-from benchmarks.tuning.final import read_final
-from benchmarks.tuning.study import read_study
+from benchmarks.tuning.study import read_final, read_study
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -62,7 +61,7 @@ class _Parsed(Exception):  # noqa: N818 (no error: a command that goes no furthe
 
 def _given(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """What a command's own parser reads in its words."""
-    for parse in ("parse_args", "parse_intermixed_args"):
+    for parse in ("parse_args", "parse_known_intermixed_args"):
         own = getattr(argparse.ArgumentParser, parse)
 
         def stop(self: argparse.ArgumentParser, words: list[str], own: Any = own) -> None:
@@ -71,7 +70,8 @@ def _given(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(argparse.ArgumentParser, parse, stop)
     with pytest.raises(_Parsed) as parsed:
         import_module(f"benchmarks.cli.{words[0]}").main(words[1:])
-    return parsed.value.args[0]
+    given = parsed.value.args[0]
+    return given[0] if isinstance(given, tuple) else given
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))

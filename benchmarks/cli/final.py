@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
-from benchmarks.cli.train_and_report import train_and_report
 from benchmarks.config.compose import RunOptions
-from benchmarks.tuning.final import FinalConfig, list_rows, read_final
-from benchmarks.tuning.fold_ensemble import write_concatenated
-from benchmarks.tuning.summary import load_study
+from benchmarks.tuning.study import FinalConfig, read_final
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,6 +24,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what it would train, and stop")
     given = parse_arguments(parser, argv)
     final, overrides = read_final(given.name, given.overrides)
+
+    from benchmarks.cli.train_and_report import train_and_report  # torch takes seconds to import
+    from benchmarks.tuning.final import list_rows
+    from benchmarks.tuning.fold_ensemble import write_concatenated
+    from benchmarks.tuning.summary import load_study
+
     study = load_study(given.name, final.runs, overrides)
     rows = list_rows(study, final)
     tasks = list({task.folder.name: task for row in rows for task in row.tasks}.values())

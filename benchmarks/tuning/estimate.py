@@ -6,7 +6,8 @@ from dataclasses import replace
 from benchmarks.jobs.estimate import Estimate, estimate
 from benchmarks.jobs.runner import TrainingJob
 from benchmarks.tuning import ledger
-from benchmarks.tuning.study import Cell, StudyConfig, trial_config
+from benchmarks.tuning.cells import Cell, read_trials, trial_config
+from benchmarks.tuning.study import StudyConfig
 from benchmarks.tuning.summary import images_of
 
 
@@ -28,7 +29,7 @@ def estimate_study(study: StudyConfig, cells: Sequence[Cell]) -> Estimate | None
     Raises:
         UserError: the data cannot be read.
     """
-    lines = ledger.read(study.ledger)
+    lines = read_trials(study, cells)
     tasks = []
     for cell in cells:
         config, options = trial_config(study, cell, {})

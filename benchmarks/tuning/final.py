@@ -1,36 +1,17 @@
 """Final runs: the best parameters of each search of a study, trained over folds and seeds."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmarks.config.compose import RunOptions, parse, split_own
-from benchmarks.config.lists import check_listed
 from benchmarks.config.schema import Tuned
-from benchmarks.config.typed import typed
-from benchmarks.errors import UserError, unknown
+from benchmarks.errors import UserError
 from benchmarks.jobs.runner import TrainingJob
 from benchmarks.tuning import ledger
+from benchmarks.tuning.cells import Cell, list_cells, read_trials, trial_config
 from benchmarks.tuning.ledger import Line
-from benchmarks.tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
+from benchmarks.tuning.study import FinalConfig, StudyConfig
 from benchmarks.tuning.summary import best_trials, why_no_score
-
-
-@dataclass
-class FinalConfig:
-    """Keys of the final runs in addition to those of their study."""
-
-    runs: str  # folder that holds the study
-    seeds: list[int] = field(default_factory=lambda: list(range(10)))
-    folds: list[int] | None = None  # null: the study's
-    out: str | None = None  # folder of the report; RUNS/report
-    workers: int | None = None  # trainings at a time; null: one per core, or as many as the GPUs take
-    executor: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
-
-    def __post_init__(self) -> None:
-        check_listed(seeds=self.seeds)
-        if self.folds is not None:
-            check_listed(folds=self.folds)
 
 
 class Row(NamedTuple):
@@ -45,25 +26,6 @@ class Row(NamedTuple):
         return f"{self.cell.name}: {len(self.tasks)} trainings with trial {self.chosen['trial']}{off}"
 
 
-def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[str]]:
-    """The configuration of the final runs, and overrides of each run that do not change its numbers.
-
-    Raises:
-        UserError: a key would change what was tuned, or a value has a wrong type.
-    """
-    own, options = ([key.name for key in fields(kind)] for kind in (FinalConfig, RunOptions))
-    for override in parse(overrides):
-        if override.key_or_group not in (*own, *options):
-            raise UserError(
-                unknown("key of final runs", override.key_or_group, (*own, *options))
-                + "; everything else is as in the study"
-            )
-    values, rest = split_own(overrides, own)
-    values.setdefault("runs", read_study(name, []).runs)
-    final = typed(FinalConfig, values, f"final {name}: ")
-    return final, rest
-
-
 def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
     """The trainings for every search of the study.
 
@@ -74,8 +36,9 @@ def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
     """
     if study.seed in final.seeds:
         raise UserError(f"seeds={final.seeds} holds {study.seed}, the seed of the trials, which chose: use others")
-    cells, lines = list_cells(study), ledger.read(study.ledger)
-    best = best_trials(study, cells, lines)
+    cells = list_cells(study)
+    lines = read_trials(study, cells)
+    best = best_trials(cells, lines)
     rows = []
     for cell in cells:
         ended = len(ledger.ended(lines, cell.name))

@@ -13,9 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.errors import UserError
 from benchmarks.training.seeds import stream_seed
+from benchmarks.tuning.cells import Cell, read_trials
 from benchmarks.tuning.ledger import Line, best, complete
 from benchmarks.tuning.space import Space
-from benchmarks.tuning.study import Cell, StudyConfig
+from benchmarks.tuning.study import StudyConfig
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 MEDIAN_OF = 4  # complete trials at least, before the median pruner gives one up
@@ -124,15 +125,17 @@ def running_means(folds: Sequence[Mapping[str, Any]]) -> list[float]:
     return [sum(fold["score"] for fold in folds[:count]) / count for count in range(1, len(folds) + 1)]
 
 
-def copy_to_storage(study: StudyConfig, cells: Sequence[Cell], lines: Sequence[Line]) -> None:
+def copy_to_storage(study: StudyConfig, cells: Sequence[Cell]) -> None:
     """Add the trials that ``study.storage`` does not hold yet, for optuna-dashboard.
 
     Raises:
         UserError: the database cannot be used.
     """
+    if study.storage is None:
+        return
     try:
         for cell in cells:
-            as_optuna(study, cell, lines, storage=study.storage)
+            as_optuna(study, cell, read_trials(study, cells), storage=study.storage)
     except (ImportError, SQLAlchemyError) as error:
-        url = str(study.storage).rpartition("@")[2]  # without the password
+        url = study.storage.rpartition("@")[2]  # without the password
         raise UserError(f"storage=...{url} cannot be used: {str(error).strip().splitlines()[0]}") from error

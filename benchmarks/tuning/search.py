@@ -8,8 +8,9 @@ from tqdm import tqdm
 
 from benchmarks.jobs.executors import Resources, run_all
 from benchmarks.tuning import ledger
+from benchmarks.tuning.cells import Cell, read_trials, trial_config
 from benchmarks.tuning.plan import plan
-from benchmarks.tuning.study import Cell, StudyConfig, trial_config
+from benchmarks.tuning.study import StudyConfig
 from benchmarks.tuning.summary import write_best
 from benchmarks.tuning.trial import TrialJob, run_trial
 
@@ -24,17 +25,17 @@ def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
     crashes: Counter[tuple[str, int]] = Counter()
     wait = False
     with tqdm(total=len(jobs), desc=f"trials of {study.name}", dynamic_ncols=True, disable=options.quiet) as progress:
-        while left := _without_line(jobs, ledger.read(study.ledger)):
+        while left := _without_line(jobs, read_trials(study, cells)):
             progress.update(len(jobs) - len(left) - progress.n)
             left = [job._replace(wait=wait) for job in left]
             for outcome in run_all(study.executor, run_trial, left, study.workers, resources):
                 if outcome.error is not None:
-                    job, error = left[outcome.job], outcome.error.strip()
+                    job, error = left[outcome.job], outcome.error.strip().splitlines()[-1]
                     progress.write(f"{job.cell.name}, trial {job.number}: {error}", file=sys.stderr)
                     crashes[job.cell.name, job.number] += 1
                     if crashes[job.cell.name, job.number] > MAX_RESTARTS:
-                        _give_up(job, error.splitlines()[-1])
-                lines = ledger.read(study.ledger)
+                        _give_up(job, error)
+                lines = read_trials(study, cells)
                 progress.update(len(jobs) - len(_without_line(jobs, lines)) - progress.n)
                 write_best(study, cells, lines)
             wait = len(_without_line(jobs, lines)) == len(left)  # other commands run what is left

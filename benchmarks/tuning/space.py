@@ -11,7 +11,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from benchmarks.config.compose import RunConfig, config_file, options_of
 from benchmarks.errors import UserError, unknown
-from benchmarks.runs.checked_json import damaged
 
 Space = dict[str, BaseDistribution]
 RANGE: dict[str, Any] = {"low": None, "high": None, "log": False, "integer": False}  # keys of a range, with defaults
@@ -81,29 +80,19 @@ def declared_values(space: Space, config: RunConfig) -> dict[str, Any]:
         if key not in known:
             raise UserError(unknown("key of a search space", key, known))
         value = known[key]
-        if not _contains(distribution, value):
+        if not contains(distribution, value):
             raise UserError(f"{key}={value} lies outside its search space {describe(distribution)}: widen the space")
         values[key] = float(value) if isinstance(distribution, FloatDistribution) else value
     return values
 
 
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value has the right type and lies in the range; strings and booleans are no numbers."""
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
     numbers = (int,) if isinstance(distribution, IntDistribution) else (int, float)
     return type(value) in numbers and distribution.low <= value <= distribution.high
-
-
-def check_params(space: Space, params: Mapping[str, Any], path: Path, where: str) -> None:
-    """Check that the parameters stored in ``path`` are in the space.
-
-    Raises:
-        UserError: a key is not searched, or a value lies outside its range.
-    """
-    for key, value in params.items():
-        if key not in space or not _contains(space[key], value):
-            raise damaged(path, f"{where}: {key}={value!r} is not in the search space")
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Any:

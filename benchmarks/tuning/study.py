@@ -1,25 +1,19 @@
-"""The configuration of a study: what is tuned, over which spaces, with which budget."""
+"""The configuration of a study and of its final runs: keys, defaults and limits."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from benchmarks.config.compose import RunConfig, RunOptions, compose, config_file, options_of, split_own
+from benchmarks.config.compose import RunOptions, check_option, config_file, parse, split_own
 from benchmarks.config.lists import Comparison, check_listed, check_workers
 from benchmarks.config.typed import typed
 from benchmarks.errors import UserError, unknown
 from benchmarks.runs.schema import LEDGER
-from benchmarks.training.build import check
-from benchmarks.tuning.space import Space, declared_values, ends, read_space
 
 SAMPLERS = ("quasi_random", "tpe")
 PRUNERS = ("median",)
-QUICK_TRUNK = "trunk=small_cnn"  # where only the loss and the method are looked at
 MIN_TRIALS = 4  # declared values off and on, one sampled, and the best one with augmentation off
 MAX_TRIALS = 10_000  # per search
 
@@ -77,99 +71,43 @@ def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
     Raises:
         UserError: if there is no such study, or a value has a wrong type.
     """
-    if name not in options_of("study"):
-        raise UserError(unknown("study", name, options_of("study")))
-    own = {field.name for field in fields(StudyConfig)} - {"name", "overrides"}
-    values, rest = split_own(overrides, own)
+    check_option("study", name)
+    values, rest = split_own(overrides, {field.name for field in fields(StudyConfig)} - {"name", "overrides"})
     written = yaml.safe_load(config_file("study", name).read_text())
-    study = as_study(name, {**written, **values})
+    study = typed(StudyConfig, written | values | {"name": name}, f"study {name}: ")
     return replace(study, overrides=[*study.overrides, *rest])
 
 
-def as_study(name: str, values: Mapping[str, Any]) -> StudyConfig:
-    """The study with these values.
+@dataclass
+class FinalConfig:
+    """Keys of the final runs in addition to those of their study."""
+
+    runs: str  # folder that holds the study
+    seeds: list[int] = field(default_factory=lambda: list(range(10)))
+    folds: list[int] | None = None  # null: the study's
+    out: str | None = None  # folder of the report; RUNS/report
+    workers: int | None = None  # trainings at a time; null: one per core, or as many as the GPUs take
+    executor: str = "local"  # or ray: the cluster that RAY_ADDRESS names, or else this machine
+
+    def __post_init__(self) -> None:
+        check_listed(seeds=self.seeds)
+        if self.folds is not None:
+            check_listed(folds=self.folds)
+
+
+def read_final(name: str, overrides: Sequence[str]) -> tuple[FinalConfig, list[str]]:
+    """The configuration of the final runs, and overrides of each run that do not change its numbers.
 
     Raises:
-        UserError: a key is unknown or missing, or a value is out of range or of a wrong type.
+        UserError: a key would change what was tuned, or a value has a wrong type.
     """
-    return typed(StudyConfig, {**values, "name": name}, f"study {name}: ")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One search: a loss with a method, or the baseline loss alone."""
-
-    loss: str
-    method: str  # none+: the baseline with more trials
-    trials: int
-    loss_space: Space
-    method_space: Space
-    declared: dict[str, Any]  # the parameters' values in the configs
-
-    @property
-    def name(self) -> str:
-        return f"{self.loss}/{self.method}"
-
-    @property
-    def baseline(self) -> bool:
-        return self.method in ("none", "none+")
-
-    @property
-    def space(self) -> Space:
-        return {**self.loss_space, **self.method_space}
-
-
-def list_cells(study: StudyConfig) -> list[Cell]:
-    """The searches of a study: per loss the baseline, each method, and the baseline with more trials.
-
-    Raises:
-        UserError: for a missing or invalid space, an unknown name or key, a method that does not support its loss, or a
-            range whose ends the loss or the method refuses.
-    """
-    cells = {}
-    for comparison in study.comparisons:
-        baseline = _checked(study, comparison.loss, "none")
-        found = [
-            baseline,
-            *(_checked(study, comparison.loss, method) for method in comparison.methods if method != "none"),
-        ]
-        if len(found) > 1 and study.plus_trials > study.trials:
-            found.append(replace(baseline, method="none+", trials=study.plus_trials))
-        cells.update({cell.name: cell for cell in found})
-    return list(cells.values())
-
-
-def _checked(study: StudyConfig, loss: str, method: str) -> Cell:
-    spaces = read_space("loss", loss), {} if method == "none" else read_space("method", method)
-    cell = Cell(loss, method, study.trials, *spaces, declared={})
-    config, _ = trial_config(study, cell, {})
-    check(config)
-    own = spaces[0] if method == "none" else spaces[1]  # the loss's own were checked with the baseline
-    for end in (0, 1):
-        at_end, _ = trial_config(study, cell, {key: ends(distribution)[end] for key, distribution in own.items()})
-        try:
-            check(replace(at_end, trunk=_composed((QUICK_TRUNK,))[0].trunk))
-        except UserError as error:
-            words = "lowest", "highest"
-            raise UserError(f"the search space of {cell.name} at its {words[end]} values: {error}") from error
-    return replace(cell, declared=declared_values(cell.space, config))
-
-
-def trial_config(
-    study: StudyConfig, cell: Cell, params: dict[str, Any], augmentation_off: bool = False
-) -> tuple[RunConfig, RunOptions]:
-    """The configuration of a trial's trainings, for the first fold; the test set is never scored."""
-    method = "none" if cell.baseline or augmentation_off else cell.method
-    names = [f"data={study.data}", f"loss={cell.loss}", f"method={method}"]
-    settings = [f"{key}={json.dumps(value)}" for key, value in params.items()]
-    unseen = ["protocol.test_scoring=never", "protocol.keep_embeddings=false"]
-    config, options = _composed((*names, *study.overrides, *settings, *unseen))
-    return (
-        replace(config, fold=study.folds[0], seed=study.seed),
-        replace(options, runs=str(study.folder / "trials")),
-    )
-
-
-@lru_cache(maxsize=512)  # composing takes tens of milliseconds
-def _composed(overrides: tuple[str, ...]) -> tuple[RunConfig, RunOptions]:
-    return compose(overrides)
+    own, options = ([key.name for key in fields(kind)] for kind in (FinalConfig, RunOptions))
+    for override in parse(overrides):
+        if override.key_or_group not in (*own, *options):
+            raise UserError(
+                unknown("key of final runs", override.key_or_group, (*own, *options))
+                + "; everything else is as in the study"
+            )
+    values, rest = split_own(overrides, own)
+    values.setdefault("runs", read_study(name, []).runs)
+    return typed(FinalConfig, values, f"final {name}: "), rest

@@ -10,15 +10,17 @@ from typing import Any
 from filelock import FileLock
 
 from benchmarks.config.compose import untrusted
+from benchmarks.config.typed import typed
 from benchmarks.errors import UserError
 from benchmarks.runs.checked_json import Fields, damaged, parsed
 from benchmarks.runs.schema import BEST, PRIMARY, SCHEMA, STUDY
 from benchmarks.runs.writer import run_name, write_whole
 from benchmarks.training.train import read_data
 from benchmarks.tuning import ledger
+from benchmarks.tuning.cells import Cell, read_trials, trial_config
 from benchmarks.tuning.ledger import Line
-from benchmarks.tuning.space import check_params, describe, on_edge
-from benchmarks.tuning.study import Cell, StudyConfig, as_study, trial_config
+from benchmarks.tuning.space import describe, on_edge
+from benchmarks.tuning.study import StudyConfig
 
 OBJECTIVE = f"mean over folds of best validation {PRIMARY}"
 
@@ -115,30 +117,19 @@ def load_study(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
     written = Fields.of(path)
     if (schema := written.get("schema", int)) != SCHEMA:
         raise UserError(f"{path} has schema {schema}, but this version reads schema {SCHEMA}")
-    values = {
-        key: written.get(key, object) for key in ("folds", "seed", "trials", "extra_trials", "sampler", "pruning")
-    }
-    values |= {key: written.get(f"search.{key}", object) for key in ("data", "comparisons")}
+    keys = ("folds", "seed", "trials", "extra_trials", "sampler", "pruning", "overrides")
+    values = {key: written.content[key] for key in keys if key in written.content}
     try:
-        study = as_study(name, {**values, "overrides": written.get("overrides", list), "runs": runs})
+        study = typed(StudyConfig, {**values, **written.get("search", dict), "name": name, "runs": runs})
+        return replace(study, overrides=[*untrusted(study.overrides), *overrides])
     except UserError as error:
         raise damaged(path, str(error)) from error
-    return replace(study, overrides=[*untrusted(study.overrides), *overrides])
 
 
-def best_trials(study: StudyConfig, cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, Line]:
-    """The best line of each search that has one.
-
-    Raises:
-        UserError: its parameters lie outside the space of the search.
-    """
-    found = {}
-    for cell in cells:
-        chosen = ledger.best(ledger.complete(lines, cell.name))
-        if chosen is not None:
-            check_params(cell.space, chosen["params"], study.ledger, f"{cell.name}, trial {chosen['trial']}")
-            found[cell.name] = chosen
-    return found
+def best_trials(cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, Line]:
+    """The best line of each search that has one."""
+    found = {cell.name: ledger.best(ledger.complete(lines, cell.name)) for cell in cells}
+    return {name: line for name, line in found.items() if line is not None}
 
 
 def why_no_score(cell: Cell, lines: Sequence[Line]) -> str:
@@ -156,7 +147,7 @@ def write_best(study: StudyConfig, cells: Sequence[Cell], lines: Sequence[Line])
     """Write best.json and return its content; a search without a score is left out."""
     spaces = {cell.name: cell.space for cell in cells}
     content = {}
-    for name, line in best_trials(study, cells, lines).items():
+    for name, line in best_trials(cells, lines).items():
         kept = {key: line[key] for key in ("trial", "params", "augmentation_off", "score")}
         content[name] = {**kept, "on_edge": on_edge(spaces[name], line["params"])}
     write_whole(study.folder / BEST, (json.dumps(content, indent=1) + "\n").encode())
@@ -172,3 +163,29 @@ def relative_costs(cells: Sequence[Cell], lines: Sequence[Line]) -> dict[str, fl
             pace[cell.name] = sum(line["seconds"] for line in on) / sum(line["images"] for line in on)
     pairs = {cell.name: f"{cell.loss}/none" for cell in cells if not cell.baseline}
     return {name: pace[name] / pace[baseline] for name, baseline in pairs.items() if name in pace and baseline in pace}
+
+
+def print_summary(study: StudyConfig, cells: Sequence[Cell]) -> int:
+    """Print the best trial of each search; 1 if one has no score."""
+    lines = read_trials(study, cells)
+    found, costs = write_best(study, cells, lines), relative_costs(cells, lines)
+    for cell in cells:
+        failed = sum(line["outcome"] == "failed" for line in lines if line["cell"] == cell.name)
+        if cell.name not in found:
+            print(f"{cell.name}: {why_no_score(cell, lines)}")
+            continue
+        best = found[cell.name]
+        words = [f"{cell.name}: validation MAP@R {best['score']:.4f} in trial {best['trial']} of {cell.trials}"]
+        words += ["augmentation off"] if best["augmentation_off"] else []
+        words += [f"{failed} failed"] if failed else []
+        words += [f"on the edge of its range: {' '.join(best['on_edge'])}"] if best["on_edge"] else []
+        words += [f"{costs[cell.name]:.2f} times the baseline's seconds per image"] if cell.name in costs else []
+        print(", ".join(words))
+    slowest = max(costs, key=lambda name: costs[name], default=None)
+    if slowest is not None and 1 < study.plus_trials / study.trials < costs[slowest]:
+        print(
+            f"{slowest} takes {costs[slowest]:.2f} times the baseline's time, but none+ gets only "
+            f"{study.plus_trials / study.trials:.2f} times its trials: raise extra_trials"
+        )
+    print(study.folder)
+    return int(len(found) < len(cells))

@@ -11,9 +11,10 @@ from optuna import Trial
 from benchmarks.jobs.runner import TrainingJob, train_quietly
 from benchmarks.runs.schema import PRIMARY
 from benchmarks.tuning import ledger
+from benchmarks.tuning.cells import Cell, read_trials, trial_config
 from benchmarks.tuning.ledger import Fold
 from benchmarks.tuning.plan import Planned, last_trial, start
-from benchmarks.tuning.study import Cell, StudyConfig, trial_config
+from benchmarks.tuning.study import StudyConfig
 
 
 class TrialJob(NamedTuple):
@@ -44,7 +45,7 @@ def run_trial(job: TrialJob) -> None:
         return
     with locked:
         study, cell, started = job.study, job.cell, ledger.now()
-        lines = ledger.read(study.ledger)
+        lines = read_trials(study, [cell])
         ended = ledger.ended(lines, cell.name)
         if job.number in ended or (job.planned is None and len(ended) < job.number):
             return

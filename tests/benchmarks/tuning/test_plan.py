@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from benchmarks.config.lists import Comparison
+from benchmarks.tuning.cells import Cell
 from benchmarks.tuning.plan import last_trial, plan, quasi_random
-from benchmarks.tuning.study import Cell, StudyConfig
+from benchmarks.tuning.study import StudyConfig
 
 STUDY = StudyConfig(
     name="made",

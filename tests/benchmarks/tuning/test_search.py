@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from filelock import FileLock
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from benchmarks.config.lists import Comparison
+from benchmarks.errors import UserError
 from benchmarks.jobs.executors import Outcome
 from benchmarks.jobs.runner import TrainingJob
 from benchmarks.tuning import ledger
+from benchmarks.tuning.cells import Cell
+from benchmarks.tuning.plan import copy_to_storage
 from benchmarks.tuning.search import MAX_RESTARTS, list_trials, run_trials
-from benchmarks.tuning.study import Cell, StudyConfig
+from benchmarks.tuning.study import StudyConfig
 from benchmarks.tuning.trial import TrialJob, run_trial
 
 LOSS = {"loss.criterion.margin": FloatDistribution(0, 1)}
@@ -174,15 +178,20 @@ def test_a_trial_that_kills_every_worker_has_failed_after_its_restarts(
 
 @pytest.mark.usefixtures("in_process")
 def test_a_storage_receives_each_trial_once(tmp_path: Path) -> None:
-    import optuna
-
-    from benchmarks.tuning.plan import copy_to_storage
-
     study = made_study(tmp_path, storage=f"sqlite:///{tmp_path}/trials.db")
+    for job in list(list_trials(study, [WITH]))[:2]:
+        run_trial(job)
+    copy_to_storage(study, [WITH])
     run_trials(study, [WITH])
-    lines = ledger.read(study.ledger)
-    copy_to_storage(study, [WITH], lines[:2])
-    copy_to_storage(study, [WITH], lines)
+    copy_to_storage(study, [WITH])
     copied = optuna.load_study(study_name="made/triplet/ee", storage=study.storage)
+    lines = ledger.read(study.ledger)
     assert [trial.value for trial in copied.trials] == [line["score"] for line in lines]
     assert copied.best_value == max(line["score"] for line in lines)
+
+
+def test_a_storage_that_cannot_be_reached_is_refused_without_its_password(tmp_path: Path) -> None:
+    study = made_study(tmp_path, storage="postgresql+nosuch://tuner:secret@127.0.0.1:1/none")
+    with pytest.raises(UserError, match="127.0.0.1:1/none cannot be used") as error:
+        copy_to_storage(study, [BASELINE])
+    assert "secret" not in str(error.value)

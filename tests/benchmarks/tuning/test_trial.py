@@ -9,8 +9,9 @@ from tiny_training import TINY
 
 from benchmarks.errors import UserError
 from benchmarks.tuning import ledger
+from benchmarks.tuning.cells import Cell, list_cells, trial_config
 from benchmarks.tuning.search import list_trials
-from benchmarks.tuning.study import Cell, StudyConfig, list_cells, read_study, trial_config
+from benchmarks.tuning.study import StudyConfig, read_study
 from benchmarks.tuning.trial import run_trial
 
 SETTINGS = [*TINY, "protocol.iterations_per_epoch=3", "protocol.epochs=1"]
@@ -108,7 +109,6 @@ def test_the_median_pruner_gives_up_what_is_worse_than_the_others_were(
     ("overrides", "sentence"),
     [
         (["trials=3"], "trials must be 4 to 10000, but got 3"),
-        (["trials=99999999999999999999"], "trials must be 4 to 10000, but got 99999999999999999999"),
         (["extra_trials=99999999999"], "extra_trials must be null or 0 to 10000, but got 99999999999"),
         (["folds=[0,0]"], "folds must be one or more, each once, but got [0, 0]"),
         (["sampler=grid"], "sampler must be one of quasi_random, tpe, but got 'grid'"),
@@ -139,7 +139,7 @@ def test_a_range_whose_end_a_method_refuses_is_refused_before_anything_runs(
     method: str, key: str, distribution: BaseDistribution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "benchmarks.tuning.study.read_space",
+        "benchmarks.tuning.cells.read_space",
         lambda group, name: {key: distribution} if group == "method" else {},
     )
     problem = f"search space of triplet/{method} at its lowest values: .*{key.split('.')[-1]} must be"
