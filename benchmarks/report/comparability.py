@@ -1,4 +1,4 @@
-"""What runs must share before they stand in one table."""
+"""Checks that runs are comparable before they share a table."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,14 +7,14 @@ from typing import Any
 from benchmarks.data.audit import leaks
 from benchmarks.errors import UserError
 from benchmarks.report.study import Study
-from benchmarks.report.tuned_runs import BASELINE, EXTRA
 from benchmarks.runs.reader import Run
+from benchmarks.runs.schema import BASELINE, EXTENDED_BASELINE
 
 SETUP = ("loss", "protocol")  # config groups that a method shares with its baseline
 
 
 def check_comparable(runs: Iterable[Run], studies: Mapping[str, Study]) -> None:
-    """Refuse what would make a table unfair; one sentence for each problem, with the run folders.
+    """Refuse runs whose comparison would be unfair: one line per problem, with the run directories.
 
     One table holds the runs of one data set. Its runs agree in trunk, embedding size, image size, images seen,
     protocol and data hash, and in the trunk's whole config. The runs of one loss agree in the configs of loss and
@@ -30,29 +30,29 @@ def check_comparable(runs: Iterable[Run], studies: Mapping[str, Study]) -> None:
         *_leaking(runs), *_differing_facts(runs), *_unequally_tuned(runs, studies), *_differing_configs(runs, studies),
         *_repeated(runs),
     ]  # fmt: skip
-    if not problems:  # pairs of runs that should not be compared are not worth a sentence
+    if not problems:  # pairing is not worth reporting for runs that should not be compared
         problems = list(_unpaired(runs))
     if problems:
         raise UserError("\n".join(problems))
 
 
 def _leaking(runs: list[Run]) -> Iterator[str]:
-    said = set()
+    reported = set()
     for run in runs:
         if run.audit is None:
             continue
         for problem in leaks(run.audit, run.audit["twins_allowed"], run.audit["identical_allowed"]):
-            if (run.data, problem) not in said:
-                said.add((run.data, problem))
+            if (run.data, problem) not in reported:
+                reported.add((run.data, problem))
                 yield f"{run.data}: {problem} (as {run.path} found)"
 
 
 def _unequally_tuned(runs: list[Run], studies: Mapping[str, Study]) -> Iterator[str]:
-    """Problems with the tuning of each loss: all of its runs come from one study, or none; equal budgets, used up."""
+    """Problems in tuning: the runs of a loss come from one study or none, with equal budgets that are used up."""
     for (data, loss), group in _grouped(runs, "data", "loss").items():
         found = _by_value((run, f"tuned by study {run.tuned.study}" if run.tuned else "not tuned") for run in group)
         if len(found) > 1:
-            yield f"the runs of {loss} on {data} were not tuned alike: {_listed(found)}"
+            yield f"the runs of {loss} on {data} differ in their tuning: {_listed(found)}"
         elif group[0].tuned:
             yield from _unequal_budgets(studies[group[0].tuned.study], loss, {run.method for run in group})
 
@@ -66,7 +66,7 @@ def _unequal_budgets(study: Study, loss: str, methods: set[str]) -> Iterator[str
                 f"study {study.name} has done {len(cell.trials)} of the {cell.budget_trials} trials of {cell.name}: "
                 "finish it, so that all have the same budget"
             )
-        if baseline is None or cell.method == EXTRA:
+        if baseline is None or cell.method == EXTENDED_BASELINE:
             continue
         for what in ("trials", "images"):
             given, to_baseline = getattr(cell, f"budget_{what}"), getattr(baseline, f"budget_{what}")
@@ -84,7 +84,7 @@ def _differing_facts(runs: list[Run]) -> Iterator[str]:
             for group in _grouped(on_data, "fold").values() if fact == "images seen" else [on_data]:
                 found = _by_value((run, run.facts[fact]) for run in group)
                 if len(found) > 1:
-                    yield f"the runs on {data} differ in {fact}, so they cannot stand in one table: {_listed(found)}"
+                    yield f"the runs on {data} differ in {fact}, so they cannot share a table: {_listed(found)}"
 
 
 def _differing_configs(runs: list[Run], studies: Mapping[str, Study]) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _repeated(runs: list[Run]) -> Iterator[str]:
     for (data, loss, method, fold, seed), same in _grouped(runs, "data", "loss", "method", "fold", "seed").items():
         if len(same) > 1:
             folders = ", ".join(str(run.path) for run in same)
-            yield f"{loss} with method {method} on {data}, seed {seed}, fold {fold} is there more than once: {folders}"
+            yield f"{loss} with method {method} on {data}, seed {seed}, fold {fold} exists more than once: {folders}"
 
 
 def _unpaired(runs: list[Run]) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _unpaired(runs: list[Run]) -> Iterator[str]:
         for method in pairs:
             if BASELINE not in pairs:
                 yield (
-                    f"{loss} with method {method} on {data} has no baseline to be compared with: run it with "
+                    f"{loss} with method {method} on {data} has no baseline: run it with "
                     f"method={BASELINE} and {_named(pairs[method])}"
                 )
                 continue

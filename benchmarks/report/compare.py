@@ -1,4 +1,4 @@
-"""How much better one run, or one directory of runs, is than another, in one line."""
+"""Comparison of two runs, or of two directories of runs, in one line."""
 
 from pathlib import Path
 from typing import Any
@@ -19,46 +19,47 @@ def compare(a: Path, b: Path, force: bool = False) -> str:
     """The line.
 
     Args:
-        a, b: run folders, or folders of runs of one loss and method each.
-        force: whether unlike set-ups are compared and named, instead of refused.
+        a, b: run directories, or directories of runs of one loss and method each.
+        force: whether differing set-ups are compared and named, instead of refused.
 
     Raises:
-        UserError: as :func:`main`.
+        UserError: a or b is no finished run and no directory of runs of one kind, or their set-ups differ.
     """
     sides = [_runs(path) for path in (a, b)]
     differences = _differences(*sides)
-    if any(name == "data hash" for name, _ in differences) or (differences and not force):
-        told = "; ".join(f"{name}: {values}" for name, values in differences)
-        remedy = "" if any(name == "data hash" for name, _ in differences) else ". To compare all the same: --force"
-        raise UserError(f"{a} and {b} were not made alike, so their difference has other causes too. {told}{remedy}")
+    other_data = any(name == "data hash" for name, _ in differences)
+    if other_data or (differences and not force):
+        named = "; ".join(f"{name}: {values}" for name, values in differences)
+        remedy = "" if other_data else ". To compare them nevertheless: --force"
+        raise UserError(f"{a} and {b} differ in more than loss and method. {named}{remedy}")
     pairs = [{run.pair for run in side} for side in sides]
     if pairs[0] != pairs[1]:
         only = ", ".join(f"seed {seed} fold {fold}" for seed, fold in sorted(pairs[0] ^ pairs[1]))
-        raise UserError(f"runs are compared in pairs of one seed and fold, but only one of {a} and {b} has {only}")
+        raise UserError(f"runs are paired by seed and fold, but only one of {a} and {b} has {only}")
     line = _line(Comparison(method=Cell(tuple(sides[1])), baseline=Cell(tuple(sides[0]))))
     return line + "".join(f" Set-ups differ in {name}: {values}." for name, values in differences)
 
 
 def _runs(path: Path) -> list[Run]:
-    """One finished run, or all in a folder, which must be of one kind."""
+    """One finished run, or all in a directory, which must be of one kind."""
     runs = [read_run(path)] if is_run(path) else read_runs(path)
     kinds = sorted({f"{run.loss} with method {run.method} on {run.data}" for run in runs})
     if len(kinds) > 1:
         raise UserError(
-            f"{path} holds {len(kinds)} kinds of runs ({', '.join(kinds)}); give folders of one kind each, or "
+            f"{path} holds {len(kinds)} kinds of runs ({', '.join(kinds)}); give directories of one kind each, or "
             "`python -m benchmarks report` for all of them"
         )
     unscored = [run.path for run in runs if not run.selection]
     if unscored:
-        raise UserError(f"{unscored[0]} was never scored on the test set, so it has nothing to compare")
+        raise UserError(f"{unscored[0]} was never scored on the test set, so there is nothing to compare")
     repeated = len(runs) - len({run.pair for run in runs})
     if repeated:
-        raise UserError(f"{path} holds {repeated} runs of a seed and fold that another one has as well")
+        raise UserError(f"{path} holds {repeated} runs whose seed and fold another run has too")
     return runs
 
 
 def _differences(a: list[Run], b: list[Run]) -> list[tuple[str, str]]:
-    """What the two set-ups do not share, with both values; also what differs among the runs of one side."""
+    """The set-ups' differences, with both values; also those among the runs of one side."""
     found = []
     runs = [*a, *b]
     for fact in runs[0].facts:

@@ -7,10 +7,9 @@ from typing import NamedTuple
 from benchmarks import statistics
 from benchmarks.errors import UserError
 from benchmarks.report.summary import Estimate, order
-from benchmarks.report.tuned_runs import BASELINE
 from benchmarks.runs.checked_json import Fields
 from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import PRIMARY, SCHEMA
+from benchmarks.runs.schema import BASELINE, PRIMARY, SCHEMA
 
 
 class FoldEnsemble(NamedTuple):

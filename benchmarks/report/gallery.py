@@ -15,7 +15,7 @@ from benchmarks.runs.checked_json import damaged
 from benchmarks.runs.reader import Run
 from benchmarks.runs.schema import GALLERY
 
-EACH = 2  # queries shown of each kind: more right, fewer right, as many right
+EACH = 2  # queries shown of each kind
 LARGEST = 96  # pixels, so that a gallery of photographs stays small
 
 
@@ -39,17 +39,17 @@ class Gallery(NamedTuple):
     seed: int
     num_queries: int
     num_neighbors: int
-    more: int  # queries with more right neighbours under the method
+    more: int  # queries with more correct neighbours under the method
     fewer: int
     same: int
     shown: tuple[Shown, ...]
 
 
 def gallery(comparison: Comparison) -> Gallery:
-    """The lowest seed and fold of the comparison, and of its fixed queries those that show most, for and against.
+    """The most telling queries of the comparison's lowest seed and fold, for and against the method.
 
-    Shown are the queries whose number of right neighbours grows most, those where it falls most, and of those where it
-    stays the one with fewest right and the one with most; ties by the query's row. All are counted, shown or not.
+    Shown are the queries whose number of correct neighbours rises most, those where it falls most, and of the unchanged
+    ones the one with fewest and the one with most; ties by the query's row. All queries are counted.
     """
     baseline_run, method_run = comparison.baseline.runs[0], comparison.method.runs[0]
     baseline, method = gallery_arrays(baseline_run), gallery_arrays(method_run)
@@ -88,14 +88,14 @@ def _right(arrays: dict[str, np.ndarray]) -> np.ndarray:
 def _chosen(gain: np.ndarray, right: np.ndarray) -> Iterator[tuple[str, int]]:
     for row in np.argsort(-gain, kind="stable")[:EACH]:
         if gain[row] > 0:
-            yield "more right", int(row)
+            yield "more correct", int(row)
     for row in np.argsort(gain, kind="stable")[:EACH]:
         if gain[row] < 0:
-            yield "fewer right", int(row)
+            yield "fewer correct", int(row)
     equal = np.flatnonzero(gain == 0)
     by_right = equal[np.argsort(right[equal], kind="stable")]
     for row in by_right[:: max(1, len(by_right) - 1)][:EACH]:
-        yield "as many right", int(row)
+        yield "as many correct", int(row)
 
 
 def _neighbors(arrays: dict[str, np.ndarray], right: np.ndarray, row: int) -> tuple[Neighbor, ...]:

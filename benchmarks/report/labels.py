@@ -1,4 +1,4 @@
-"""Names as people write them, from names as configs spell them."""
+"""Display names of losses, methods, metrics and selection rules."""
 
 ABBREVIATIONS = frozenset({"ee", "iaa", "idml", "ms", "nca", "nt", "ps", "snr", "xbm", "map"})
 METRIC_NAMES = {
@@ -11,7 +11,7 @@ AS_PUBLISHED = "best epoch on the test set (as published)"
 
 
 def rule_name(rule: str, honest: str = "validation") -> str:
-    """A rule as a column's name. Without validation the table repeats published training, whose rule is the oracle.
+    """A selection rule as a column's name; without validation, the oracle is the rule of published training.
 
     Example:
         >>> rule_name("test"), rule_name("test", honest="last")

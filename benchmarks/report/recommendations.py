@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from benchmarks import statistics
 from benchmarks.report.labels import loss_name, method_name
 from benchmarks.report.summary import Comparison, Summary
-from benchmarks.report.tuned_runs import EXTRA
 from benchmarks.report.verdicts import ALPHA, verdict
+from benchmarks.runs.schema import EXTENDED_BASELINE
 
 OPEN = ("not established", "nominally better", "nominally worse", "underpowered")  # verdicts that more seeds may change
 
@@ -63,7 +63,7 @@ def _tuning(summary: Summary) -> Iterator[str]:
                     f"A wider search for {loss_name(cell.loss)} {method_name(cell.method)}: its optimum is at the "
                     f"edge of {', '.join(cell.best.on_edge)}."
                 )
-        lacking = [loss for loss in study.losses() if EXTRA not in {cell.method for cell in study.of(loss)}]
+        lacking = [loss for loss in study.losses() if EXTENDED_BASELINE not in {cell.method for cell in study.of(loss)}]
         if lacking:
             yield f"A row of the baseline with the methods' extra budget for {', '.join(map(loss_name, lacking))}."
 

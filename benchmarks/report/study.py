@@ -1,4 +1,4 @@
-"""Studies, read and checked: what was tuned, over which spaces, with which budget, and how it went."""
+"""Tuning studies, read and checked: cells, search spaces, budgets and trials."""
 
 import json
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ class TunedCell:
 
     @cached_property
     def scores(self) -> list[float]:
-        """One a trial in points, in the order of their numbers; pruned and failed ones as the worst complete one."""
+        """One per trial in points, in the order of their numbers; pruned and failed ones as the worst complete one."""
         known = [100 * trial.score for trial in self.trials if trial.score is not None]
         worst = min(known, default=0.0)
         ordered = sorted(self.trials, key=lambda trial: trial.number)

@@ -11,9 +11,8 @@ import numpy as np
 from benchmarks import statistics
 from benchmarks.report.per_query import mean_difference_by_query
 from benchmarks.report.study import Study
-from benchmarks.report.tuned_runs import BASELINE, EXTRA
 from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import PRIMARY, RULES
+from benchmarks.runs.schema import BASELINE, EXTENDED_BASELINE, PRIMARY, RULES
 from benchmarks.statistics import MARGIN, FoldLevel, Interval
 
 
@@ -85,7 +84,7 @@ class Cell:
         return self._estimate(lambda run: 100 * run.selected(rule).test[metric], POINTS)
 
     def inflation(self, rule: str) -> Estimate:
-        """How much higher the rule's MAP@R is than the honest one's."""
+        """How much the rule's MAP@R exceeds that of the honest rule."""
         return self._estimate(lambda run: 100 * (run.selected(rule).test[PRIMARY] - run.selected().test[PRIMARY]))
 
     def epochs(self) -> tuple[int, int]:
@@ -306,12 +305,12 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
         cells.setdefault((run.data, run.loss, run.method), []).append(run)
     made = {key: Cell(tuple(group)) for key, group in cells.items()}
     plain = [
-        Comparison(cell, made[data, loss, BASELINE], margin=margin, extra=made.get((data, loss, EXTRA)))
+        Comparison(cell, made[data, loss, BASELINE], margin=margin, extra=made.get((data, loss, EXTENDED_BASELINE)))
         for (data, loss, method), cell in made.items()
         if method != BASELINE
     ]
-    comparisons = _adjusted([comparison for comparison in plain if comparison.method.method != EXTRA])
-    controls = [comparison for comparison in plain if comparison.method.method == EXTRA]
+    comparisons = _adjusted([comparison for comparison in plain if comparison.method.method != EXTENDED_BASELINE])
+    controls = [comparison for comparison in plain if comparison.method.method == EXTENDED_BASELINE]
     data_sets = [
         DataSummary(
             data,
@@ -326,7 +325,7 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
 
 def order(method: str) -> tuple[bool, bool, str]:
     """The baseline first, then itself with more trials."""
-    return method != BASELINE, method != EXTRA, method
+    return method != BASELINE, method != EXTENDED_BASELINE, method
 
 
 def _adjusted(plain: list[Comparison]) -> list[Comparison]:

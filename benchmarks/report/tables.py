@@ -463,7 +463,7 @@ def _setting(flat: dict[str, dict[str, Any]], key: str) -> Callable[[tuple[Run, 
 def _evaluated(split: str, metric: str) -> Callable[[tuple[Run, Evaluated]], float | None]:
     def score(of: tuple[Run, Evaluated]) -> float | None:
         scores = getattr(of[1], split)
-        return None if scores is None else scores[metric]  # type: ignore[no-any-return]
+        return None if scores is None else scores[metric]
 
     return score
 

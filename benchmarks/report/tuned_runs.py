@@ -1,4 +1,4 @@
-"""Which search each tuned run is the outcome of."""
+"""Attribution of tuned runs to the searches that found their parameters."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -7,16 +7,14 @@ from typing import Any
 from benchmarks.errors import UserError
 from benchmarks.report.study import Study, TunedCell
 from benchmarks.runs.reader import Run
-
-BASELINE = "none"
-EXTRA = "none+"  # the baseline, tuned with more trials
+from benchmarks.runs.schema import BASELINE, EXTENDED_BASELINE
 
 
 def by_search(runs: Iterable[Run], studies: Mapping[str, Study]) -> list[Run]:
-    """The runs, tuned ones under the method whose search found them; untuned ones as they are.
+    """The runs, each tuned one under the method whose search found its parameters.
 
-    A search of a method may end with the augmentation off, and ``none+`` with the trial of ``none``: then the same
-    training stands for two searches, and comes out once for each.
+    The best trial of a method's search may have the augmentation off, and that of ``none+`` may be the one of ``none``:
+    then the same training is the outcome of two searches, and is returned once for each.
 
     Raises:
         UserError: a tuned run whose study is not there, or that is no search's best trial.
@@ -28,7 +26,7 @@ def by_search(runs: Iterable[Run], studies: Mapping[str, Study]) -> list[Run]:
         elif run.tuned.study not in studies:
             problems.append(
                 f"{run.path} was tuned by study {run.tuned.study}, which is not among the studies beside the runs: "
-                "without its ledger nobody can see whether all had the same budget"
+                "without its ledger, equal budgets cannot be checked"
             )
         else:
             searches = list(_searches(run, studies[run.tuned.study]))
@@ -48,7 +46,7 @@ def _searches(run: Run, study: Study) -> Iterator[TunedCell]:
     for cell in study.of(run.loss):
         if cell.best is None or cell.best.trial != run.tuned.trial:
             continue
-        without = cell.method in (BASELINE, EXTRA) or cell.best.augmentation_off
+        without = cell.method in (BASELINE, EXTENDED_BASELINE) or cell.best.augmentation_off
         if run.method == (BASELINE if without else cell.method) and all(
             value_at(run.config, key) == value for key, value in cell.best.params.items()
         ):

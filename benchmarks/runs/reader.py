@@ -161,7 +161,7 @@ def read_run(directory: Path) -> Run:
     if not (directory / DONE).exists():
         raise UserError(f"{directory} is unfinished: it has no done mark; run it again, or move it away")
     config = parsed(directory / CONFIG, sealed_bytes(directory, CONFIG))
-    environment = parsed(directory / ENVIRONMENT, sealed_bytes(directory, ENVIRONMENT))
+    environment = Fields(directory / ENVIRONMENT, parsed(directory / ENVIRONMENT, sealed_bytes(directory, ENVIRONMENT)))
     result = Fields(directory / RESULT, parsed(directory / RESULT, sealed_bytes(directory, RESULT)))
     if (schema := result.get("schema", int)) != SCHEMA:
         raise UserError(
@@ -172,6 +172,8 @@ def read_run(directory: Path) -> Run:
         raise damaged(directory, f"its {CONFIG} is that of run {name}, so the directory should have that name")
     if result.get("run", str) != name:
         raise damaged(directory / RESULT, f"the result of run {result.get('run', str)}, not of {name}")
+    if environment.get("data_hash", str) != result.get("data.hash", str):
+        raise damaged(directory / RESULT, f"its data.hash is not the data_hash of {ENVIRONMENT}")
     selection = _selection(result)
     if selection:
         for file in (QUERIES, GALLERY):
@@ -196,7 +198,7 @@ def read_run(directory: Path) -> Run:
             "data hash": result.get("data.hash", str),
         },
         config=config,
-        environment=environment,
+        environment=environment.content,
         selection=selection,
         chosen_epoch=result.count(f"selection.{_honest(result)}.epoch"),
         history=_history(result),
@@ -306,4 +308,4 @@ def _audit(result: Fields) -> dict[str, Any] | None:
     result.positive("audit.threshold")
     for key in ("twins_allowed", "identical_allowed"):
         result.fraction(f"audit.{key}")
-    return result.get("audit", dict)  # type: ignore[no-any-return]
+    return result.get("audit", dict)

@@ -125,7 +125,7 @@ class RunDir:
         write_whole(self.failed, f"{reason}\n{details}".encode())
 
     @contextmanager
-    def held(self, wait: bool, tell: Callable[[str], None] = print) -> Iterator[None]:
+    def locked(self, wait: bool, tell: Callable[[str], None] = print) -> Iterator[None]:
         """Hold an exclusive lock on the run directory; the operating system releases it if the process dies.
 
         Args:

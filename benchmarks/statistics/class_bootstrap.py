@@ -1,4 +1,4 @@
-"""How much a result depends on which classes the test set has."""
+"""Cluster bootstrap over test classes."""
 
 from typing import Any
 
@@ -7,23 +7,23 @@ import numpy as np
 from benchmarks.statistics.finite import finite
 from benchmarks.statistics.intervals import RESAMPLES, Interval
 
-BLOCK = 2**22  # drawn class counts held at a time
+BLOCK = 2**22  # drawn class counts in memory at a time
 
 
 def class_bootstrap_interval(
     values: Any, labels: Any, confidence: float = 0.95, resamples: int = RESAMPLES
 ) -> Interval | None:
-    r"""Percentile interval for a mean over queries when whole classes are drawn anew; None for one class.
+    r"""Percentile interval for a mean over queries under resampling of whole classes; None for one class.
 
     .. math:: \bar v^* = \frac{\sum_c w_c \sum_{i \in c} v_i}{\sum_c w_c n_c}, \quad w \sim \text{Multinomial}(C, 1/C)
 
-    Queries of a class share their right answers, so they stay together. What varies is which classes are asked about:
-    the trained models are the same in every resample, and so is the gallery they search, in which the classes that
-    were not drawn still distract. Hence it says nothing of what another seed would give, as an interval over seeds
-    says nothing of other classes.
+    Queries of a class share their correct answers, so they are resampled together. Only the choice of query classes
+    varies: the trained models are the same in every resample, and so is the gallery that they search, in which classes
+    that were not drawn still distract. The interval does not cover the choice of seed, as an interval over seeds does
+    not cover the choice of classes.
 
     Args:
-        values: (Q,), one number a query: with several paired runs, their mean difference.
+        values: (Q,), one number per query: with several paired runs, their mean difference.
         labels: (Q,), the query's class.
         confidence: between 0 and 1.
         resamples: draws of as many classes as there are, from a generator that starts from 0.
@@ -36,7 +36,7 @@ def class_bootstrap_interval(
     """
     sample, classes = finite(values, "values"), np.asarray(labels)
     if sample.ndim != 1 or sample.shape != classes.shape:
-        raise ValueError(f"values and labels must be one each a query, but got {sample.shape} and {classes.shape}")
+        raise ValueError(f"values and labels need one entry per query, but have shapes {sample.shape}, {classes.shape}")
     _, of_class = np.unique(classes, return_inverse=True)
     sizes = np.bincount(of_class)
     if len(sizes) < 2:

@@ -1,4 +1,4 @@
-"""The corrected resampled t-test: what folds, which share training data, allow to be claimed."""
+"""The corrected resampled t-test over folds, which share training data."""
 
 from typing import Any, NamedTuple
 
@@ -21,10 +21,10 @@ def corrected_resampled_t(differences: Any, validation_share: float, confidence:
         \text{ degrees of freedom}
 
     The training sets of two folds overlap, so their differences are correlated and the plain t-test, which has 1/F
-    alone, calls far too much significant. The correction takes the correlation to be n_val / (n_val + n_train).
+    alone, rejects far too often. The correction takes the correlation to be n_val / (n_val + n_train).
 
     Args:
-        differences: (F,), one difference a fold, averaged over seeds, F at least 1.
+        differences: (F,), one difference per fold, averaged over seeds, F at least 1.
         validation_share: n_val / n_train, above 0: 1/3 for four folds.
         confidence: of the interval.
 

@@ -1,4 +1,4 @@
-"""Two one-sided tests: is the difference small enough to be called none?"""
+"""Equivalence test (TOST): is the true difference within a margin?"""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from benchmarks.statistics.finite import finite
 
-MARGIN = 0.5  # points of MAP@R that are taken as no difference worth having
+MARGIN = 0.5  # points of MAP@R below which a difference is taken as irrelevant
 
 
 def equivalence_p(differences: Any, margin: float = MARGIN) -> float | None:
@@ -15,12 +15,12 @@ def equivalence_p(differences: Any, margin: float = MARGIN) -> float | None:
     .. math:: p = \max\Big(P\big(T_{n-1} > \tfrac{\bar d + m}{s / \sqrt n}\big),
         P\big(T_{n-1} < \tfrac{\bar d - m}{s / \sqrt n}\big)\Big)
 
-    The hypothesis that it can reject is a true mean difference of ``margin`` or more, either way. p is at most .05
-    exactly when the 90 % t-interval lies within the margin. A large p shows nothing: few seeds or a wide spread give
-    one whatever is true.
+    The null hypothesis is a true mean difference of at least ``margin`` in absolute value. p is at most .05
+    exactly if the 90 % t-interval is within the margin. A large p shows nothing: few seeds or a wide spread give one
+    whatever is true.
 
     Args:
-        differences: (n,), one paired difference a seed, n at least 1.
+        differences: (n,), one paired difference per seed, n at least 1.
         margin: above 0, in units of the differences; to be chosen before the runs are seen.
 
     Source: Schuirmann, "A comparison of the two one-sided tests procedure and the power approach", Journal of
@@ -35,6 +35,6 @@ def equivalence_p(differences: Any, margin: float = MARGIN) -> float | None:
     sample = finite(differences, "differences")
     if len(sample) < 2:
         return None
-    if sample.std() == 0:  # no t; the mean is then known
+    if sample.std() == 0:  # t is undefined, and the mean is known
         return float(abs(sample.mean()) >= margin)
     return float(DescrStatsW(sample).ttost_mean(-margin, margin)[0])

@@ -1,4 +1,4 @@
-"""What a search of fewer trials would have found."""
+"""Expected best score of a search with fewer trials."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def expected_best(scores: Any) -> np.ndarray:
     at random, which those of an adaptive search are not.
 
     Args:
-        scores: (N,), one a trial, N at least 1.
+        scores: (N,), one per trial, N at least 1.
 
     Shapes:
         (N,) -> (N,), ascending

@@ -1,4 +1,4 @@
-"""The border of every function here: numbers in, and finite ones."""
+"""Check of the input of every function in this package."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 def finite(values: Any, name: str) -> np.ndarray:
     """``values`` as a float64 array; a ValueError that names ``name`` when one of them is nan or infinite.
 
-    A missing score is never dropped here: what is missing has to be said by whoever knows why.
+    Missing scores are never dropped here: the caller knows why they are missing and has to report it.
     """
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():

@@ -23,7 +23,7 @@ def t_interval(values: Any, confidence: float = 0.95) -> Interval | None:
     Of 1,000 simulated samples of 5, 6 and 10 normal values it covered the true mean in 94, 96 and 95 %.
 
     Args:
-        values: (n,), one number a seed, n at least 1.
+        values: (n,), one number per seed, n at least 1.
         confidence: c, between 0 and 1.
 
     Source: Student, "The probable error of a mean", Biometrika 1908; the interval of MLRC (ECCV 2020) over its 10 runs.
@@ -46,10 +46,10 @@ def bootstrap_interval(values: Any, confidence: float = 0.95, resamples: int = R
 
     It assumes no distribution, but with few values it is too narrow: of 1,000 simulated samples of 5, 6 and 10 normal
     values it covered the true mean in 84, 86 and 89 %, and so did its bias-corrected form (BCa), which moreover has no
-    value when all values are equal. Hence it stands beside the t-interval and never alone.
+    value when all values are equal. Hence it is reported beside the t-interval and never alone.
 
     Args:
-        values: (n,), one number a seed, n at least 1.
+        values: (n,), one number per seed, n at least 1.
         confidence: c, between 0 and 1.
         resamples: samples drawn; the generator starts from 0, so that equal values give equal intervals.
 

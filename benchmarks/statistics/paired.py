@@ -1,4 +1,4 @@
-"""From scores by (seed, fold) to one number a seed."""
+"""One number per seed from scores by (seed, fold)."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ def over_seeds(scores: Scores) -> np.ndarray:
     .. math:: \bar s_i = \frac 1 F \sum_f s_{i,f}
 
     Folds share most of their training data, so they are no replicates: they are averaged before any
-    interval or test sees them, and the number of seeds is the sample size.
+    interval or test, and the number of seeds is the sample size.
 
     Args:
         scores: at least one score; every seed has the same folds.
@@ -49,7 +49,7 @@ def paired_by_seed(
 
     Args:
         method, baseline: scores of the same (seed, fold).
-        combine: what to take of a pair; ``operator.truediv`` gives ratios, for costs.
+        combine: of the two scores of a pair; ``operator.truediv`` gives ratios, for costs.
 
     Raises:
         ValueError: a (seed, fold) that only one of them has.

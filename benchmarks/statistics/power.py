@@ -1,4 +1,4 @@
-"""What a number of seeds can see."""
+"""Power analysis of the sign-flip test."""
 
 from bisect import bisect_left
 from functools import lru_cache
@@ -18,7 +18,7 @@ LARGEST = 20 * STEPS
 
 @lru_cache(maxsize=4096)
 def sign_flip_power(seeds: int, effect_size: float, level: float = 0.05) -> float:
-    r"""How often the sign-flip test's p is at most ``level``, for normal differences.
+    r"""Power of the sign-flip test for normal differences: how often its p is at most ``level``.
 
     Up to 12 seeds, the share of 4,000 samples from a generator that starts from 0; beyond, the power of the paired
     t-test, :math:`P(|T'_{n-1}(\delta \sqrt n)| > t_{n-1, 1-\alpha/2})` with the noncentral t.
@@ -26,7 +26,7 @@ def sign_flip_power(seeds: int, effect_size: float, level: float = 0.05) -> floa
     Args:
         seeds: at least 2.
         effect_size: the true mean difference in standard deviations.
-        level: of the two-sided test; of one among several comparisons, what a correction leaves of it.
+        level: of the two-sided test, after any correction for several comparisons.
 
     Source: Cohen, "Statistical power analysis for the behavioral sciences", 1988, chapter 2;
     ``statsmodels.stats.power.TTestPower``.
@@ -44,14 +44,14 @@ def sign_flip_power(seeds: int, effect_size: float, level: float = 0.05) -> floa
 def minimum_detectable_effect(
     differences: Any, comparisons: int = 1, power: float = 0.8, alpha: float = 0.05
 ) -> float | None:
-    """The true mean difference that the sign-flip test on so many seeds finds with probability ``power``.
+    """The true mean difference that the sign-flip test finds with probability ``power`` on this number of seeds.
 
     In units of the differences, whose standard deviation is taken for the true one. None for one difference, whose
     spread is unknown, and where no difference is large enough.
 
     Args:
-        differences: (n,), one paired difference a seed, n at least 1.
-        comparisons: in Holm's family; it is found whatever the others are, at alpha / comparisons.
+        differences: (n,), one paired difference per seed, n at least 1.
+        comparisons: in Holm's family; at alpha / comparisons it is found whatever the others are.
         power: between ``alpha`` and 1.
         alpha: two-sided level of the family.
 
@@ -78,7 +78,7 @@ def seeds_to_detect(
     The spread is taken to be that of ``differences``, which few seeds estimate badly. None where it is unknown or 0.
 
     Args:
-        differences: (n,), one paired difference a seed, n at least 1.
+        differences: (n,), one paired difference per seed, n at least 1.
         effect: above 0, in units of the differences.
         comparisons, power, alpha: as for :func:`minimum_detectable_effect`.
 

@@ -1,4 +1,4 @@
-"""The sign-flip test: could the differences as well have had the other sign?"""
+"""The sign-flip test: a paired permutation test on the mean difference."""
 
 import math
 from typing import Any
@@ -21,7 +21,7 @@ def sign_flip_p(differences: Any) -> float:
     Beyond 16 differences, 99,999 patterns are drawn from a generator that starts from 0.
 
     Args:
-        differences: (n,), one paired difference a seed, n at least 1.
+        differences: (n,), one paired difference per seed, n at least 1.
 
     Source: Fisher, "The design of experiments", 1935, section 21; ``scipy.stats.permutation_test``.
 
@@ -57,7 +57,7 @@ def sign_flip_ps(samples: np.ndarray) -> np.ndarray:
 
 
 def smallest_p(num_seeds: int) -> float:
-    """The smallest p that the sign-flip test can give for so many seeds: 2^(1-n) while it is exact.
+    """The smallest attainable p of the sign-flip test: 2^(1-n) for n seeds while it is exact.
 
     Example:
         >>> [smallest_p(n) for n in (1, 5, 6)]
@@ -69,7 +69,7 @@ def smallest_p(num_seeds: int) -> float:
 
 
 def seeds_to_reach(alpha: float, num_comparisons: int = 1) -> int:
-    """The fewest seeds whose smallest p, Holm-adjusted over equally many-seeded comparisons, is at most ``alpha``.
+    """The fewest seeds per comparison with which the smallest attainable Holm-adjusted p is at most ``alpha``.
 
     The smallest of m p-values is multiplied by m, and the others are adjusted to no less, so m 2^(1-n) has to fit.
 

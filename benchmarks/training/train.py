@@ -92,7 +92,7 @@ def _locked(folder: RunDir, wait: bool, processes: ProcessGroup) -> Iterator[Non
     if not processes.is_main:
         yield
         return
-    with folder.held(wait, tell=lambda line: print(line, file=sys.stderr, flush=True)):
+    with folder.locked(wait, tell=lambda line: print(line, file=sys.stderr, flush=True)):
         if folder.is_done():
             folder.tidy()
         is_new = {path.name for path in folder.path.iterdir()} <= {folder.lock.name, folder.log.name}

@@ -53,7 +53,7 @@ class CannedRuns:
         folder = self.root / result["run"]
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        (folder / "environment.json").write_text(json.dumps(ENVIRONMENT))
+        (folder / "environment.json").write_text(json.dumps({**ENVIRONMENT, "data_hash": result["data"]["hash"]}))
         self._queries(folder, result, method, seed, fold)
         self._gallery(folder, method, fold, gain=METHOD_GAIN.get(method, 0.0))
         self.finish(folder, result)

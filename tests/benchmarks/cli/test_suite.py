@@ -103,7 +103,7 @@ def test_an_unfinished_training_of_another_list_is_refused_before_anything_is_tr
         assert main(["suite", "smoke", *words, *seeds, "--dry-run"]) in (0, 2)
         return capsys.readouterr().err
 
-    with started.held(wait=False):
+    with started.locked(wait=False):
         refused = said("seeds=[1]")
         assert f"{begun.path}: unfinished and not among these trainings" in refused
         assert str(started.path) not in refused  # whoever is at it will end it

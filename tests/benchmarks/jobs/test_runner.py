@@ -57,7 +57,7 @@ def test_trainings_that_another_command_is_at_come_last_and_are_waited_for(tmp_p
     order: list[bool] = []
 
     def other_command() -> None:
-        with first.folder.held(wait=False):
+        with first.folder.locked(wait=False):
             held.set()
             while not second.is_done():
                 time.sleep(0.05)

@@ -38,7 +38,7 @@ def test_losses_may_have_different_numbers_of_seeds(canned):
 def test_runs_of_one_table_must_agree(canned, changes, sentence, loss):
     usual, other = canned.write("triplet", seed=0), canned.write(loss, seed=1, **changes)
     said = refusal(canned)
-    assert f"the runs on glyphs {sentence}, so they cannot stand in one table" in said
+    assert f"the runs on glyphs {sentence}, so they cannot share a table" in said
     assert str(usual) in said and str(other) in said
     assert str(next(iter(changes.values()))) in said
 
@@ -52,8 +52,7 @@ def test_two_data_sets_may_differ(canned):
 def test_a_method_without_its_baseline_loss_is_refused(canned):
     canned.write("triplet", "ee", seed=4, fold=1)
     assert refusal(canned) == (
-        "triplet with method ee on glyphs has no baseline to be compared with: run it with method=none and "
-        "seed 4 fold 1"
+        "triplet with method ee on glyphs has no baseline: run it with method=none and seed 4 fold 1"
     )
 
 
@@ -82,7 +81,7 @@ def test_a_seed_that_lacks_a_fold_is_named(canned):
 def test_the_same_training_twice_is_refused(canned):
     folders = [canned.write("triplet", environment_note=note) for note in ("first", "second")]
     said = refusal(canned)
-    assert "triplet with method none on glyphs, seed 0, fold 0 is there more than once" in said
+    assert "triplet with method none on glyphs, seed 0, fold 0 exists more than once" in said
     assert all(str(folder) in said for folder in folders)
 
 

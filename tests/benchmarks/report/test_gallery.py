@@ -43,7 +43,7 @@ def test_shown_are_those_that_differ_most_and_those_that_agree(canned, folders):
     write_gallery(canned, folders[1], right=[1, 0, 3, 1, 3])
     result = made(canned)
     assert [(shown.kind, int(picture(shown.image)[0, 0])) for shown in result.shown] == [
-        ("more right", 4), ("more right", 0), ("fewer right", 1), ("as many right", 3), ("as many right", 2),
+        ("more correct", 4), ("more correct", 0), ("fewer correct", 1), ("as many correct", 3), ("as many correct", 2),
     ]  # fmt: skip
     assert (result.more, result.fewer, result.same) == (2, 1, 2)
     assert [neighbor.right for neighbor in result.shown[0].method] == [True, True, True]
@@ -58,7 +58,7 @@ def test_only_the_lowest_seed_and_fold_are_looked_at(canned):
 def test_when_all_agree_nothing_is_said_to_differ(canned, folders):
     for folder in folders:
         write_gallery(canned, folder, right=[2, 2, 2, 2, 2])
-    assert {shown.kind for shown in made(canned).shown} == {"as many right"}
+    assert {shown.kind for shown in made(canned).shown} == {"as many correct"}
 
 
 def test_colour_pictures_keep_their_colours_and_shrink(canned, folders):

@@ -20,7 +20,7 @@ def three_seeds(canned):
 
 
 def test_levels_are_means_over_seeds_in_points(three_seeds):
-    baseline, method = three_seeds.tables[0].cells
+    baseline, method = three_seeds.data_sets[0].cells
     assert (baseline.method, method.method) == ("none", "ee")
     level = baseline.score("mean_average_precision_at_r")
     assert level.mean == pytest.approx(52)

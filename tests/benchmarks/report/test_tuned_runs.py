@@ -90,7 +90,7 @@ def test_tuned_and_untuned_runs_of_one_loss_are_refused(canned):
     finals(canned, study, methods=("none",), seeds=1)
     canned.once("triplet", "ee")
     said = refusal(canned)
-    assert re.search("the runs of triplet on glyphs were not tuned alike: .*tuned by study small in", said)
+    assert re.search("the runs of triplet on glyphs differ in their tuning: .*tuned by study small in", said)
     assert "not tuned in" in said
 
 

@@ -22,11 +22,12 @@ def test_a_run_is_done_only_when_marked(tmp_path: Path) -> None:
     folder = RunDir(tmp_path, {"seed": 0})
     folder.prepare()
     assert not folder.is_done()
-    folder.checkpoint.write_text("state")
+    checkpoint = folder.checkpoint(1, "0" * 12)
+    checkpoint.write_text("state")
     folder.finish({"score": 0.5})
     assert folder.is_done()
     assert json.loads(folder.result.read_text()) == {"score": 0.5}
-    assert not folder.checkpoint.exists()
+    assert not checkpoint.exists() and not folder.checkpoints()
 
 
 def test_a_result_changed_after_the_mark_is_refused_by_path(tmp_path: Path) -> None:
@@ -77,16 +78,16 @@ def test_the_environment_names_versions_and_data() -> None:
 def test_a_run_that_is_being_trained_names_who_has_it(tmp_path: Path) -> None:
     folder = RunDir(tmp_path, {"seed": 0})
     again, sentence = RunDir(tmp_path, {"seed": 0}), f"{folder.path} is being trained by process {os.getpid()} "
-    with folder.held(wait=False), pytest.raises(RunLockedError, match=sentence), again.held(wait=False):
+    with folder.locked(wait=False), pytest.raises(RunLockedError, match=sentence), again.locked(wait=False):
         pass
-    with folder.held(wait=False):
+    with folder.locked(wait=False):
         assert folder.lock.exists()
 
 
 def test_whoever_waits_for_a_run_says_so_and_gets_it(tmp_path: Path) -> None:
     folder, told = RunDir(tmp_path, {"seed": 0}), []
     released = threading.Event()
-    with folder.held(wait=False):
+    with folder.locked(wait=False):
         waiting = threading.Thread(target=lambda: _hold(folder, told.append, released))
         waiting.start()
         assert not released.wait(timeout=0.2)
@@ -97,7 +98,7 @@ def test_whoever_waits_for_a_run_says_so_and_gets_it(tmp_path: Path) -> None:
 
 
 def _hold(folder: RunDir, tell, held: threading.Event) -> None:
-    with folder.held(wait=True, tell=tell):
+    with folder.locked(wait=True, tell=tell):
         held.set()
 
 
@@ -106,15 +107,15 @@ def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
     ready, write = os.pipe()
     process = os.fork()
     if process == 0:
-        with folder.held(wait=False):
+        with folder.locked(wait=False):
             os.write(write, b"held")
             signal.pause()
     assert os.read(ready, 4) == b"held"
-    with pytest.raises(RunLockedError, match=f"process {process} "), folder.held(wait=False):
+    with pytest.raises(RunLockedError, match=f"process {process} "), folder.locked(wait=False):
         pass
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    with folder.held(wait=False):
+    with folder.locked(wait=False):
         assert f"process {os.getpid()} " in folder.lock.read_text()
 
 
