@@ -31,20 +31,22 @@ def _draws(wrapper: Any) -> bool:
     return "generator" in signature(wrapper.wrapped).parameters
 
 
-def versions_of(loss: nn.Module) -> dict[str, tuple[int, int]]:
-    """Place and version of the values of each trainable parameter; an optimizer's step raises the version."""
-    return {
-        name: (parameter.data_ptr(), parameter._version)
+def versions_of(loss: nn.Module) -> frozenset[tuple[str, int, int]]:
+    """Name, place and version of the values of each trainable parameter; an optimizer's step raises the version.
+
+    No dict: PML's record keeper looks into every dict that a loss has as an attribute.
+    """
+    return frozenset(
+        (name, parameter.data_ptr(), parameter._version)
         for name, parameter in loss.named_parameters()
         if parameter.requires_grad and parameter.is_leaf  # torch.func.functional_call replaces them by other tensors
-    }
+    )
 
 
-def warn_if_untrained(loss: nn.Module, earlier: dict[str, tuple[int, int]]) -> None:
+def warn_if_untrained(loss: nn.Module, earlier: frozenset[tuple[str, int, int]]) -> None:
     """Warn if parameters of `loss` have a gradient, but their values have not changed since `earlier`."""
     parameters = dict(loss.named_parameters())
-    unchanged = versions_of(loss).items() & earlier.items()
-    names = sorted(name for name, _ in unchanged if parameters[name].grad is not None)
+    names = sorted(name for name, _, _ in versions_of(loss) & earlier if parameters[name].grad is not None)
     if names:
         warn_once(
             f"the parameters {', '.join(names)} of {type(loss).__name__} have a gradient but have not changed in "

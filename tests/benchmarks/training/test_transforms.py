@@ -73,7 +73,7 @@ def test_the_centre_is_torchvisions_pixel_by_pixel(channels: int) -> None:
 
 
 def test_what_cannot_be_cropped_is_refused() -> None:
-    with pytest.raises(ValueError, match="size must be at most the pictures' shortest side, 20 pixels, but got 21"):
+    with pytest.raises(ValueError, match="shortest side of the images, 20 pixels, but got 21"):
         CenterCrop(21).check(torch.tensor([[40, 20]]))
     with pytest.raises(ValueError, match="size must be at least 1, but got 0"):
         CenterCrop(0)

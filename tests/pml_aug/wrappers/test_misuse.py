@@ -139,3 +139,12 @@ def test_tuples_that_were_mined_with_the_points_are_not():
     assert not warned_of(lambda: EmbeddingExpansion(losses.TripletMarginLoss())(rows, labels, found))
     assert not warned_of(lambda: EmbeddingExpansion(losses.TripletMarginLoss(), num_points=0)(rows, labels, found))
     assert not warned_of(lambda: memory(rows, labels))
+
+
+def test_pmls_record_keeper_reads_a_wrapper_after_a_training_call(tmp_path):
+    logging_presets = pytest.importorskip("pytorch_metric_learning.utils.logging_presets")
+    pytest.importorskip("record_keeper")
+    loss = ProxySynthesis(losses.ProxyAnchorLoss(2, 4))
+    loss(torch.randn(8, 4, requires_grad=True), torch.arange(8) % 2)
+    keeper, _, _ = logging_presets.get_record_keeper(str(tmp_path / "csv"), str(tmp_path / "tensorboard"))
+    keeper.update_records({"metric_loss": loss}, 0, recursive_types=[torch.nn.Module, dict])
