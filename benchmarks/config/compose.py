@@ -165,8 +165,8 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
 
 
 def override_keys() -> list[str]:
-    """Dotted keys of a configuration that need no option to be chosen."""
-    return [*_fields(RunConfig), *_fields(RunOptions)]
+    """Dotted keys of a configuration with the default options, those of its own fields first."""
+    return list(dict.fromkeys([*_fields(RunConfig), *_fields(RunOptions), *sorted(_known_keys(()))]))
 
 
 @lru_cache  # a study composes many configurations of a few groups

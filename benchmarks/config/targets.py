@@ -22,7 +22,7 @@ ALLOWED = (
     "pytorch_metric_learning.regularizers",
     "torch.nn",
     "torch.optim",
-)  # nothing in them reads or writes files, unpickles, downloads or starts processes by names or paths that it is given
+)  # nothing in them writes files, unpickles, starts programs or downloads from an address among its arguments
 
 
 def check_targets(config: Mapping[str, Any], allow: Collection[str] = ()) -> None:

@@ -10,6 +10,7 @@ from benchmarks.__main__ import main
 from benchmarks.config.compose import CONFIGS, compose
 from benchmarks.config.targets import check_targets, deferred, resolve
 from benchmarks.errors import UserError
+from benchmarks.tuning.summary import SCHEMA
 
 FORBIDDEN = [
     "os.system",
@@ -18,7 +19,7 @@ FORBIDDEN = [
     "torch.save",
     "torch.load",
     "torch.hub.load",
-    "timm.create_model",  # unpickles its checkpoint_path
+    "timm.create_model",
     "pytorch_metric_learning.utils.common_functions.save_model",
     "benchmarks.runs.writer.write_whole",
     "benchmarks.cli.run.main",
@@ -136,6 +137,7 @@ def test_a_study_that_somebody_sent_runs_nothing(
     folder.mkdir(parents=True)
     written = tmp_path / "written"
     study = {
+        "schema": SCHEMA,
         "folds": [0], "seed": 100, "trials": 4, "extra_trials": 4, "sampler": "quasi_random", "pruning": None,
         "search": {"data": "glyphs", "comparisons": [{"loss": "multi_similarity", "methods": ["none", "ee"]}]},
         "overrides": ["protocol=smoke", *hidden, WRITES.format(path=written)],
