@@ -1,6 +1,6 @@
 """A batch beside copies of its rows: which pairs and triplets there are without self-copies, and how miners find them.
 
-The self-copies of a row are its own copies and itself. To a loss or miner they are positives, the easiest of all.
+The self-copies of a row are the row itself and its copies. To a loss or miner they are positives, the easiest of all.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""PML's memory of embeddings from earlier batches, for wrapped losses too, with its position in the state dict."""
+"""PML's memory of embeddings from earlier batches, also for wrapped losses, with its position in the state dict."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -129,7 +129,7 @@ class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
         labels: Tensor,
         indices_tuple: IndicesTuple | None = None,
         enqueue_mask: Tensor | None = None,
-        **draws: Any,
+        **random_inputs: Any,
     ) -> Tensor:
         """The loss between the batch and the queue.
 
@@ -139,13 +139,13 @@ class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
             indices_tuple: pairs or triplets of rows of the batch, added to those between batch and queue.
             enqueue_mask: (N,), bool: True for rows to enqueue, False for anchors. None enqueues all rows and uses all
                 as anchors.
-            draws: for a wrapped loss: `generator`, or recorded random inputs.
+            random_inputs: for a wrapped loss: `generator`, or recorded random inputs.
         """
         with exclusive(self):
             before = Queue(self.embedding_memory, self.label_memory, self.queue_idx, self.has_been_filled)
             keep = False
             try:
-                loss = self._compare(embeddings, labels, indices_tuple, enqueue_mask, draws)
+                loss = self._compare(embeddings, labels, indices_tuple, enqueue_mask, random_inputs)
                 keep = not isinstance(loss, Tensor) or is_finite(loss.detach())
             finally:
                 if not keep:
@@ -161,7 +161,7 @@ class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
         labels: Tensor,
         indices_tuple: IndicesTuple | None,
         enqueue_mask: Tensor | None,
-        draws: dict[str, Any],
+        random_inputs: dict[str, Any],
     ) -> Tensor:
         embeddings, labels = checked_rows(embeddings, labels, "embeddings", "labels")
         self._check_batch(embeddings, indices_tuple, enqueue_mask)
@@ -186,7 +186,7 @@ class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
         memory = self.embedding_memory[:stored], self.label_memory[:stored]
         with torch.autocast(embeddings.device.type, enabled=False), with_workarounds(self.loss):
             tuples = self.create_indices_tuple(anchors, anchor_labels, *memory, indices_tuple, enqueue_mask is None)
-            return self.loss(anchors, anchor_labels, tuples, *memory, **draws)
+            return self.loss(anchors, anchor_labels, tuples, *memory, **random_inputs)
 
     def create_indices_tuple(
         self,

@@ -93,7 +93,7 @@ class DistributedLossWrapper(FixedAttributes, distributed.DistributedLossWrapper
                 "with what it stores"
             )
         draws_itself = isinstance(self.loss.loss if remembers else self.loss, LossWrapper)
-        draws: dict[str, Any] = {"generator": self.generator} if draws_itself else {}
+        random_inputs: dict[str, Any] = {"generator": self.generator} if draws_itself else {}
         given: tuple[Tensor | None, ...] = (embeddings, labels, ref_emb, ref_labels)
         world_size = torch.distributed.get_world_size() if distributed.is_distributed() else 1
         if world_size > 1:
@@ -104,11 +104,11 @@ class DistributedLossWrapper(FixedAttributes, distributed.DistributedLossWrapper
             }
             given = tuple(None if part is None else whole[id(part)] for part in given)
         rows, classes, *reference = given
-        with self._shared_global_draws(embeddings):
-            return self.loss(rows, classes, None, *([] if remembers else reference), **draws)
+        with self._shared_global_state(embeddings):
+            return self.loss(rows, classes, None, *([] if remembers else reference), **random_inputs)
 
     @contextmanager
-    def _shared_global_draws(self, embeddings: Tensor) -> Iterator[None]:
+    def _shared_global_state(self, embeddings: Tensor) -> Iterator[None]:
         """Give torch's global generator the same state in all processes inside the block, and restore it on exit."""
         seed = int(torch.randint(2**62, (), generator=self.global_seeds))
         devices = [embeddings.device] if embeddings.is_cuda else []

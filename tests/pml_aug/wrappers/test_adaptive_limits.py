@@ -1,4 +1,4 @@
-"""Where Intra-class Adaptive Augmentation is the bare loss, or stays finite."""
+"""Where Intra-class Adaptive Augmentation is the baseline loss, or stays finite."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from pytorch_metric_learning import distances, losses, miners, reducers
 from pml_aug.wrappers import EmbeddingExpansion, ProxySynthesis
 
 
-def bare_cases():
+def baseline_cases():
     expansion = EmbeddingExpansion(losses.TripletMarginLoss(), miner=miners.BatchHardMiner())
     return {
         "pairs": (losses.MultiSimilarityLoss(), None),
@@ -22,15 +22,15 @@ def bare_cases():
 
 
 @pytest.mark.parametrize("switched_off", [{"refreshed": False}, {"strength": 0.0}, {"num_copies": 0}])
-@pytest.mark.parametrize("case", bare_cases())
-def test_switched_off_it_is_the_bare_loss_to_the_last_bit(case, switched_off):
-    bare, miner = bare_cases()[case]
+@pytest.mark.parametrize("case", baseline_cases())
+def test_switched_off_it_is_the_baseline_loss_to_the_last_bit(case, switched_off):
+    baseline, miner = baseline_cases()[case]
     embeddings, labels = batch()
-    wrapper = wrap(bare, miner, **switched_off)
+    wrapper = wrap(baseline, miner, **switched_off)
     torch.manual_seed(3)
     actual = value_and_gradient(wrapper, embeddings, labels)
     torch.manual_seed(3)
-    expected = value_and_gradient(bare, embeddings, labels, None if miner is None else miner(embeddings, labels))
+    expected = value_and_gradient(baseline, embeddings, labels, None if miner is None else miner(embeddings, labels))
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(actual, expected, strict=True))
 
 

@@ -78,7 +78,7 @@ def multi_similarity_by_hand(references, miner):
 
 @pytest.mark.parametrize("labels", [torch.arange(12) % 4, torch.tensor([0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3, 4])])
 @pytest.mark.parametrize("name", MINERS)
-def test_a_miner_finds_what_it_would_were_self_copies_no_candidates(name, labels, monkeypatch):
+def test_a_miner_finds_what_it_would_if_self_copies_were_left_out(name, labels, monkeypatch):
     embeddings = torch.randn(12, SIZE) + 0.7 * torch.randn(5, SIZE)[labels]
     references, miner = references_for(embeddings, labels), MINERS[name]()
     before = {key: value for key, value in vars(miner).items() if not key.startswith(("_", "num_"))}

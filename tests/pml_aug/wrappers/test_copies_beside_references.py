@@ -29,11 +29,11 @@ def test_in_a_memory_pairs_with_all_copies_are_added_to_those_with_the_memory(mi
     embeddings, labels = batch()
     loss = losses.ContrastiveLoss(reducer=reducers.DoNothingReducer())
     memory = CrossBatchMemory(wrap(loss), SIZE, memory_size=24, miner=miner)
-    bare = CrossBatchMemory(loss, SIZE, memory_size=24, miner=miner)
-    memory(embeddings, labels), bare(embeddings, labels)
+    baseline = CrossBatchMemory(loss, SIZE, memory_size=24, miner=miner)
+    memory(embeddings, labels), baseline(embeddings, labels)
     rows, classes = batch()
-    with_copies, without = memory(rows, classes), bare(rows, classes)
-    assert torch.equal(memory.embedding_memory, bare.embedding_memory)  # no copy is enqueued
+    with_copies, without = memory(rows, classes), baseline(rows, classes)
+    assert torch.equal(memory.embedding_memory, baseline.embedding_memory)  # no copy is enqueued
     for kind, own in (("pos_loss", True), ("neg_loss", False)):
         anchors, others = with_copies[kind]["indices"]
         of_memory = Counter(zip(anchors[others < 24].tolist(), others[others < 24].tolist(), strict=True))

@@ -43,8 +43,8 @@ def test_a_loss_that_works_sees_the_copies_and_is_finite(name):
     loss = WORKING[name]()
     value, gradient = value_and_gradient(wrap(loss), embeddings, labels)
     assert torch.isfinite(value) and torch.isfinite(gradient).all() and gradient.abs().sum() > 0
-    bare = value_and_gradient(WORKING[name](), embeddings, labels)[1]
-    assert not torch.equal(gradient, bare)
+    baseline = value_and_gradient(WORKING[name](), embeddings, labels)[1]
+    assert not torch.equal(gradient, baseline)
 
 
 @pytest.mark.parametrize("name", REFUSED)

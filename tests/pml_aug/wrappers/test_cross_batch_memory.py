@@ -19,7 +19,7 @@ from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion
 
 @pytest.mark.parametrize("make_miner", [None, miners.MultiSimilarityMiner, miners.BatchHardMiner])
 @pytest.mark.parametrize("name", AS_PML)
-def test_around_a_bare_loss_it_is_the_host_library_s_memory(name, make_miner):
+def test_around_a_baseline_loss_it_is_the_host_library_s_memory(name, make_miner):
     make = getattr(losses, name)
     ours = CrossBatchMemory(make(), D, 20, make_miner and make_miner())
     theirs = losses.CrossBatchMemory(make(), D, 20, make_miner and make_miner())
@@ -86,9 +86,9 @@ def test_several_calls_may_come_before_one_backward_pass(distance):
 def test_given_tuples_name_rows_of_the_batch_wherever_it_lies_in_the_queue():
     memory = CrossBatchMemory(losses.ContrastiveLoss(reducer=reducers.SumReducer()), D, 20)
     for embeddings, labels in batches(4):
-        bare = copy.deepcopy(memory)(embeddings, labels)
+        baseline = copy.deepcopy(memory)(embeddings, labels)
         given = miners.PairMarginMiner(pos_margin=0, neg_margin=2)(embeddings, labels)
-        added = memory(embeddings, labels, given) - bare
+        added = memory(embeddings, labels, given) - baseline
         torch.testing.assert_close(added, memory.loss(embeddings, labels, given), rtol=1e-4, atol=1e-5)
 
 

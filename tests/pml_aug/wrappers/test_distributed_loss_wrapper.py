@@ -34,7 +34,7 @@ def make_loss(name: str) -> nn.Module:
         "memory with a miner that draws": wrappers.CrossBatchMemory(
             losses.TripletMarginLoss(), SIZE, 24, miners.DistanceWeightedMiner()
         ),
-        "bare": multi_similarity,
+        "baseline": multi_similarity,
         "ee": wrappers.EmbeddingExpansion(multi_similarity, miner=miners.MultiSimilarityMiner()),
         "ps": wrappers.ProxySynthesis(proxy_anchor, ratio=0.5),
         "itself": multi_similarity,
@@ -85,7 +85,7 @@ def process(rank: int, port: int, name: str, results) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "bare",
+        "baseline",
         "drawn triplets",
         "ee",
         "ee of drawn triplets",
@@ -137,7 +137,7 @@ def test_seeds_are_integers(seed):
 
 
 def test_attributes_without_effect_cannot_be_set():
-    wrapped = wrappers.DistributedLossWrapper(make_loss("bare"))
+    wrapped = wrappers.DistributedLossWrapper(make_loss("baseline"))
     with pytest.raises(AttributeError, match="`efficient` of DistributedLossWrapper is settled at construction"):
         wrapped.efficient = True
     with pytest.raises(AttributeError, match="does not use `reducer`: set it on the wrapped loss"):
@@ -161,7 +161,7 @@ def test_points_that_each_process_draws_for_itself_are_warned_of_once(two_proces
     assert len(seen) == len({str(warning.message) for warning in seen})
 
 
-@pytest.mark.parametrize("name", ["ps", "iaa", "ee", "bare"])
+@pytest.mark.parametrize("name", ["ps", "iaa", "ee", "baseline"])
 def test_a_shared_generator_or_nothing_random_is_not_warned_of(two_processes, name):
     loss, labels = make_loss(name), torch.arange(8) % 4
     options = {"generator": torch.Generator()} if name in ("ps", "iaa") else {}

@@ -115,21 +115,21 @@ PAIRS_OF_LOSS_AND_MINER = [
 
 
 @pytest.mark.parametrize(("make_loss", "make_miner"), PAIRS_OF_LOSS_AND_MINER)
-def test_no_points_give_the_bare_loss_to_the_last_bit(make_loss, make_miner):
+def test_no_points_give_the_baseline_loss_to_the_last_bit(make_loss, make_miner):
     embeddings, labels = batch()
     miner = make_miner and make_miner()
     indices_tuple = miner and miner(embeddings, labels)
-    bare = value_and_gradient(make_loss(), embeddings, labels, indices_tuple)
+    baseline = value_and_gradient(make_loss(), embeddings, labels, indices_tuple)
     wrapped = value_and_gradient(EmbeddingExpansion(make_loss(), 0, miner), embeddings, labels)
-    assert torch.equal(wrapped[0], bare[0])
-    assert torch.equal(wrapped[1], bare[1])
+    assert torch.equal(wrapped[0], baseline[0])
+    assert torch.equal(wrapped[1], baseline[1])
 
 
 def test_without_a_pair_of_equal_labels_the_loss_is_the_bare_one():
     embeddings = torch.randn(6, 4, dtype=torch.float64)
     labels = torch.arange(6)
-    bare = losses.ContrastiveLoss()(embeddings, labels)
-    torch.testing.assert_close(EmbeddingExpansion(losses.ContrastiveLoss())(embeddings, labels), bare)
+    baseline = losses.ContrastiveLoss()(embeddings, labels)
+    torch.testing.assert_close(EmbeddingExpansion(losses.ContrastiveLoss())(embeddings, labels), baseline)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 1, 2, 3], [0]], ids=["one class", "one a class", "one row"])

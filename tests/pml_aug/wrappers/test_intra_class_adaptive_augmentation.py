@@ -76,7 +76,7 @@ def one_dimensional_spread():
     return wrapper
 
 
-def test_pairs_are_those_of_originals_with_everything_but_their_own_copies():
+def test_pairs_are_those_of_originals_with_everything_but_self_copies():
     embeddings, labels = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 0, 1])
     noise = torch.tensor([[[1.0, 5.0], [2.0, 5.0], [-4.0, 5.0]]])  # copies: (1, 0), (6, 0), (-4, 3)
     found = one_dimensional_spread()(embeddings, labels, noise=noise)

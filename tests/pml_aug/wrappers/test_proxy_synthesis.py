@@ -84,17 +84,17 @@ def test_mixing_draws_follow_the_beta_distribution():
 
 
 @pytest.mark.parametrize("name", WORK)
-def test_ratio_0_gives_the_bare_loss_to_the_last_bit(name):
+def test_ratio_0_gives_the_baseline_loss_to_the_last_bit(name):
     embeddings, labels = batch()
     loss = WORK[name](C)
     wrapped = value_and_gradients(ProxySynthesis(copy.deepcopy(loss), ratio=0.0), embeddings, labels)
-    bare = value_and_gradients(loss, embeddings, labels)
-    assert len(bare) == 3
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(wrapped, bare, strict=True))
+    baseline = value_and_gradients(loss, embeddings, labels)
+    assert len(baseline) == 3
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(wrapped, baseline, strict=True))
 
 
 @pytest.mark.parametrize("labels", [[2, 2, 2], [5]], ids=["one class", "one row"])
-def test_without_a_partner_of_another_class_it_is_the_bare_loss(labels):
+def test_without_a_partner_of_another_class_it_is_the_baseline_loss(labels):
     embeddings, labels = torch.randn(len(labels), D), torch.tensor(labels)
     loss = WORK["ProxyAnchorLoss"](C)
     wrapper = ProxySynthesis(loss)

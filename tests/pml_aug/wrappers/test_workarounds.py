@@ -155,11 +155,13 @@ def test_dynamic_soft_margin_has_a_bin_for_the_largest_difference(labels, expect
 
 def test_dynamic_soft_margin_gives_first_what_the_host_library_gives():
     rows, labels = 0.1 * torch.randn(12, SIZE) + torch.eye(4, SIZE).repeat_interleave(3, 0), torch.arange(12) // 3
-    prepared_loss, bare = (
+    prepared_loss, baseline = (
         EmbeddingExpansion(losses.DynamicSoftMarginLoss(), num_points=0),
         losses.DynamicSoftMarginLoss(),
     )
-    for mine, theirs in zip(*(value_and_gradient(loss, rows, labels) for loss in (prepared_loss, bare)), strict=True):
+    for mine, theirs in zip(
+        *(value_and_gradient(loss, rows, labels) for loss in (prepared_loss, baseline)), strict=True
+    ):
         assert torch.equal(mine, theirs)
 
 

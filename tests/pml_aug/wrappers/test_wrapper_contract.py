@@ -40,7 +40,7 @@ def test_it_changes_the_loss(case, batch):
     assert not torch.equal(_seeded(case.wrap(case.baseline()), *batch), _seeded(case.baseline(), *batch))
 
 
-def test_switched_off_it_is_the_bare_loss_to_the_last_bit(case, batch):
+def test_switched_off_it_is_the_baseline_loss_to_the_last_bit(case, batch):
     baseline = case.baseline()
     expected = _value_and_gradients(baseline, *batch)
     for mine, theirs in zip(_value_and_gradients(case.switched_off(baseline), *batch), expected, strict=True):
