@@ -1,4 +1,4 @@
-"""Labelled images, held in memory: the glyphs shipped here, an npz file, or a folder of images by class."""
+"""Labelled images from the shipped glyphs, an npz file, a folder per class, or a published data set."""
 
 from benchmarks.data.arrays import ImageArrays
 from benchmarks.data.loading import load

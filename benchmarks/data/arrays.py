@@ -1,4 +1,4 @@
-"""The form every data set takes before a training sees it."""
+"""The labelled images that a training gets, whatever data set they come from."""
 
 import hashlib
 import json
@@ -11,20 +11,20 @@ from PIL import Image, ImageOps
 
 from benchmarks.data.ragged import RaggedImages
 
-TRAIN, TEST, QUERY, GALLERY = range(4)  # what an image is for, where the data set's authors say so
+TRAIN, TEST, QUERY, GALLERY = range(4)  # values of a partition: what an image is used for
 
 
 @dataclass(frozen=True, eq=False)
 class ImageArrays:
-    """Images with their classes and, where known, where each one comes from."""
+    """Images with their classes and, where known, their sources and parts."""
 
     name: str
     images: np.ndarray | RaggedImages  # (N, H, W, C), uint8, or N of several sizes; C is 1 (grey) or 3 (RGB)
     labels: np.ndarray  # (N,), int64, 0 to num_classes - 1
-    class_names: list[str]  # one a class
-    source: np.ndarray | None  # (N,), int64: the font face or vendor that drew the image
-    source_names: list[str]  # one a source; empty where source is None
-    partition: np.ndarray | None = None  # (N,), uint8: TRAIN, TEST, QUERY or GALLERY; None: halves of the classes
+    class_names: list[str]  # one per class
+    source: np.ndarray | None  # (N,), int64: index of the font face or vendor that drew the image
+    source_names: list[str]  # one per source; empty where source is None
+    partition: np.ndarray | None = None  # (N,), uint8: TRAIN, TEST, QUERY or GALLERY; None: the classes are halved
 
     @property
     def channels(self) -> int:
@@ -33,14 +33,14 @@ class ImageArrays:
 
     @property
     def image_size(self) -> int:
-        """Height of the images; the shortest side of any where sizes differ."""
+        """Height of the images; where sizes differ, the shortest side of all."""
         return int(self.images.sizes.min()) if isinstance(self.images, RaggedImages) else self.images.shape[1]
 
     @cached_property
     def content_hash(self) -> str:
-        """sha256 of everything but the data set's name, the same on every platform.
+        """sha256 of everything but the data set's name; the same on every platform.
 
-        Pictures of several sizes enter as their sizes and sha256 digests, which a cache of them keeps.
+        Images of several sizes enter as their sizes and sha256 digests, which the decode cache keeps.
         """
         digest = hashlib.sha256()
         if isinstance(self.images, RaggedImages):
@@ -59,7 +59,7 @@ class ImageArrays:
         return digest.hexdigest()
 
     def with_classes(self, num_classes: int) -> "ImageArrays":
-        """Only ``num_classes`` of the classes, spread evenly over the sorted ids and numbered anew; no randomness."""
+        """The images of ``num_classes`` classes, taken at even distances from the sorted ids and renumbered."""
         kept = spread_classes(num_classes, len(self.class_names))
         rows = np.flatnonzero(np.isin(self.labels, kept))
         return replace(
@@ -72,21 +72,23 @@ class ImageArrays:
         )
 
     def resized(self, image_size: int) -> "ImageArrays":
-        """Every image as an ``image_size`` square, see :func:`fit_square`."""
+        """The same with every image as a square of ``image_size`` pixels, see :func:`fit_square`."""
         if isinstance(self.images, np.ndarray) and self.images.shape[1:3] == (image_size, image_size):
             return self
         return replace(self, images=squares(self.images, image_size))
 
 
 def spread_classes(num_classes: int, available: int) -> np.ndarray:
-    """Ids of ``num_classes`` classes, spread evenly over the ``available`` ones.
+    """Ids of ``num_classes`` classes, at even distances among the ``available`` ones.
 
     Example:
         >>> spread_classes(4, 10).tolist()
         [0, 2, 5, 7]
     """
     if not 2 <= num_classes <= available:
-        raise ValueError(f"data.num_classes must be between 2 and the {available} there are, but got {num_classes}")
+        raise ValueError(
+            f"data.num_classes must be between 2 and {available}, the number of classes, but got {num_classes}"
+        )
     return np.arange(num_classes) * available // num_classes
 
 
@@ -115,18 +117,21 @@ def empty_images(shape: tuple[int, ...]) -> np.ndarray:
         ) from error
 
 
-def fit_square(picture: Image.Image, image_size: int) -> Image.Image:
-    """The largest centred square of a picture, resampled bilinearly with antialiasing."""
-    return ImageOps.fit(picture, (image_size, image_size), method=Image.Resampling.BILINEAR)
+def fit_square(image: Image.Image, image_size: int) -> Image.Image:
+    """The largest centred square of an image, resampled bilinearly with antialiasing."""
+    return ImageOps.fit(image, (image_size, image_size), method=Image.Resampling.BILINEAR)
 
 
 def require_two_images_a_class(labels: np.ndarray, class_names: Sequence[str], origin: str) -> None:
-    """Refuses data in which a query could have no right answer, or no wrong one.
+    """Refuse data in which a query has no right answer, or no wrong one.
 
     Args:
         labels: (N,), 0 to ``len(class_names) - 1``.
-        class_names: one a class.
-        origin: the path the data came from, for the message.
+        class_names: one per class.
+        origin: path of the data, for the message.
+
+    Raises:
+        ValueError: if there is one class only, or a class has one image only; the message starts with ``origin``.
     """
     if len(class_names) < 2:
         raise ValueError(f"{origin}: found {len(class_names)} class, but comparing classes needs at least 2")
@@ -136,5 +141,5 @@ def require_two_images_a_class(labels: np.ndarray, class_names: Sequence[str], o
         listed = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
         raise ValueError(
             f"{origin}: {len(lonely)} of {len(class_names)} classes have a single image ({listed}), so it has no "
-            "neighbour to find; add images or leave these classes out"
+            "neighbor to find; add images, or leave these classes out"
         )

@@ -1,4 +1,4 @@
-"""Regular files, and the lines of text files: everything else that a path may name is refused, never waited for."""
+"""Checked access to files: named pipes, devices and directories are refused before they are opened."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Labelled images from a folder with one sub-folder a class."""
+"""Labelled images from a folder with one sub-folder per class."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from benchmarks.data.listing import Listing, class_folders, image_files
 
 
 def list_folder(path: Path) -> Listing:
-    """The files of every sub-folder, with the sub-folder's name as the class.
+    """The image files of every sub-folder, whose name is the class.
 
-    Classes and files are taken in the order of their names. Files beside the class folders, and names that start
+    Classes and files are sorted by name. Files beside the class folders, and names that start
     with a dot, are ignored; everything else inside a class folder must be an image.
 
     Args:
@@ -23,10 +23,10 @@ def list_folder(path: Path) -> Listing:
         ValueError: if it holds no classes, an empty class or a class with one image; the message starts with the path.
     """
     if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder; data.path must name a folder with one sub-folder a class")
+        raise FileNotFoundError(f"{path}: no such folder; data.path must name a folder with one sub-folder per class")
     classes = class_folders(path)
     if not classes:
-        raise ValueError(f"{path}: found no sub-folders; put the images of each class into a folder of its own")
+        raise ValueError(f"{path}: found no sub-folders; put the images of each class into its own folder")
     files = [image_files(folder) for folder in classes]
     for folder, members in zip(classes, files, strict=True):
         if not members:
@@ -38,13 +38,13 @@ def list_folder(path: Path) -> Listing:
 
 
 def read_folder(path: Path, name: str, image_size: int | None) -> ImageArrays:
-    """The images of a folder, see :func:`list_folder`, as RGB squares in memory: ``3 * image_size ** 2`` bytes each.
+    """The images of a folder (see :func:`list_folder`) as RGB squares in memory, ``3 * image_size ** 2`` bytes each.
 
     Args:
         path: the folder; its sub-folders are the classes.
-        name: what to call the data set.
-        image_size: side of the square every image is cropped (centred) and resized to; may be None if all images
-            have the same size already.
+        name: name of the data set.
+        image_size: side of the square that every image is center-cropped and resized to; None if all images have the
+            same size already.
 
     Raises:
         ValueError: for an unreadable file, or images of several sizes without an ``image_size``.
@@ -55,7 +55,7 @@ def read_folder(path: Path, name: str, image_size: int | None) -> ImageArrays:
 
 
 def _stack(files: list[Path], form: Form) -> np.ndarray:
-    """(N, H, W, 3) of all files; written into one array, so that no image is in memory twice."""
+    """(N, H, W, 3): all files decoded into one array, so that no image is in memory twice."""
     first = decode(files[0], form)
     images = empty_images((len(files), *first.shape))
     for row, file in enumerate(files):
@@ -63,7 +63,7 @@ def _stack(files: list[Path], form: Form) -> np.ndarray:
         if image.shape != first.shape:
             raise ValueError(
                 f"{file}: is {image.shape[1]} x {image.shape[0]}, but {files[0]} is {first.shape[1]} x "
-                f"{first.shape[0]}; set data.image_size to bring all images to one size"
+                f"{first.shape[0]}; set data.image_size to resize all images"
             )
         images[row] = image
     return images

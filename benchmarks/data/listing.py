@@ -1,4 +1,4 @@
-"""What a data set consists of, before any image is read."""
+"""The image files of a data set with their classes, before any image is read."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ PARTS = {"training": TRAIN, "test": TEST, "query": QUERY, "gallery": GALLERY}
 
 
 class Listing(NamedTuple):
-    """Image files in the order of their rows: training classes first, then by class, then by file."""
+    """Image files in the order of their rows: training classes first, each side sorted by class, then by file."""
 
     files: list[Path]
     labels: np.ndarray  # (N,), int64, 0 to num_classes - 1
@@ -25,10 +25,10 @@ class Listing(NamedTuple):
 
     @classmethod
     def of(cls, rows: Iterable[tuple[int, int | str, str, Path]]) -> "Listing":
-        """The rows put in order, their classes numbered from 0: training first, each side by class id.
+        """The sorted rows with their classes numbered from 0: training first, each side by class id.
 
         Args:
-            rows: part (TRAIN, TEST, QUERY or GALLERY), id of the class, its name, the file.
+            rows: part (TRAIN, TEST, QUERY or GALLERY), id and name of the class, file.
 
         Raises:
             ValueError: if a class is on both sides, or a file comes twice: an image that is a query and in the gallery,
@@ -45,13 +45,15 @@ class Listing(NamedTuple):
                 sides[class_id] = part == TRAIN
                 names.append(name)
             elif sides[class_id] != (part == TRAIN):
-                raise ValueError(f"{file}: its class {name} is in the training and the test part; unpack the data anew")
+                raise ValueError(
+                    f"{file}: its class {name} is in both the training and the test part; unpack the data again"
+                )
         labels = np.array([numbers[row[1]] for row in ordered], dtype=np.int64)
         partition = np.array([row[0] for row in ordered], dtype=np.uint8)
         return cls([row[3] for row in ordered], labels, names, partition)
 
     def with_classes(self, num_classes: int) -> "Listing":
-        """Only ``num_classes`` of the classes, see :func:`spread_classes`."""
+        """The files of ``num_classes`` classes, see :func:`spread_classes`."""
         kept = spread_classes(num_classes, len(self.class_names))
         rows = np.flatnonzero(np.isin(self.labels, kept))
         return Listing(
@@ -62,7 +64,7 @@ class Listing(NamedTuple):
         )
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Classes and images of each part that has any."""
+        """Number of classes and of images per part that has any."""
         parts = np.zeros(len(self.labels), dtype=np.uint8) if self.partition is None else self.partition
         found = {}
         for name, part in PARTS.items():
@@ -88,7 +90,7 @@ def _require_each_once(files: Sequence[Path]) -> None:
 
 
 def require_counts(listing: Listing, expected: Counts, path: Path) -> None:
-    """Refuses a published data set that is not whole, or not the published one.
+    """Refuse a published data set that is incomplete, or not the published one.
 
     Raises:
         ValueError: naming each part that differs, with both counts.
@@ -102,16 +104,16 @@ def require_counts(listing: Listing, expected: Counts, path: Path) -> None:
     ]
     if wrong:
         raise ValueError(
-            f"{path}: expected {'; '.join(wrong)}. Unpack the published archives anew, or set data.verify=false to "
+            f"{path}: expected {'; '.join(wrong)}. Unpack the published archives again, or set data.verify=false to "
             "train on what is there"
         )
 
 
 def require_files(listing: Listing, path: Path) -> None:
-    """Refuses a list of images of which some are not there.
+    """Refuse a list of images if some of the files are missing.
 
     Raises:
-        FileNotFoundError: saying how many, and which comes first.
+        FileNotFoundError: with their number and the first of them.
     """
     missing = [file for file in listing.files if not file.is_file()]
     if missing:
@@ -122,16 +124,16 @@ def require_files(listing: Listing, path: Path) -> None:
 
 
 def find_base(path: Path, markers: Iterable[str], name: str, what: str) -> Path:
-    """The folder that holds one of the markers: ``path`` itself, or a folder in it.
+    """The folder that holds one of the markers: ``path`` itself, or else one of its sub-folders.
 
     Args:
-        path: what the user gave.
-        markers: relative paths, of which one must be there.
-        name: of the data set.
-        what: the layouts that are understood, for the message.
+        path: ``data.path``.
+        markers: relative paths, one of which must exist.
+        name: name of the data set.
+        what: the supported layouts, for the message.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if there is no such folder.
     """
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; data.path must name the folder that holds {name}: {what}")

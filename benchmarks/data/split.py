@@ -1,4 +1,4 @@
-"""Which images train, validate and test: class-disjoint halves and folds."""
+"""Class-disjoint training, validation and test sets: halves and folds of the classes."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ from benchmarks.data.arrays import GALLERY, QUERY, TEST, TRAIN
 
 
 class Split(NamedTuple):
-    """Row indices into the data set, each ascending; no class of a part occurs in another (test and gallery share)."""
+    """Row indices into the data set, ascending; no two parts share a class, except test and gallery."""
 
     train: np.ndarray  # (N_train,), int64
-    val: np.ndarray  # (N_val,), int64; none where no fold validates
+    val: np.ndarray  # (N_val,), int64; empty with a single fold
     test: np.ndarray  # (N_test,), int64; the queries where there is a gallery
-    gallery: np.ndarray | None = None  # (N_gallery,), int64; None where the test images are searched themselves
+    gallery: np.ndarray | None = None  # (N_gallery,), int64; None where the test images search each other
 
 
 def class_disjoint_split(
@@ -21,24 +21,24 @@ def class_disjoint_split(
 ) -> Split:
     """Rows of the training classes, the validation classes and the test classes.
 
-    The classes are sorted by id. The second half is the test set (with an odd number of classes, the larger part),
-    unless a ``partition`` says which classes are. The others are cut into ``num_folds`` contiguous pieces as equal as
-    they can be: fold p validates on the piece that starts at p / num_folds and trains on the rest, wrapping around
-    the end. Over all folds every one of them validates exactly once. With ``num_folds=1`` none does: all train.
+    The classes are sorted by id. The second half is the test set (the larger half if their number is odd), unless a
+    ``partition`` gives the test set. The others are cut into ``num_folds`` contiguous pieces of nearly equal size: fold
+    p validates on piece p and trains on the rest, so over all folds each of these classes validates exactly once. With
+    ``num_folds=1`` there is no validation, and all of them train.
 
-    A piece must hold two classes: among images of one class every neighbour is right, so the scores would be 1
-    whatever the model, and could choose nothing. That asks for ``4 * num_folds`` classes.
+    A piece must hold two classes: among images of a single class every neighbor is right, so validation scores would be
+    1 for every model. Halves therefore need ``4 * num_folds`` classes.
 
     Args:
         labels: class id of every row, (N,), integers.
-        fold: which piece validates, 0 to ``num_folds - 1``.
+        fold: the piece that validates, 0 to ``num_folds - 1``.
         num_folds: number of pieces; 1: no validation.
-        partition: what each row is for, (N,): 0 training (and validation), 1 test, 2 test as query only, 3 test as
-            gallery only; None for halves. A class is either of 0 or of the others.
+        partition: use of each row, (N,): 0 training or validation, 1 test, 2 query, 3 gallery; None for halves. A
+            class has either 0 only or no 0. Either all test rows are 1, or none is.
 
     Raises:
         ValueError: if ``fold`` or ``num_folds`` is out of range, there are too few classes, or the partition puts a
-            class on both sides or asks with nothing to search.
+            class on both sides, an image among both queries and gallery, or has queries without a match.
 
     Source: Musgrave, Belongie, Lim, "A Metric Learning Reality Check", ECCV 2020.
 
@@ -77,10 +77,10 @@ def class_disjoint_split(
 
 
 def _parts(labels: np.ndarray, partition: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The classes to learn from, the rows that ask, and the rows they search if those are others."""
+    """The training classes, the query rows, and the gallery rows (None if the queries search each other)."""
     if partition.shape != labels.shape or not np.isin(partition, (TRAIN, TEST, QUERY, GALLERY)).all():
         raise ValueError(
-            f"partition must be a vector of 0, 1, 2 or 3, one a label ({len(labels)}), but got shape "
+            f"partition must be a vector of 0, 1, 2 or 3, one per label ({len(labels)}), but got shape "
             f"{partition.shape} with values {np.unique(partition)[:6].tolist()}"
         )
     learned = np.unique(labels[partition == TRAIN])

@@ -1,4 +1,4 @@
-"""Emoji as nine vendors draw them: the builder of ``data=emoji``.
+"""The builder of ``data=emoji``: emoji as nine vendors draw them.
 
 ``python -m benchmarks data build emoji`` fetches the drawings (npm packages, pinned in package.json beside this file)
 and renders them with resvg (``pip install pml-aug[emoji]``).
@@ -32,25 +32,25 @@ Drawings = dict[str, str]  # vendor -> name of its icon
 
 
 class Vendor(NamedTuple):
-    """What an npm package holds."""
+    """The content of one npm package."""
 
     icons: Mapping[str, Mapping[str, Any]]  # name -> body and, where it differs from the vendor's, size
-    aliases: Mapping[str, Mapping[str, Any]]  # name -> parent and, where it is turned, how
+    aliases: Mapping[str, Mapping[str, Any]]  # name -> parent and, for a rotated or mirrored icon, how
     size: tuple[float, float]  # width and height of the vendor's icons
     categories: Mapping[str, str]  # name -> category
     credit: str  # author, licence and address
 
 
 def fetch_packages(folder: Path) -> Path:
-    """Install the pinned packages into a folder with npm, running none of their scripts; where they are comes out.
+    """The folder of the pinned npm packages, installed under ``folder`` without running their scripts.
 
     Raises:
         FileNotFoundError: if there is no npm.
-        ConnectionError: if npm fails; its words are in the message.
+        ConnectionError: if npm fails; the message holds its output.
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise FileNotFoundError("npm: no such command, but the emoji come as npm packages; install Node.js")
+        raise FileNotFoundError("npm: no such command, but the drawings are npm packages; install Node.js")
     for name in ("package.json", "package-lock.json"):
         (folder / name).write_text(importlib.resources.files("benchmarks.data.builders").joinpath(name).read_text())
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -61,7 +61,7 @@ def fetch_packages(folder: Path) -> Path:
 
 
 def read_vendor(packages: Path, name: str) -> Vendor:
-    """A vendor's package.
+    """The package of a vendor, read.
 
     Raises:
         FileNotFoundError: if it is not installed.
@@ -78,11 +78,11 @@ def read_vendor(packages: Path, name: str) -> Vendor:
 def build(packages: Path) -> dict[str, np.ndarray]:
     """The arrays of the npz file: images, labels, class_names, source, source_names, superclass.
 
-    A class is an emoji, an image is one vendor's drawing of it, in colour on white. Rules:
+    A class is an emoji, an image is one vendor's drawing of it, in color on white. Rules:
 
     1. Skin tones, gendered variants of another emoji and single letters are left out, as are mirrored drawings.
     2. Names are taken in order of the number of vendors that use them (then the shorter, then by alphabet). A name
-       that stands for an icon of an earlier one, or under which some vendor draws the same picture, is left out.
+       that refers to an icon of an earlier one, or under which some vendor draws the same image, is left out.
     3. A class needs ``MIN_VENDORS`` drawings. Identical ones within it are then kept once, from the first vendor.
 
     Classes follow by name, images in the order of ``VENDORS``. The superclass is Noto's category, or
@@ -115,9 +115,9 @@ def build(packages: Path) -> dict[str, np.ndarray]:
 
 
 def names_by_use(vendors: Mapping[str, Vendor]) -> dict[str, Drawings]:
-    """Every usable name that enough vendors draw, and their icons: most vendors first, then the shorter name.
+    """The usable names that enough vendors draw, with their icons: most vendors first, then the shorter name.
 
-    Where several names stand for one icon of some vendor, that is the first of them, usable or not.
+    Of several names for one icon of some vendor, the first counts, usable or not.
     """
     spelled = {name.replace("-", ""): name for name in vendors["fxemoji"].icons}
     names = {name for key, vendor in vendors.items() if key != "fxemoji" for name in [*vendor.icons, *vendor.aliases]}
@@ -137,7 +137,7 @@ def names_by_use(vendors: Mapping[str, Vendor]) -> dict[str, Drawings]:
 
 
 def is_usable(name: str) -> bool:
-    """Whether an emoji is no variant, by skin tone or gender, of another, and no letter.
+    """Whether an emoji is neither a letter nor a variant of another by skin tone or gender.
 
     Example:
         >>> [is_usable(name) for name in ("bear", "woman", "woman-artist", "thumbs-up-dark-skin-tone", "letter-a")]
@@ -147,7 +147,7 @@ def is_usable(name: str) -> bool:
 
 
 def icon_of(vendor: Vendor, name: str) -> str | None:
-    """The icon that a name stands for; None if there is none, or it is a turned one."""
+    """The icon that a name refers to; None if there is none, or if it is rotated or mirrored."""
     while name not in vendor.icons:
         alias = vendor.aliases.get(name)
         if alias is None or set(alias) != {"parent"}:
@@ -157,8 +157,8 @@ def icon_of(vendor: Vendor, name: str) -> str | None:
 
 
 def render(vendor: Vendor, icon: str) -> np.ndarray:
-    """(SIDE, SIDE, 3), uint8: an icon as large as it fits, in the middle, on white."""
-    from resvg_py import svg_to_bytes  # an extra of its own, which only building needs
+    """(SIDE, SIDE, 3), uint8: an icon scaled to fit, centered, on white."""
+    from resvg_py import svg_to_bytes  # an optional dependency, needed for building alone
 
     drawing = vendor.icons[icon]
     width, height = drawing.get("width", vendor.size[0]), drawing.get("height", vendor.size[1])
@@ -168,14 +168,14 @@ def render(vendor: Vendor, icon: str) -> np.ndarray:
         f"{drawing['body']}</svg>"
     )
     png = svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE, background="#ffffff", skip_system_fonts=True)
-    picture = Image.open(io.BytesIO(bytes(png)), formats=("PNG",)).convert("RGB")
+    image = Image.open(io.BytesIO(bytes(png)), formats=("PNG",)).convert("RGB")
     canvas = Image.new("RGB", (SIDE, SIDE), "white")
-    canvas.paste(picture, ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2))
+    canvas.paste(image, ((SIDE - image.width) // 2, (SIDE - image.height) // 2))
     return np.asarray(canvas)
 
 
 def notice(packages: Path) -> str:
-    """Whose drawings the built file holds, and under which licences."""
+    """Text with the author and licence of each vendor's drawings."""
     return "\n".join(
         [
             "Drawings of emoji, rendered from SVG to pixels and otherwise unchanged. Name, author, licence:",

@@ -16,7 +16,7 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont, features
 
 SIDE = 64  # pixels
-FONT_SIZE = 40  # pixels an em: 12 of the 22,783 drawings touch the border
+FONT_SIZE = 40  # pixels per em: 12 of the 22,783 drawings touch the border
 BASELINE = 46  # pixels from the top
 MIN_FACES = 8
 FACES = (
@@ -41,10 +41,10 @@ def build() -> dict[str, np.ndarray]:
     3. Identical drawings within a class are kept once, from the first face.
     4. A class needs ``MIN_FACES`` drawings.
 
-    Classes follow in the order of code points, images in the order of ``FACES``. Left out among matplotlib's fonts:
+    Classes are sorted by code point, images in the order of ``FACES``. Of matplotlib's fonts these are left out:
     LastResort, which claims every character; STIXNonUni, STIXSiz*, cmmi, cmsy and cmex, whose code points mean
     something else; the Display faces; and cmr, cmb, cmss, cmti, cmtt, because matplotlib's font folder does not
-    include the licence they are under. The licences of the others are in NOTICE.txt.
+    include their licence. The licences of the others are in NOTICE.txt.
     """
     drawn = [draw_face(name) for name in FACES]
     images: list[np.ndarray] = []
@@ -73,7 +73,7 @@ def build() -> dict[str, np.ndarray]:
 
 
 def versions() -> dict[str, str | None]:
-    """What decides which fonts there are, which characters they have, and how an outline becomes pixels."""
+    """Versions that determine the fonts, their characters, and how an outline becomes pixels."""
     return {
         "matplotlib": matplotlib.__version__,
         "pillow": PIL.__version__,
@@ -83,7 +83,7 @@ def versions() -> dict[str, str | None]:
 
 
 def draw_face(name: str) -> Drawings:
-    """Every usable character of a face, at one size, on one baseline, centred by its advance width."""
+    """Images of all usable characters of a face, at one size, on one baseline, centered by the advance width."""
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")
     font = ImageFont.truetype(path, FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
     drawings = {}
@@ -97,7 +97,7 @@ def draw_face(name: str) -> Drawings:
 
 
 def is_usable(character: str) -> bool:
-    """Whether a character stands for itself: visible, named, and no styled variant of another.
+    """Whether a character is visible, named, and not a styled variant of another.
 
     Example:
         >>> [is_usable(character) for character in ("A", "\N{SUPERSCRIPT TWO}", "\N{COMBINING TILDE}", " ")]
@@ -108,7 +108,7 @@ def is_usable(character: str) -> bool:
 
 
 def merge_identical(drawn: Iterable[Drawings]) -> list[list[int]]:
-    """Groups of characters that some face draws pixel for pixel alike, directly or through others; all ascending.
+    """Groups of characters that some face draws identically, directly or through others; all ascending.
 
     Example:
         >>> dot, bar = np.eye(2), np.ones((2, 2))

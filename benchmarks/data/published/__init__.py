@@ -1,1 +1,1 @@
-"""Published data sets: where they come from and how their directories are laid out."""
+"""Published data sets: where to download them, and the layouts of their directories."""

@@ -11,7 +11,7 @@ from benchmarks.data.listing import Listing, find_base, require_files
 from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
 
 COUNTS = {"training": (98, 8054), "test": (98, 8131)}
-BY_NAME = "car_data/car_data"  # of the archive that PML downloads; its own train and test halves share classes
+BY_NAME = "car_data/car_data"  # in the archive that PML downloads, whose train and test halves share classes
 LAYOUTS = (
     f"car_ims/*.jpg beside cars_annos.mat, or {LAYOUT}, or names.csv, anno_train.csv and anno_test.csv beside "
     f"{BY_NAME}/"
@@ -21,7 +21,7 @@ Row = tuple[int, int | str, str, Path]
 
 
 def list_images(path: Path) -> Listing:
-    """Classes by their id, images by file name.
+    """The images of Cars196: classes sorted by id, images by file name.
 
     Raises:
         FileNotFoundError: if the annotations, or some images, are missing.
@@ -39,7 +39,7 @@ def list_images(path: Path) -> Listing:
     elif has_halves(base):
         return list_halves(base)
     else:
-        raise FileNotFoundError(f"{base}: found no cars_annos.mat, which says the class of each image in car_ims/")
+        raise FileNotFoundError(f"{base}: found no cars_annos.mat, which has the class of each image in car_ims/")
     require_files(listing, base)
     return listing
 

@@ -1,4 +1,4 @@
-"""Images by class in ``train/CLASS/`` and ``test/CLASS/``, as Proxy Synthesis arranges them."""
+"""Images by class in ``train/CLASS/`` and ``test/CLASS/``, as the official code of Proxy Synthesis arranges them."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg"
 
 
 def has_halves(base: Path) -> bool:
-    """Whether a folder has both halves."""
+    """Whether a folder has both sub-folders, train and test."""
     return (base / "train").is_dir() and (base / "test").is_dir()
 
 
 def list_halves(base: Path) -> Listing:
-    """Classes in the order of the numbers that their folders' names start with, else of the names.
+    """Classes sorted by the number that the name of their folder starts with, or else by the name.
 
     Source: navervision/proxy-synthesis, README.md and dataset/prepare_cars.py, whose folders are class numbers. Its
     loader (torchvision's ImageFolder) orders them as text, 1, 10, 100, 2, so folds of contiguous classes would differ
@@ -30,7 +30,7 @@ def list_halves(base: Path) -> Listing:
 
 
 def _order(name: str) -> str:
-    """A name that sorts by the number it starts with.
+    """A sort key: the name with its leading number zero-padded.
 
     Example:
         >>> sorted(["10", "2", "1.b", "a"], key=_order)

@@ -13,9 +13,9 @@ LAYOUTS = f"CUB_200_2011/images/NNN.name/*.jpg, or {LAYOUT}"
 
 
 def list_images(path: Path) -> Listing:
-    """Classes by the number NNN, images by file name.
+    """The images of CUB-200-2011: classes sorted by the number NNN, images by file name.
 
-    ``images.txt`` is not needed; where it lies beside ``images/``, both must name the same files.
+    ``images.txt`` is optional; if it exists, it must list the same files as ``images/``.
 
     Raises:
         FileNotFoundError: if the images, or some of them, are missing.
@@ -51,5 +51,5 @@ def _compare(listing: Listing, base: Path) -> None:
         missing, unknown = sorted(named - there), sorted(there - named)
         raise FileNotFoundError(
             f"{base}: images.txt and images/ differ: {len(missing):,} images are missing ({missing[:1]}), "
-            f"{len(unknown):,} are not listed ({unknown[:1]}); unpack the archive anew"
+            f"{len(unknown):,} are not listed ({unknown[:1]}); unpack the archive again"
         )

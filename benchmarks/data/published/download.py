@@ -1,4 +1,4 @@
-"""Fetching a large file over an unreliable line."""
+"""Download of large files, resumed where it was interrupted."""
 
 import hashlib
 import http.client
@@ -12,26 +12,26 @@ from pathlib import Path
 from tqdm import tqdm
 
 CHUNK = 1 << 20  # bytes
-TIMEOUT = 60  # seconds without a byte
-TRIES = 5  # in a row that bring nothing
-PAUSE = 1.0  # second before the next of them, doubled each time
+TIMEOUT = 60  # seconds without data
+TRIES = 5  # consecutive tries without data
+PAUSE = 1.0  # second before the next try, doubled each time
 
 
 def fetch(url: str, file: Path, checksum: str | None = None) -> None:
-    """Download to ``file``, which is seen whole or not at all.
+    """Download a file, which appears only when it is complete.
 
-    What has arrived lies in ``file.part``. A later call, in this process or another, goes on from there, if the server
-    says that the file is still the same one; else it starts anew. Without a known checksum, the sha256 of the first
-    download is written to ``file.sha256``, and later downloads must have it.
+    Data received so far is in ``file.part``. A later call resumes there if the server confirms that the file has not
+    changed, and otherwise starts over. Without a known checksum, the sha256 of the first download is written to
+    ``file.sha256``, and later downloads must match it.
 
     Args:
         url: http or https.
-        file: where it goes; nothing is done if it is there and its checksum is right.
-        checksum: such as ``"md5:0123..."`` or ``"sha256:..."``, where the publisher's is known.
+        file: destination; if it exists with the right checksum, nothing is downloaded.
+        checksum: such as ``"md5:0123..."`` or ``"sha256:..."``, if known.
 
     Raises:
-        ConnectionError: if the server does not give the file; what has arrived stays.
-        ValueError: if what arrived is not the file that was expected (it is deleted), or a page instead of a file.
+        ConnectionError: if the server does not deliver the file; the data received so far is kept.
+        ValueError: if the checksum is wrong (the file is deleted), or the server sent an HTML page.
         OSError: if the disk is too small.
     """
     record = file.with_name(file.name + ".sha256")
@@ -65,15 +65,15 @@ def _try_often(url: str, part: Path, bar: tqdm) -> None:
             failures = 0 if brought else failures + 1
             if failures == TRIES:
                 raise ConnectionError(
-                    f"{url}: no answer in {TRIES} tries ({error}); what arrived is kept in {part}, and the same "
-                    "command goes on from there"
+                    f"{url}: no data in {TRIES} tries ({error}); what was received is in {part}, and the same "
+                    "command resumes from there"
                 ) from error
             if not brought:
                 time.sleep(PAUSE * 2**failures)
 
 
 def _receive(url: str, part: Path, bar: tqdm) -> None:
-    """One request; ends normally only when the file is complete."""
+    """Send one request; return only when the file is complete."""
     validator = _validator_file(part)
     start = part.stat().st_size if part.exists() and validator.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "pml_aug", "Accept-Encoding": "identity"})
@@ -84,20 +84,23 @@ def _receive(url: str, part: Path, bar: tqdm) -> None:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{start}":
-            return  # everything had arrived before
+            return  # everything was received before
         if error.code == 416:
             part.unlink()
-            raise http.client.HTTPException("the part that had arrived is no part of the file") from error
+            raise http.client.HTTPException("the data received so far is not a part of the file") from error
         raise
     with answer:
         if answer.headers.get_content_type() == "text/html":
-            raise ValueError(f"{url}: the server gave a page instead of a file; open it in a browser and see why")
+            raise ValueError(
+                f"{url}: the server sent an HTML page instead of the file; open the address in a browser to see why"
+            )
         if answer.status != 206 or not (answer.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
             start = 0
         same = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
         length = answer.headers.get("Content-Length")
-        if length is not None and int(length) > shutil.disk_usage(part.parent).free:
-            raise OSError(f"{part.parent}: has too little room for {url}, which needs {int(length):,} bytes more")
+        free = shutil.disk_usage(part.parent).free
+        if length is not None and int(length) > free:
+            raise OSError(f"{part.parent}: {url} needs {int(length):,} more bytes, but {free:,} are free")
         if same and not same.startswith("W/"):
             validator.write_text(same)
         else:
@@ -115,7 +118,7 @@ def _receive(url: str, part: Path, bar: tqdm) -> None:
 
 
 def _validator_file(part: Path) -> Path:
-    """Holds what the server calls this version of the file."""
+    """Path of the file that holds the server's ETag or modification time of the download."""
     return part.with_name(part.name + ".version")
 
 
@@ -127,8 +130,8 @@ def _require(file: Path, checksum: str | None, url: str) -> None:
     if found != expected:
         file.unlink()
         raise ValueError(
-            f"{file}: expected {algorithm} {expected}, but got {found} from {url}; it was deleted. The same command "
-            "tries again; if that does not help, the file has changed where it comes from"
+            f"{file}: expected {algorithm} {expected}, but got {found} from {url}; it was deleted. Run the command "
+            "again; if that does not help, the file has changed on the server"
         )
 
 

@@ -1,4 +1,4 @@
-"""In-Shop Clothes Retrieval: 7,982 items, 3,997 of them to train on; of the others, some pictures search the rest."""
+"""In-Shop Clothes Retrieval: 7,982 items, 3,997 of them to train on, the others split into queries and gallery."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ PARTS = {"train": TRAIN, "query": QUERY, "gallery": GALLERY}
 
 
 def list_images(path: Path) -> Listing:
-    """Classes by item id, training first; of a test class the queries, then the gallery, each by path.
+    """The images of In-Shop: classes sorted by item id, training first; queries of a class before its gallery images.
 
     Raises:
         FileNotFoundError: if the list, or some images, are missing.
@@ -32,7 +32,7 @@ def list_images(path: Path) -> Listing:
 
 
 def _rows(file: Path, images: Path) -> Iterator[tuple[int, str, str, Path]]:
-    """The list has two lines of heading (how many, then the columns' names), then image_name item_id status."""
+    """Rows of a list with two header lines (number of images, names of the columns), then image_name item_id status."""
     for number, line in enumerate(read_lines(file)[2:], start=3):
         words = line.split()
         if len(words) != 3 or words[2] not in PARTS:

@@ -1,4 +1,4 @@
-"""The published data sets: how their files lie, how many there are, and where they come from."""
+"""The published data sets: their layouts, numbers of images, and archives."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,22 +11,22 @@ from benchmarks.data.published.download import fetch
 
 
 class Archive(NamedTuple):
-    """One file that holds a data set."""
+    """A downloadable file that holds a data set."""
 
     url: str
     name: str
-    checksum: str | None  # where the publisher's, or one that many codes agree on, is known
+    checksum: str | None  # the publisher's, or one that other projects agree on; None: unknown
     limits: Limits
 
 
 class Published(NamedTuple):
-    """A data set that people report results on."""
+    """A data set that papers report results on."""
 
     list_images: Callable[[Path], Listing]
     counts: Counts
     layouts: str
-    page: str  # where to get it by hand
-    archive: Archive | None  # None: cannot be fetched without asking its owners
+    page: str  # where to download it by hand
+    archive: Archive | None  # None: available from its owners on request only
 
 
 GIB = 1 << 30
@@ -81,17 +81,17 @@ PUBLISHED = {
 
 
 def list_published(kind: str, path: Path, verify: bool, download: bool) -> Listing:
-    """The files of a published data set, fetched first where that is asked for and nothing is there.
+    """The files of a published data set, downloaded first if ``download`` is set and ``path`` does not exist.
 
     Args:
         kind: a key of PUBLISHED.
-        path: the folder that holds it, or will.
-        verify: whether it must have the published numbers of classes and images.
-        download: whether to fetch it if there is no such folder.
+        path: the folder of the data set.
+        verify: whether to require the published numbers of classes and images.
+        download: whether to download it if ``path`` does not exist.
 
     Raises:
-        FileNotFoundError: if it is not there, or a part is missing.
-        ValueError: if it is not the published one.
+        FileNotFoundError: if it, or a part of it, is missing.
+        ValueError: if its counts are not the published ones.
     """
     published = PUBLISHED[kind]
     if not path.exists():
@@ -110,10 +110,10 @@ def list_published(kind: str, path: Path, verify: bool, download: bool) -> Listi
 
 
 def download_to(published: Published, path: Path, kind: str) -> None:
-    """Fetch and unpack a data set into a new folder; the archive is dropped then, its checksum kept beside it.
+    """Download and unpack a data set into a new folder; the archive is deleted, its checksum kept beside the folder.
 
     Raises:
-        ValueError: if its owners give it only on request.
+        ValueError: if it is available on request only.
     """
     if published.archive is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Stanford Online Products: 22,634 products with five pictures on average, 11,318 of them to train on."""
+"""Stanford Online Products: 22,634 products with five images on average, 11,318 of them to train on."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ LAYOUTS = f"Ebay_train.txt and Ebay_test.txt beside the folders KIND_final/*.JPG
 
 
 def list_images(path: Path) -> Listing:
-    """Classes by their id, images by path; a class is named by id and kind, as ``17 bicycle``.
+    """The images of SOP: classes sorted by id, images by path. A class is named by its id and kind, as ``17 bicycle``.
 
     Raises:
         FileNotFoundError: if a list, or some images, are missing.
@@ -35,7 +35,7 @@ def list_images(path: Path) -> Listing:
 
 
 def _rows(base: Path, name: str, part: int) -> Iterator[tuple[int, int, str, Path]]:
-    """A list has a heading, then a line an image: image_id class_id super_class_id path."""
+    """Rows of a list with a header line, then image_id class_id super_class_id path."""
     for number, line in enumerate(read_lines(base / name)[1:], start=2):
         words = line.split()
         if len(words) != 4 or not re.fullmatch(r"[0-9]{1,9}", words[1]):

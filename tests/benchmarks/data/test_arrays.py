@@ -63,7 +63,7 @@ def test_subset_of_all_classes_changes_nothing() -> None:
 
 @pytest.mark.parametrize("num_classes", [-1, 0, 1, 11])
 def test_impossible_number_of_classes_is_refused(num_classes: int) -> None:
-    with pytest.raises(ValueError, match=rf"data.num_classes must be between 2 and the 10 .* got {num_classes}"):
+    with pytest.raises(ValueError, match=rf"data.num_classes must be between 2 and 10, .* got {num_classes}"):
         striped().with_classes(num_classes)
 
 

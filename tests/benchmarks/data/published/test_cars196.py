@@ -52,7 +52,7 @@ def test_folders_by_class_name_are_split_by_class_and_not_by_their_own_halves(ca
 
 def test_missing_annotations_are_asked_for(cars196: Path) -> None:
     (cars196 / "cars_annos.mat").unlink()
-    with pytest.raises(FileNotFoundError, match="found no cars_annos.mat, which says the class of each image"):
+    with pytest.raises(FileNotFoundError, match="found no cars_annos.mat, which has the class of each image"):
         list_images(cars196)
 
 

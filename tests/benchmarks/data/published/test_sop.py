@@ -33,5 +33,5 @@ def test_line_of_another_form_is_refused_by_number(sop: Path) -> None:
 def test_class_in_both_lists_is_refused(sop: Path) -> None:
     text = (sop / "Ebay_test.txt").read_text().replace(" 12 1 ", " 10 1 ")
     (sop / "Ebay_test.txt").write_text(text)
-    with pytest.raises(ValueError, match="its class 10 bicycle is in the training and the test part"):
+    with pytest.raises(ValueError, match="its class 10 bicycle is in both the training and the test part"):
         list_images(sop)
