@@ -5,13 +5,13 @@ import re
 import shlex
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.config.compose import compose
 from benchmarks.config.lists import read_suite
-from benchmarks.tuning.study import read_final, read_study
+from benchmarks.tuning.final import read_final
+from benchmarks.tuning.study import read_study
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -59,19 +59,23 @@ class _Parsed(Exception):  # noqa: N818 (no error: a command that goes no furthe
     pass
 
 
-def _given(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def _given(words: list[str], monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
     """What a command's own parser reads in its words."""
-    for parse in ("parse_args", "parse_known_intermixed_args"):
-        own = getattr(argparse.ArgumentParser, parse)
+    parse = argparse.ArgumentParser.parse_known_intermixed_args
 
-        def stop(self: argparse.ArgumentParser, words: list[str], own: Any = own) -> None:
-            raise _Parsed(own(self, words))
+    def stop(self: argparse.ArgumentParser, words: list[str]) -> None:
+        given, unknown = parse(self, words)
+        assert not unknown
+        if getattr(given, "allow", None):
+            given.overrides.append(f"allow=[{','.join(given.allow)}]")
+        raise _Parsed(given)
 
-        monkeypatch.setattr(argparse.ArgumentParser, parse, stop)
+    for name in ("parse_args", "parse_intermixed_args", "parse_known_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, name, stop)
     with pytest.raises(_Parsed) as parsed:
         import_module(f"benchmarks.cli.{words[0]}").main(words[1:])
-    given = parsed.value.args[0]
-    return given[0] if isinstance(given, tuple) else given
+    given: argparse.Namespace = parsed.value.args[0]
+    return given
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
@@ -89,5 +93,5 @@ def test_readme_gives_exactly_the_two_commands_that_set_up() -> None:
 
 
 def test_readme_names_the_oldest_python_that_the_metadata_allows() -> None:
-    assert "python_requires = >=3.10" in (ROOT / "setup.cfg").read_text()
-    assert "Python 3.10 or later" in (ROOT / "README.md").read_text()
+    assert "python_requires = >=3.11" in (ROOT / "setup.cfg").read_text()
+    assert "Python 3.11 or later" in (ROOT / "README.md").read_text()
