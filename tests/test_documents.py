@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks.config.compose import compose
 from benchmarks.config.lists import read_suite
-from benchmarks.tuning.final import read_final
-from benchmarks.tuning.study import read_study
+from benchmarks.tuning.study import read_final, read_study
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
