@@ -186,6 +186,8 @@ def _ledger(path: Path) -> dict[str, list[Trial]]:
             json.loads(text)
         except ValueError:  # the writer was killed within the line; its successor wrote the trial again
             continue
+        except RecursionError:
+            pass  # parsed() refuses it
         entry = Fields(path, parsed(path, text.encode()), f"line {number}: ")
         outcome = entry.get("outcome", str)
         if outcome not in OUTCOMES:
