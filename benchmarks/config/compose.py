@@ -80,10 +80,9 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
         except (HydraException, RecursionError) as error:
-            raise UserError(
-                f"cannot read {shown(text)}: write key=value; quote a value with special characters: key='value' "
-                "(with double quotes around all of it for the shell)"
-            ) from error
+            key, _, value = text.partition("=")
+            example = f"\"{key}='{value[:200]}'\", with both kinds of quotes" if value else "key=value"
+            raise UserError(f"cannot read {shown(text)}: write {example}") from error
         if override.type is None or override.type.name != "CHANGE" or override.is_sweep_override() or override.package:
             raise UserError(f"cannot use {shown(text)}: expected key=value with a known key and one value")
         if "${" in text:

@@ -125,38 +125,38 @@ def check(config: RunConfig) -> None:
 
 
 def _check_effect(config: RunConfig, parts: Parts, classes: int) -> None:
-    """Raise a UserError if the loss or a wrapper can do nothing with batches such as the sampler will draw.
+    """Try the loss on one batch of random features, drawn by class as the sampler will.
 
-    The wrappers get a batch of random features and must report synthetic points. Where the sampler draws images at
-    random (``images_per_class`` is null) batches differ, and the run records how often its method acted.
+    Where the sampler draws images at random (``images_per_class`` is null) batches differ, and the run records how
+    often its method acted.
+
+    Raises:
+        UserError: the loss cannot be computed, or it or a wrapper can do nothing with such a batch.
     """
-    per_class = config.loss.images_per_class
-    if per_class is None:
-        return
-    loss = parts.loss_funcs["metric_loss"]
+    name, per_class = f"loss={config.loss.name} method={config.method.name}", config.loss.images_per_class
     if per_class == 1 and config.loss.proxy_lr is None:  # no weights, so no proxies
         raise UserError(
             f"loss={config.loss.name} compares images with each other, and with loss.images_per_class=1 no two of a "
             "batch are of one class: loss.images_per_class must be at least 2"
         )
+    loss, miner = parts.loss_funcs["metric_loss"], parts.mining_funcs.get("tuple_miner")
     wrappers = [part for part in loss.modules() if isinstance(part, LossWrapper)]
-    if not wrappers:
-        return
-    labels = (torch.arange(min(config.protocol.batch_size, LARGEST_PROBE)) // per_class) % classes
-    with torch.no_grad(), _refused(f"loss={config.loss.name} method={config.method.name}"):
+    labels = (torch.arange(min(config.protocol.batch_size, LARGEST_PROBE)) // (per_class or 2)) % classes
+    written = ", ".join(f"{key}={value}" for key, value in config.loss.criterion.items() if key != "_target_")
+    with torch.no_grad(), _refused(name, f" (with {written})", "computed"):
         embedder = parts.models["embedder"]
         width = next(layer.in_features for layer in embedder.modules() if isinstance(layer, nn.Linear))
         embeddings = embedder(torch.randn(2 * len(labels), width))
         for wrapper in wrappers:
             if isinstance(wrapper, IntraClassAdaptiveAugmentation):
                 wrapper.refresh(embeddings, labels.repeat(2))
-        loss(embeddings[: len(labels)], labels)
+        batch = embeddings[: len(labels)], labels
+        loss(*batch, None if miner is None else miner(*batch))
     idle = [type(wrapper).__name__ for wrapper in wrappers if vars(wrapper).get("num_synthetic") == 0]
-    if idle:
+    if idle and per_class is not None:
         raise UserError(
-            f"loss={config.loss.name} method={config.method.name}: {' and '.join(idle)} makes no synthetic points from "
-            f"batches of {config.protocol.batch_size} with {per_class} images per class (loss.images_per_class), so "
-            "the training would be that of the baseline"
+            f"{name}: {' and '.join(idle)} makes no synthetic points from batches of {config.protocol.batch_size} with "
+            f"{per_class} images per class (loss.images_per_class), so the training would be that of the baseline"
         )
 
 
@@ -282,7 +282,7 @@ def _make(asked: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:
 
 
 @contextmanager
-def _refused(asked: str, written: str = "") -> Iterator[None]:
+def _refused(asked: str, written: str = "", task: str = "built") -> Iterator[None]:
     """Whatever a class raises on its arguments becomes a UserError that names what was asked for.
 
     Any class and any values may stand in a configuration, and libraries raise all kinds of errors on bad ones.
@@ -293,7 +293,7 @@ def _refused(asked: str, written: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{asked} cannot be built: {said}{written}") from error
+        raise UserError(f"{asked} cannot be {task}: {said}{written}") from error
 
 
 def _partial(node: dict[str, Any]) -> functools.partial:

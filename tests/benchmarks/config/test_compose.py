@@ -19,6 +19,7 @@ from benchmarks.errors import UserError
         ("~seed", "expected key=value"),
         ("seed=0,1", "expected key=value"),
         ("seed", "cannot read 'seed': write key=value"),
+        ("data.path=~/x", """cannot read 'data.path=~/x': write "data.path='~/x'", with both kinds of quotes"""),
         ("seed=-1", "seed must be at least 0, but got -1"),
         ("threads=0", "threads must be at least 1 and at most 1024, but got 0"),
         (f"runs={__file__}/deeper", f"runs must be a directory, but {__file__} is a file"),

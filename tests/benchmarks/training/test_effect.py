@@ -42,6 +42,7 @@ def value_of(config: RunConfig, labels: torch.Tensor) -> torch.Tensor:
     return loss(embeddings, labels, None if miner is None else miner(embeddings, labels)).detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_each_method_is_refused_or_changes_the_loss(loss: str) -> None:
     baseline, _ = compose([f"loss={loss}", "method=none", *TINY])
