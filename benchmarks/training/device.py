@@ -1,4 +1,4 @@
-"""What a training computes on, and under which settings it repeats itself."""
+"""The device of a training, and the settings under which it is repeatable."""
 
 import os
 from collections.abc import Iterator
@@ -12,9 +12,12 @@ from benchmarks.errors import UserError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
+    """The device of that name; ``auto`` is CUDA if available, else the CPU.
 
-    CUDA is not started, which would take a GPU's memory for as long as the process lives.
+    CUDA is not initialised, since that takes GPU memory until the process ends.
+
+    Raises:
+        UserError: there is no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,21 +33,21 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str | None:
-    """The GPU's model; None on a CPU."""
+    """The model of the GPU; None on a CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else None
 
 
 @contextmanager
 def repeatable(threads: int) -> Iterator[None]:
     """Deterministic algorithms where PyTorch has them (a warning where not) and a fixed number of threads."""
-    memory: Any = torch.utils.deterministic  # PyTorch declares its switch in a way that type checkers do not see
+    memory: Any = torch.utils.deterministic  # PyTorch declares its attribute in a way that type checkers do not see
     before = torch.get_num_threads(), faiss.omp_get_max_threads(), torch.get_deterministic_debug_mode()
     filled = memory.fill_uninitialized_memory
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    memory.fill_uninitialized_memory = False  # nothing here reads such memory, and filling it costs time
+    memory.fill_uninitialized_memory = False  # filling it costs time, and nothing here reads it
     try:
         yield
     finally:

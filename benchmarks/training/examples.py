@@ -1,4 +1,4 @@
-"""A few test queries, always the same, to look at with their nearest neighbours."""
+"""A fixed selection of test queries, shown in the report with their nearest neighbours."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ from benchmarks.data.ragged import RaggedImages
 from benchmarks.training.seeds import stream_seed
 
 QUERIES = 24
-SHOWN_SIZE = 96  # pixels, each way
+SHOWN_SIZE = 96  # pixels per side
 
 
 def gallery_queries(data: ImageArrays, test: np.ndarray, fold: int) -> np.ndarray:
-    """Positions in ``test`` of up to 24 queries, of different classes while there are enough.
+    """Positions in ``test`` of up to 24 queries, from as many classes as possible.
 
-    They depend on the data and the fold alone, so that every method and seed shows the same ones.
+    They depend only on the data and the fold, so that all methods and seeds show the same queries.
 
     Args:
         test: rows of the test images.
@@ -30,7 +30,7 @@ def gallery_queries(data: ImageArrays, test: np.ndarray, fold: int) -> np.ndarra
 def gallery_arrays(
     data: ImageArrays, queries: np.ndarray, searched: np.ndarray, neighbors: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The arrays of ``gallery.npz``; images of several sizes, or large ones, as small squares.
+    """The arrays of ``gallery.npz``; images that are large or of different sizes are resized to small squares.
 
     Args:
         queries: rows of the queries, (G,).

@@ -1,4 +1,4 @@
-"""When Intra-class Adaptive Augmentation takes its statistics, in a training of any length."""
+"""The schedule of Intra-class Adaptive Augmentation for a training of any length."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from pml_aug.hooks.refresh_statistics import Hook
 
 
 def refresh_after(baseline_share: float, every: int, num_epochs: int, then: Hook | None = None) -> Any:
-    """:func:`refresh_statistics` from a share of the epochs on, with the official schedule of the strength.
+    """A hook that refreshes the statistics after a share of the epochs, with the official schedule of the strength.
 
     Args:
-        baseline_share: of the epochs, before the first one with copies; .3 is the official code's.
-        every: epochs from one time to the next.
+        baseline_share: fraction of the epochs before the first one with copies, in (0, 1); 0.3 in the official code.
+        every: epochs between two refreshes, at least 1.
         num_epochs: of the training.
-        then: the hook to call afterwards.
+        then: hook to call afterwards.
     """
     if not 0 < baseline_share < 1:
         raise ValueError(f"baseline_share must be above 0 and below 1, but got {baseline_share}")

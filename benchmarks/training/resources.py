@@ -1,4 +1,4 @@
-"""What a training took: time, and the most memory it held at once, over all the sessions it took."""
+"""Time and peak memory of a training, over all of its sessions."""
 
 import os
 import sys
@@ -12,10 +12,10 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Bytes held at most since construction: of the device on CUDA, else resident bytes of this process.
+    """Peak memory since construction, in bytes: of the device on CUDA, else the resident set of this process.
 
-    A process that trains several times starts counting anew where Linux allows it (writing 5 to
-    ``/proc/self/clear_refs`` resets the peak). Elsewhere the figure is the whole process's.
+    On Linux the peak of the process is reset at construction, by writing 5 to ``/proc/self/clear_refs`` where that is
+    permitted. Elsewhere the figure covers the whole process; on Windows it is 0, which means not measured.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -40,9 +40,9 @@ class PeakMemory:
 
 
 class Meter:
-    """Seconds and bytes of a training since construction, and of the sessions before it that a checkpoint knows of.
+    """Seconds and peak bytes of a training since construction, added to those of earlier sessions in its checkpoint.
 
-    What a session did after its last checkpoint is not counted: nobody was left to tell.
+    Work after the last checkpoint of an interrupted session is not counted.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -51,7 +51,7 @@ class Meter:
         self.before: Mapping[str, float] = {"total_seconds": 0.0, "peak_memory_bytes": 0, "sessions": 0}
 
     def state_dict(self) -> dict[str, float]:
-        """What was spent so far; ready for result.json."""
+        """Totals so far, as result.json holds them."""
         return {
             "total_seconds": self.before["total_seconds"] + time.perf_counter() - self.started,
             "peak_memory_bytes": max(self.before["peak_memory_bytes"], self.memory.bytes()),

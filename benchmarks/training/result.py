@@ -16,7 +16,15 @@ from benchmarks.training.training import Training
 def result(
     config: RunConfig, data: ImageArrays, split: Split, training: Training, cost: dict[str, Any]
 ) -> dict[str, Any]:
-    """What result.json says of a training that has ended."""
+    """The content of result.json, without the name of the run and the audit of its data.
+
+    Args:
+        config: of the run.
+        data: images and labels.
+        split: rows of the images.
+        training: that has ended.
+        cost: totals of the meter, and device, threads and processes.
+    """
     history, seconds = training.evaluation.history, training.trainer.seconds
     steps, batch_size = history[-1]["iterations"], config.protocol.batch_size
     rows = {name: part for name, part in split._asdict().items() if part is not None}

@@ -1,4 +1,4 @@
-"""Samplers whose batches depend on nothing but the run's seed and the epoch."""
+"""Samplers whose batches depend only on the seed of the run and the epoch."""
 
 from collections.abc import Iterator
 
@@ -14,19 +14,19 @@ from benchmarks.training.seeds import stream_seed
 def make_sampler(
     labels: np.ndarray, images_per_class: int | None, batch_size: int, batches: int, seed: int
 ) -> "EpochSampler | ShuffledSampler":
-    """Batches of so many images of each class, or, with None, of images in random order."""
+    """A sampler of ``images_per_class`` images of each class in a batch; None for images in random order."""
     if images_per_class is None:
         return ShuffledSampler(len(labels), batch_size * batches, seed)
     return EpochSampler(labels, images_per_class, batch_size, batches, seed)
 
 
 class ShuffledSampler(Sampler[int]):
-    """Row numbers in random order, all of them before any comes again.
+    """Row numbers in random order, each once before any is repeated.
 
     Args:
-        rows: training images.
-        length: row numbers in an epoch.
-        seed: the run's.
+        rows: number of training images.
+        length: row numbers per epoch.
+        seed: of the run.
     """
 
     def __init__(self, rows: int, length: int, seed: int) -> None:
@@ -50,17 +50,17 @@ class ShuffledSampler(Sampler[int]):
 
 
 class EpochSampler(MPerClassSampler):
-    """Row numbers of one epoch's batches: ``batch_size / images_per_class`` random classes a batch.
+    """Row numbers of the batches of an epoch: ``batch_size / images_per_class`` random classes per batch.
 
-    PML's sampler draws from a generator that it shares with all of PML, and shuffles its class list in place, so its
-    batches depend on whatever ran before. Here each epoch starts from the sorted list and a generator of its own.
+    The batches of PML's sampler depend on what ran before, since it draws from a generator that all of PML shares and
+    shuffles its list of classes in place. Here each epoch starts from the sorted list and its own generator.
 
     Args:
         labels: of the training images, (N,), with at least as many classes as a batch needs.
         images_per_class: of each class in a batch, drawn with replacement only if the class has fewer.
         batch_size: a multiple of ``images_per_class``.
-        batches: in an epoch.
-        seed: the run's.
+        batches: per epoch.
+        seed: of the run.
     """
 
     def __init__(self, labels: np.ndarray, images_per_class: int, batch_size: int, batches: int, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Independent streams of random numbers from one seed, and the state of all shared generators."""
+"""Independent random streams from one seed, and the states of the shared generators."""
 
 import hashlib
 import random
@@ -9,27 +9,27 @@ import torch
 
 
 def stream_seed(seed: int, *names: str | int) -> int:
-    """A 32-bit seed for the stream of this name; other names give unrelated streams.
+    """A 32-bit seed for the stream of this name; streams of different names are independent.
 
-    A training draws its initial weights, its batches of each epoch and its image augmentation of each epoch from
-    streams of their own. A method that draws from PyTorch's shared generator therefore moves none of them.
+    A training draws its initial weights, the batches of each epoch and the image augmentation of each epoch from
+    separate streams, so a method that draws from PyTorch's shared generator changes none of them.
     """
     digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
 def seed_shared_generators(seed: int) -> None:
-    """Seed the shared generators of Python, NumPy and PyTorch (every device)."""
+    """Seed the shared generators of Python, NumPy and PyTorch (all devices)."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
 def generator_states(device: torch.device | None = None) -> dict[str, Any]:
-    """The shared generators' states, in types that ``torch.load(weights_only=True)`` accepts.
+    """The states of the shared generators, in types that ``torch.load(weights_only=True)`` accepts.
 
     Args:
-        device: whose generator is meant beside the CPU's, if it has one of its own.
+        device: whose generator to include, beside that of the CPU.
     """
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
@@ -41,7 +41,7 @@ def generator_states(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def restore_generators(states: dict[str, Any], device: torch.device | None = None) -> None:
-    """Put back what :func:`generator_states` gave; on another kind of device, the CPU's alone."""
+    """Restore what :func:`generator_states` returned; the state of a CUDA generator only on CUDA."""
     random.setstate(states["python"])
     name, keys, position, has_gauss, gauss = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))

@@ -1,4 +1,4 @@
-"""Which epoch of a training counts: the validation's choice or else the last one, and oracles to compare it with."""
+"""The epoch that is reported: the best on validation, or the last one; and oracles for comparison."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ def best_epoch(history: Sequence[Mapping[str, Any]], split: str) -> Mapping[str,
 
 
 def chosen_entry(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The entry that counts: the best on validation or, where no fold validates, the last, which nothing chose.
+    """The entry that is reported: the best on validation or, where no fold validates, the last one.
 
     Example:
         >>> chosen_entry([{"epoch": 0, "val": None}, {"epoch": 1, "val": None}])["epoch"]
@@ -30,15 +30,15 @@ def chosen_entry(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 def selection(
     history: Sequence[Mapping[str, Any]], final: Mapping[str, float] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Scores at the epoch that each rule chooses.
+    """Scores at the epoch that each rule selects.
 
-    ``validation`` is the honest rule, and where no fold validates ``last``, fixed before the training. The others are
-    oracles: whoever reports them chose the rule, or the epoch, by looking at the test set. There is no ``test`` where
-    the epochs were not scored on it.
+    The rule to report is ``validation`` or, where no fold validates, ``last``, which is fixed before the training. The
+    others are oracles, since the rule or the epoch is chosen on the test set. There is no rule ``test`` if the epochs
+    were not scored on the test set.
 
     Args:
-        history: with ``val`` None where no fold validates, ``test`` None where the epoch was not scored on it.
-        final: test scores of the weights that count, where only those were scored.
+        history: entries with ``val`` None where no fold validates, and ``test`` None where it was not scored.
+        final: test scores of the selected weights, if only those were scored on the test set.
     """
     counts = chosen_entry(history)
     honest = "last" if counts["val"] is None else "validation"
