@@ -1,4 +1,4 @@
-"""PML's accuracies plus Recall@K, and the same scores query by query, in one pass over the neighbours."""
+"""PML's accuracies and Recall@K, averaged and per query, in one pass over the neighbours."""
 
 from typing import NamedTuple
 
@@ -9,25 +9,25 @@ from torch import Tensor
 from benchmarks.runs.schema import METRICS, RECALL_AT
 from benchmarks.training.neighbors import ExactNeighbors, Neighbors
 
-AT_ONCE = 2**20  # neighbours that are scored together
+AT_ONCE = 2**20  # neighbours that are scored at a time
 
 
 class Retrieved(NamedTuple):
-    """What every query found."""
+    """Neighbours and scores of each query."""
 
-    neighbors: Tensor  # (Q, K), long: positions among the images searched, nearest first
-    scores: dict[str, Tensor]  # all METRICS, (Q,), float64; NaN for a query with no image of its class to find
+    neighbors: Tensor  # (Q, K), long: positions in the searched images, nearest first
+    scores: dict[str, Tensor]  # all METRICS, (Q,), float64; NaN for a query without another image of its class
 
 
 class RetrievalAccuracy(AccuracyCalculator):
-    """PML's calculator of all :data:`METRICS`, without its loops over classes and its matrix of classes by images.
+    """Calculates all :data:`METRICS`, without PML's loops over classes and its matrix of classes by images.
 
-    PML's three scores come out to the last digit as PML has them: the same terms, summed in the same order. Recall@K is
-    the share of queries with at least one image of their class among their K nearest.
+    PML's three scores agree with PML's to the last digit: the same terms are summed in the same order. Recall@K is the
+    fraction of queries with at least one image of their class among their K nearest neighbours.
 
     Args:
-        device: where it calculates; None takes CUDA where there is one, as PML does.
-        neighbors: finds the nearest images: PML's ``knn_func``.
+        device: of the calculation; None for CUDA if available, as in PML.
+        neighbors: PML's ``knn_func``, which finds the nearest images.
 
     Attributes:
         retrieved: of the last call.
@@ -53,16 +53,16 @@ class RetrievalAccuracy(AccuracyCalculator):
         include: tuple[str, ...] = (),
         exclude: tuple[str, ...] = (),
     ) -> dict[str, float]:
-        """The mean of each score over the queries that have an image of their class to find.
+        """The mean of each score over the queries with another image of their class.
 
         Args:
             query: (Q, D).
             query_labels: (Q,), integers.
-            reference: the images searched, (R, D); None where those are the queries, each left out for itself.
+            reference: searched images, (R, D); None for the queries themselves, where no query finds itself.
             reference_labels: (R,).
-            ref_includes_query: the first rows of the reference are the queries, each left out for itself.
-            include: scores to give; all if empty.
-            exclude: scores not to give.
+            ref_includes_query: whether the reference starts with the queries, and no query finds itself.
+            include: scores to return; all if empty.
+            exclude: scores to leave out.
         """
         if reference is None or reference_labels is None:
             reference, reference_labels, ref_includes_query = query, query_labels, True
@@ -106,7 +106,7 @@ class RetrievalAccuracy(AccuracyCalculator):
 
 
 def relevant_counts(query_labels: Tensor, reference_labels: Tensor, ref_includes_query: bool) -> Tensor:
-    """How many images of its class each query can find, itself left out.
+    """Number of images of its class that each query can find, without itself.
 
     Example:
         >>> relevant_counts(torch.tensor([3, 5, 4]), torch.tensor([5, 3, 5]), ref_includes_query=False)
@@ -120,7 +120,7 @@ def relevant_counts(query_labels: Tensor, reference_labels: Tensor, ref_includes
 def query_scores(
     neighbors: Tensor, query_labels: Tensor, reference_labels: Tensor, relevant: Tensor
 ) -> dict[str, Tensor]:
-    r"""The terms whose means PML reports, one per query, and whether there is a hit among the first few.
+    r"""All :data:`METRICS` of each query; their means are the scores of PML.
 
     With hits h_k in {0, 1} at rank k and R images of the query's class to find:
 
@@ -128,7 +128,7 @@ def query_scores(
         MAP@R = \frac1R \sum_{k \le R} h_k \frac1k \sum_{j \le k} h_j, \quad Recall@K = \max_{k \le K} h_k
 
     Args:
-        neighbors: positions among the images searched, nearest first; at least as many as the largest R.
+        neighbors: positions in the searched images, nearest first; at least as many as the largest R.
         relevant: R of each query.
 
     Shapes:
@@ -141,7 +141,7 @@ def query_scores(
         >>> scores["mean_average_precision_at_r"].tolist()
         [0.5, 0.25, 1.0, 1.0, 1.0]
     """
-    # sums of float64 go over as many columns as PML's, since the order of a sum depends on its length
+    # as many columns as in PML, since the rounding of a sum depends on its length
     within = max(1, int(relevant.max()))
     rank = torch.arange(1, within + 1, device=neighbors.device)
     parts = []

@@ -1,5 +1,4 @@
-"""The model's scores on validation, if any, and, as often as the protocol says, on test; the test queries' own at one
-epoch."""
+"""Scores of a model on validation and test, as often as the protocol demands, and of each test query at one epoch."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
@@ -24,18 +23,18 @@ from benchmarks.training.precision import autocast, uncompiled
 from benchmarks.training.selection import chosen_entry
 
 BATCH_SIZE = 256
-SHOWN = 6  # neighbours of each query that is shown
+SHOWN = 6  # neighbours of each query in gallery.npz
 
 
 class MemoryTester(GlobalEmbeddingSpaceTester):
-    """PML's tester over images in memory, without a progress bar of its own.
+    """PML's tester on images in memory, without a progress bar.
 
     Args:
         precision: of trunk and embedder, "float32" or "bfloat16"; embeddings and distances are float32.
-        **tester: of PML's tester.
+        **tester: arguments of PML's tester.
 
     Attributes:
-        retrieved: what the queries of each split found, of the last call.
+        retrieved: neighbours and scores of the queries of each split, of the last call.
     """
 
     def __init__(self, *, precision: str, **tester: Any) -> None:
@@ -68,33 +67,33 @@ class MemoryTester(GlobalEmbeddingSpaceTester):
 
 
 class ScoringRules(NamedTuple):
-    """What a protocol says of the test set."""
+    """What a protocol demands of the test set."""
 
-    scoring: str  # every evaluation; once: only the weights that count; never
+    scoring: str  # "every" evaluation, "once" (only the selected weights) or "never"
     keep_embeddings: bool
-    shown: Tensor  # positions among the test images of the queries whose neighbours are kept, (G,)
-    neighbors: str = "exact"  # or faiss: how they are found
+    shown: Tensor  # (G,), positions in the test images of the queries whose neighbours are kept
+    neighbors: str = "exact"  # or "faiss": the search
 
 
 class Evaluation:
-    """Scores a model whenever it is called, and remembers.
+    """Scores a model at each call, and keeps the history.
 
     Args:
-        images: data sets by name: val if a fold validates, test, and gallery where the test images are searched for
-            among others.
-        rules: what becomes of the test set.
+        images: data sets by name: ``val`` if a fold validates, ``test``, and ``gallery`` if the test images are queries
+            that search other images.
+        rules: for the test set.
         device: of the models.
         precision: of the models, as in training.
         record: called with the tester after each evaluation, as PML's ``end_of_testing_hook``.
         log_test: called with the epoch before the test set is touched.
 
     Attributes:
-        history: one entry an evaluation: epoch, iterations, loss, val, test (None where it was not scored).
-        best: of the epoch that counts (:func:`chosen_entry`), once it was scored on the test set: each query's scores,
-            (Q,), ``neighbors`` (G, K), positions among the images searched, nearest first; and, if they are kept,
-            ``embeddings`` (Q, D) and ``gallery_embeddings``.
-        weights: of the models at that epoch, where they wait for :meth:`score_chosen`.
-        final: the test scores that :meth:`score_chosen` gave.
+        history: one entry per evaluation: epoch, iterations, loss, val, test (None where it was not scored).
+        best: at the selected epoch (:func:`chosen_entry`), once it has been scored on the test set: the scores of each
+            query, (Q,); ``neighbors``, (G, K), positions in the searched images, nearest first; and, if they are kept,
+            ``embeddings``, (Q, D), and ``gallery_embeddings``.
+        weights: of the models at that epoch, if :meth:`score_chosen` will need them.
+        final: test scores from :meth:`score_chosen`.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class Evaluation:
         self.log_test = log_test
         self.searched = "gallery" if "gallery" in images else "test"
         self.history: list[dict[str, Any]] = []
-        self.scored: dict[str, Any] = {}  # the entry whose scores are being found
+        self.scored: dict[str, Any] = {}  # the entry that is being scored
         self.best: dict[str, Tensor] = {}
         self.weights: dict[str, dict[str, Any]] = {}
         self.final: dict[str, float] | None = None
@@ -126,7 +125,7 @@ class Evaluation:
         )
 
     def __call__(self, epoch: int, iterations: int, loss: float | None, models: Mapping[str, nn.Module]) -> None:
-        """Score validation, and the test set if it is scored every time."""
+        """Score validation, and the test set if ``rules.scoring`` is "every"."""
         self.history.append({"epoch": epoch, "iterations": iterations, "loss": loss, "val": None, "test": None})
         wanted = ["val", "test"] if self.rules.scoring == "every" else ["val"]
         self._score([split for split in wanted if split in self.images], self.history[-1], models)
@@ -134,7 +133,7 @@ class Evaluation:
             self.weights = {name: _copies(model.state_dict()) for name, model in models.items()}
 
     def score_chosen(self, models: Mapping[str, nn.Module]) -> None:
-        """Score the weights that count on the test set; the models have them afterwards."""
+        """Load the selected weights into the models, and score them on the test set."""
         for name, model in models.items():
             model.load_state_dict(self.weights[name])
         chosen = dict(chosen_entry(self.history))
@@ -142,7 +141,7 @@ class Evaluation:
         self.final = chosen["test"]
 
     def test_scorings(self) -> int:
-        """How many sets of weights were scored on the test set."""
+        """Number of sets of weights that were scored on the test set."""
         return sum(entry["test"] is not None for entry in self.history) + (self.final is not None)
 
     def state_dict(self) -> dict[str, Any]:

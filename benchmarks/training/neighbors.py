@@ -1,4 +1,4 @@
-"""The nearest rows of a reference, for PML's AccuracyCalculator: exactly, or by faiss."""
+"""Nearest-neighbour search for PML's AccuracyCalculator: exact, or by faiss."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,33 +10,33 @@ from torch import Tensor, nn
 
 from benchmarks.errors import UserError
 
-BLOCK = 32  # columns of a tile of which first the nearest is looked at
-SIDES = {"cpu": 4096, "cuda": 8192}  # of a tile at most: 64 and 256 MiB
-GRID = 64  # steps of the middle a unit
-INDEX_BITS = 29  # what a float64 has more than a float32: enough for half a billion rows
+BLOCK = 32  # columns of a tile whose minimum is computed first
+SIDES = {"cpu": 4096, "cuda": 8192}  # maximum side of a tile: 64 and 256 MiB
+GRID = 64  # grid points per unit for the origin
+INDEX_BITS = 29  # mantissa bits of a float64 beyond those of a float32: enough for half a billion rows
 FARTHEST = 0x7FF << 52 | 2**INDEX_BITS - 1  # the key of an infinite distance to the last row
 
 Neighbors = Callable[[Tensor, int, Tensor, bool], tuple[Tensor, Tensor]]
 
 
 class ExactNeighbors:
-    r"""The k rows of the reference at the smallest Euclidean distance; of equally near ones those of smaller index.
+    r"""The k nearest rows of the reference by Euclidean distance; ties are broken by the smaller index.
 
-    Queries and reference meet in tiles of bounded size, in float32 throughout:
+    Distances are computed in tiles of bounded size, in float32:
 
     .. math:: |q_i - r_j|^2 = |q_i|^2 + |r_j|^2 - 2 \langle q_i, r_j \rangle
 
-    All are seen from the middle of the reference, since the rounding of these terms grows with their size: embeddings
-    close together, as those of an untrained model, would have neighbours by chance. The middle is taken from a coarse
-    grid, so that simple numbers stay exact.
+    The origin is moved to the mean of the reference, because the rounding errors of these terms grow with their size:
+    the neighbours of embeddings that are close together, as in an untrained model, would be arbitrary. The mean is
+    rounded to a coarse grid, so that simple numbers stay exact.
 
-    Where the queries are the reference, a tile serves its rows and its columns, so that only half of them is computed.
-    The minima of blocks of columns bound how far the k-th neighbour is, so most blocks need no second look.
-    Distance and index are compared as one integer, so there are no ties left and no order depends on a device. All
-    tiles have one shape, so that equal rows get equal distances in any of them.
+    If the queries are the reference, each tile is used for its rows and its columns, so only half of them are computed.
+    The minima of blocks of columns bound the distance of the k-th neighbour, so most blocks are skipped. Distance and
+    index are compared as one integer, so there are no ties and the order is the same on every device. All tiles have
+    the same shape, so that equal rows get equal distances in all of them.
 
     Args:
-        side: of a tile, at most; None for 4096 on the CPU (64 MiB), 8192 elsewhere.
+        side: maximum side of a tile; None for 4096 on the CPU (64 MiB), 8192 elsewhere.
     """
 
     def __init__(self, side: int | None = None) -> None:
@@ -48,31 +48,31 @@ class ExactNeighbors:
         """Squared distances and indices, nearest first; PML's ``knn_func``.
 
         Args:
-            ref_includes_query: the first rows of the reference are the queries, and none is its own neighbour.
+            ref_includes_query: whether the reference starts with the queries, and no query is its own neighbour.
 
         Shapes:
             (Q, D), (R, D) -> (Q, k), (Q, k)
 
         Raises:
-            ValueError: if k is out of range.
-            FloatingPointError: if an embedding is not finite, as those of a model that diverged.
+            ValueError: k is out of range.
+            FloatingPointError: an embedding is NaN or infinite.
         """
         most = len(reference) - int(ref_includes_query)
         if not 1 <= k <= most:
-            raise ValueError(f"k must be between 1 and the {most} rows there are to find, but got {k}")
+            raise ValueError(f"k must be between 1 and {most}, the number of rows to find, but got {k}")
         with torch.no_grad(), full_float32(query.device.type):
             return unpack(self._nearest(query.float(), k, reference.float(), ref_includes_query))
 
     def _nearest(self, query: Tensor, k: int, reference: Tensor, ref_includes_query: bool) -> Tensor:
         """(Q, k): keys of the neighbours."""
-        twice = ref_includes_query and len(query) == len(reference)  # each tile serves rows and columns
+        twice = ref_includes_query and len(query) == len(reference)  # each tile is used for rows and columns
         most = self.side or SIDES.get(query.device.type, SIDES["cuda"])
         height, width = _even_parts(len(query), most), _even_parts(len(reference), most)
         origin = (reference.mean(dim=0) * GRID).round() / GRID
         squares = [_squares(query, origin, height)]
         squares.append(squares[0] if twice else _squares(reference, origin, width))
         nearest = torch.full((len(squares[0]), k), FARTHEST, device=query.device)
-        nearest[len(query) :] = 0  # rows that only fill up the last tile look for nothing
+        nearest[len(query) :] = 0  # padding rows of the last tile search nothing
         tile = torch.empty(height, width, device=query.device)
         for top in range(0, len(query), height):
             rows = slice(top, top + height)
@@ -92,10 +92,10 @@ class ExactNeighbors:
 
 
 class FaissNeighbors:
-    """The same by faiss's exhaustive search, whose order among equally near rows is its own.
+    """faiss's exhaustive search, with faiss's order of ties.
 
     Raises:
-        UserError: for embeddings on a device that the installed faiss does not search on.
+        UserError: the installed faiss does not support the device of the embeddings.
     """
 
     def __call__(
@@ -118,9 +118,9 @@ NEIGHBOR_SEARCHES: dict[str, Callable[[], Neighbors]] = {"exact": ExactNeighbors
 
 
 def pack(squares: Tensor, indices: Tensor) -> Tensor:
-    """Integers in the order of squared distances, and of indices where those are equal.
+    """Integers that sort by squared distance, then by index.
 
-    A distance that rounding made negative is 0.
+    Distances that are negative by rounding count as 0.
 
     Example:
         >>> pack(torch.tensor([2.0, 0.5, 0.5, -1e-9]), torch.tensor([5, 7, 6, 8])).argsort().tolist()
@@ -130,7 +130,7 @@ def pack(squares: Tensor, indices: Tensor) -> Tensor:
 
 
 def unpack(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """What :func:`pack` was given.
+    """The inverse of :func:`pack`.
 
     Example:
         >>> unpack(pack(torch.tensor([0.5, 2.0]), torch.tensor([7, 8])))
@@ -142,7 +142,7 @@ def unpack(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def full_float32(device_type: str) -> Iterator[None]:
-    """Products of matrices without shortened mantissas, whatever training may use."""
+    """Compute matrix products in full float32 inside the block, whatever the precision of the training."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -153,25 +153,25 @@ def full_float32(device_type: str) -> Iterator[None]:
 
 
 def _improve_in_parts(nearest: Tensor, blocks: Tensor, minima: Tensor, left: int) -> None:
-    """:func:`_improve`, for so many queries at a time that even if all distances are equal little memory is needed."""
+    """:func:`_improve` for a few queries at a time, which bounds the memory even if all distances are equal."""
     queries = max(1, blocks.numel() // (8 * nearest.shape[1] * BLOCK))
     for part in zip(nearest.split(queries), blocks.split(queries), minima.split(queries), strict=True):
         _improve(*part, left)
 
 
 def _improve(nearest: Tensor, blocks: Tensor, minima: Tensor, left: int) -> None:
-    """Let in what is nearer in a tile than the farthest of the nearest.
+    """Update the nearest neighbours by the distances of a tile, in place.
 
     Args:
         nearest: keys of each query, nearest first, (n, k).
         blocks: the distances of the tile's columns, (n, width / BLOCK, BLOCK).
         minima: of each block, (n, width / BLOCK).
-        left: the number of the tile's first column, above all that were seen before.
+        left: index of the first column of the tile; larger than all indices so far.
     """
     k, device = nearest.shape[1], minima.device
     keys = pack(minima, left + BLOCK * torch.arange(minima.shape[1], device=device))
     bound = nearest[:, -1:]
-    if keys.shape[1] > k:  # the k-th of the minima has k distances that are no larger
+    if keys.shape[1] > k:  # at least k distances are no larger than the k-th minimum
         bound = torch.minimum(bound, keys.topk(k, largest=False).values[:, -1:])
     query, block = (keys <= bound).nonzero(as_tuple=True)
     distances = blocks[query, block]
@@ -188,13 +188,13 @@ def _improve(nearest: Tensor, blocks: Tensor, minima: Tensor, left: int) -> None
 
 
 def _even_parts(length: int, most: int) -> int:
-    """The size of the fewest equal parts that cover a length; a multiple of :data:`BLOCK`."""
+    """Size of the fewest equal parts of at most ``most`` that cover a length; a multiple of :data:`BLOCK`."""
     part = -(-length // -(-length // most))
     return -(-part // BLOCK) * BLOCK
 
 
 def _squares(embeddings: Tensor, origin: Tensor, part: int) -> Tensor:
-    """|x|^2 of each, for as many as whole parts have: those that are not there are infinitely far away."""
+    """|x|^2 of each row, padded with infinity to whole parts."""
     squares = torch.cat([(some - origin).square().sum(dim=1) for some in embeddings.split(part)])
     if not bool(squares.isfinite().all()):
         raise FloatingPointError("embeddings must be finite to have neighbours, but some are NaN or infinite")
@@ -202,5 +202,5 @@ def _squares(embeddings: Tensor, origin: Tensor, part: int) -> Tensor:
 
 
 def _part(rows: Tensor, origin: Tensor, count: int) -> Tensor:
-    """The rows as seen from the origin, and as many zeros below as are missing from the count."""
+    """The rows relative to the origin, padded with zeros to ``count`` rows."""
     return nn.functional.pad(rows - origin, (0, 0, 0, count - len(rows)))

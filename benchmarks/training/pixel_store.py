@@ -1,4 +1,4 @@
-"""Where a data set's pixels are while it is trained on: on the device if they fit, else where they were read to."""
+"""Pixels of a data set during training: on the device if they fit, else in memory or in a mapped file."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,35 +13,35 @@ from benchmarks.data import ImageArrays
 from benchmarks.data.ragged import RaggedImages
 from pml_aug.to_device import to_device
 
-LARGEST_SHARE = 0.5  # of a training's part of the device's free memory; the rest is the model's
-READERS = 4  # threads that copy one batch, waiting for the disk at the same time
+LARGEST_SHARE = 0.5  # of the free device memory that a training may use; the rest is for the model
+READERS = 4  # threads that copy one batch, to overlap waits for the disk
 UPLOADED_AT_ONCE = 2**28  # bytes
 
 
 class Pictures(NamedTuple):
-    """A batch of pictures, of one size or of several.
+    """A batch of images, of one size or several.
 
-    Behind the last picture there are at least as many bytes as the data set's longest row has, whatever they hold, so
-    that rows of a narrow picture may be read as long as those of a wide one.
+    After the last image follow at least as many arbitrary bytes as the longest row of the data set has, so that rows of
+    a narrow image may be read at the length of those of a wide one.
     """
 
-    pixels: Tensor  # flat, uint8, on the device; rows, then columns, then channels of each picture
-    starts: Tensor  # (B,), long, on the host: where each picture starts in `pixels`
-    sizes: Tensor  # (B, 2), long, on the host: height and width
+    pixels: Tensor  # flat, uint8, on the device; rows, columns, channels of each image
+    starts: Tensor  # (B,), long, on the CPU: offset of each image in `pixels`
+    sizes: Tensor  # (B, 2), long, on the CPU: height and width
     channels: int
 
 
 class ImageStore:
-    """All pictures of a data set, handed out a batch at a time, with the same pixels wherever they are kept.
+    """All images of a data set, read a batch at a time; the pixels are the same wherever they are kept.
 
     Args:
-        images: the data set's.
-        device: where batches go.
-        on_device: keep all pixels there; None does so on CUDA if they take at most half of this training's part of the
-            free memory. Otherwise they stay where they are, in memory or in a file that is mapped to it, and each batch
-            is copied: through pinned memory on CUDA, without a wait.
-        per_gpu: trainings that share the device, each with its own copy of the images. They may start at the same
-            time and find the same memory free.
+        images: of the data set.
+        device: of the batches.
+        on_device: whether to keep all pixels on the device; None does so on CUDA if they take at most half of the free
+            memory for this training. Otherwise they stay in memory or in a mapped file, and each batch is copied: on
+            CUDA through pinned memory, asynchronously.
+        per_gpu: trainings that share the device, each with its own copy of the images; they may start at the same time
+            and see the same free memory.
     """
 
     def __init__(
@@ -68,17 +68,17 @@ class ImageStore:
 
     @property
     def is_at_hand(self) -> bool:
-        """Whether a batch costs no copy from host to device."""
+        """Whether a batch needs no copy from host to device."""
         return self.on_device or self.device.type == "cpu"
 
     def __str__(self) -> str:
         if self.device.type == "cpu":
-            return f"{self.bytes / 1e9:.2f} GB of images stay where they are"
-        placed = "are kept on" if self.on_device else "do not fit beside a model: batches are copied to"
+            return f"{self.bytes / 1e9:.2f} GB of images stay in host memory"
+        placed = "are kept on" if self.on_device else "do not fit: each batch is copied to"
         return f"{self.bytes / 1e9:.2f} GB of images {placed} {self.device} ({self.free_bytes / 1e9:.1f} GB free)"
 
     def pictures(self, rows: Sequence[int]) -> Pictures:
-        """These pictures, on the device."""
+        """These images, on the device."""
         index = np.asarray(rows)
         sizes = self.sizes[index]
         if self.on_device:
@@ -87,7 +87,7 @@ class ImageStore:
         return Pictures(to_device(copied, self.device), starts, sizes, self.channels)
 
     def _copy(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """The pixels of these pictures one after the other, on the host, and where each one starts."""
+        """The concatenated pixels of these images, on the host, and the offset of each."""
         lengths, sources = self.lengths[rows], self.offsets[rows]
         starts = np.cumsum(lengths) - lengths
         pinned = self.device.type == "cuda"
@@ -116,7 +116,7 @@ class ImageStore:
 
 
 def store_of(data: ImageArrays, device: torch.device, per_gpu: int = 1, on_device: bool | None = None) -> ImageStore:
-    """The data set's store on this device, the same one for every training as long as the data set is kept."""
+    """The store of a data set on this device; cached per process as long as the data set is."""
     store = _STORES.get(data)
     if store is None or store.device != device:
         store = _STORES[data] = ImageStore(data.images, device, on_device, per_gpu)

@@ -1,13 +1,13 @@
-r"""Boxes of pictures, each of another size, resampled to one size, on any device.
+r"""Resampling of boxes of different sizes to one size, on any device.
 
-As Pillow's ``resize(..., BILINEAR)`` of the cropped box: a triangle filter as wide as the scale, which antialiases.
-For a side of n pixels brought to m, output pixel x weighs input pixel i by
+This is Pillow's ``resize(..., BILINEAR)`` of the cropped box: an antialiasing triangle filter as wide as the scale.
+For a side of n pixels that is resized to m, the weight of input pixel i in output pixel x is
 
 .. math:: w_{xi} \propto \max\Big(0,\ 1 - \frac{|i + \frac12 - (x + \frac12) \frac nm|}{\max(1, \frac nm)}\Big),
     \quad \sum_i w_{xi} = 1
 
-and a mirrored image takes x from the other end. Rows and columns are two products of matrices. Pillow rounds to whole
-levels of 255 after each of them, this does not: so they differ by up to 1 level, and by .3 on average.
+and a mirrored image counts x from the other end. Rows and columns are resized by two matrix products. Pillow rounds to
+whole levels of 255 after each, this module does not, so they differ by up to 1 level, and by 0.3 on average.
 """
 
 from typing import NamedTuple
@@ -18,21 +18,21 @@ from torch import Tensor
 from benchmarks.training.pixel_store import Pictures
 from pml_aug.to_device import to_device
 
-AT_ONCE = 2**24  # values of the pictures in a chunk, 4 bytes each, and as many again for what comes of them
+AT_ONCE = 2**24  # values of the images in a chunk, 4 bytes each; intermediate results take as much again
 
 
 class Boxes(NamedTuple):
-    """A part of each picture, in pixels; all (B,), long, on the host."""
+    """A box in each image, in pixels; all (B,), long, on the CPU."""
 
     top: Tensor
     left: Tensor
     height: Tensor
     width: Tensor
-    mirrored: Tensor  # 1: swap left and right afterwards
+    mirrored: Tensor  # 1: swap left and right after resizing
 
 
 def resample(pictures: Pictures, boxes: Boxes, size: int) -> Tensor:
-    """The boxes as squares, in levels from 0 to 255.
+    """The boxes resized to squares, in levels from 0 to 255.
 
     Shapes:
         B pictures, B boxes -> (B, C, size, size), float32
@@ -56,11 +56,11 @@ def resample(pictures: Pictures, boxes: Boxes, size: int) -> Tensor:
 
 
 def filter_weights(length: Tensor, longest: int, size: int, mirrored: Tensor | None = None) -> Tensor:
-    """What each output pixel takes of each input pixel: the formula above; nothing of those past a side's end.
+    """Weights of the input pixels in each output pixel, by the formula above; 0 past the end of a side.
 
     Args:
         length: of each side, at most ``longest``.
-        mirrored: 1 where output pixels count from the other end; None where none do.
+        mirrored: 1 where output pixels are counted from the other end; None for nowhere.
 
     Shapes:
         (B, 1), (B, 1) -> (B, size, longest)
@@ -81,7 +81,7 @@ def filter_weights(length: Tensor, longest: int, size: int, mirrored: Tensor | N
 
 
 def windows(pixels: Tensor, starts: Tensor, length: int) -> Tensor:
-    """``length`` bytes from each start on.
+    """``length`` bytes from each start.
 
     Shapes:
         flat, (...) -> (..., length)
@@ -90,5 +90,5 @@ def windows(pixels: Tensor, starts: Tensor, length: int) -> Tensor:
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
-    """In float32 under autocast too, which leaves products with a given place for their result alone."""
+    """The batched product in float32, also under autocast, which does not change products with ``out=``."""
     return torch.bmm(left, right, out=left.new_empty(len(left), left.shape[1], right.shape[2]))

@@ -1,4 +1,4 @@
-"""PML's trainer, with epochs that can be repeated one by one and a single progress bar."""
+"""PML's trainers with reproducible epochs, checks of each epoch and a single progress bar."""
 
 import math
 import sys
@@ -19,16 +19,16 @@ from pml_aug.trainers import IntrospectiveTrainer
 
 
 class EpochTrainer(BaseTrainer):
-    """Mix-in for PML's trainers, to stand before one of them among the bases.
+    """Mixin for PML's trainers; it comes before one of them in the list of base classes.
 
-    Each epoch tells its number to the sampler and the data set and takes a fresh iterator, so that its batches and
-    its image augmentation are the same whether or not other epochs ran before it. Loss and miner get float32.
-    The loop itself waits for the device once an epoch; a loss or miner that looks for pairs may wait in each step.
+    Each epoch passes its number to the sampler and the data set and starts a new iterator, so that its batches and its
+    image augmentation do not depend on the epochs before. Loss and miner get float32. The loop waits for the device
+    once per epoch; a loss or miner that looks for pairs may wait in each step.
 
     Args:
-        progress: counts iterations; the only bar there is.
+        progress: counts steps.
         precision: of trunk and embedder, "float32" or "bfloat16".
-        warmup_epochs: at the start, in which the trunk's weights stay as they are.
+        warmup_epochs: number of first epochs in which the trunk is frozen.
         processes: that share the batches; each gets its part of every batch, in their order.
         **trainer: arguments of PML's trainer.
     """
@@ -52,10 +52,10 @@ class EpochTrainer(BaseTrainer):
         self.precision = precision
         self.activity = MethodActivity(self.loss_funcs["metric_loss"])
         self.signal = LearningSignal(self.loss_funcs, self.mining_funcs)
-        self.seconds = 0.0  # in iterations, evaluation not counted
-        self.epoch_seconds = 0.0  # of them, in the epoch's iterations
-        self.epoch_ended = 0.0  # when the last iteration was over, by the clock of `time.perf_counter`
-        self.epoch_loss = 0.0  # mean over the epoch's iterations
+        self.seconds = 0.0  # of all steps and of the hook of the method, without evaluation
+        self.epoch_seconds = 0.0  # of the steps of the last epoch
+        self.epoch_ended = 0.0  # end of its last step, by `time.perf_counter`
+        self.epoch_loss = 0.0  # mean over its steps
 
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
         for self.epoch in range(start_epoch, num_epochs + 1):
@@ -70,13 +70,13 @@ class EpochTrainer(BaseTrainer):
             for iteration in range(self.iterations_per_epoch):
                 self.iteration = iteration
                 if is_compiled(self.models["trunk"]):
-                    torch.compiler.cudagraph_mark_step_begin()  # the features of the last step are free
+                    torch.compiler.cudagraph_mark_step_begin()  # the features of the last step may be overwritten
                 self.step()
                 total_loss += self.losses["total_loss"].detach()
                 self.end_of_iteration_hook(self)
                 self.step_lr_schedulers(end_of_epoch=False)
                 self.progress.update()
-            # waits for the device, so that the time is the work's
+            # waits for the device, so that the time is that of the computation
             self.epoch_loss = total_loss.item() / self.iterations_per_epoch
             self.epoch_ended = time.perf_counter()
             self.epoch_seconds = self.epoch_ended - started
@@ -85,7 +85,7 @@ class EpochTrainer(BaseTrainer):
             self.step_lr_schedulers(end_of_epoch=True)
             self.zero_losses()
             self.processes.broadcast_buffers(self.models)
-            with uncompiled(self.models["trunk"]):  # what looks at all images takes them in batches of other sizes
+            with uncompiled(self.models["trunk"]):  # evaluation and hooks use batches of other sizes
                 goes_on = self.end_of_epoch_hook(self)
             if goes_on is False:
                 break
@@ -145,7 +145,7 @@ class EpochTrainer(BaseTrainer):
                 weight.requires_grad_(self.epoch > self.warmup_epochs)
 
     def get_batch(self) -> tuple[Tensor, Tensor]:
-        # PML's own would bring the labels back to the host and wait for them, to map what is mapped already
+        # PML's method would copy the labels to the host and wait, to map labels that are mapped already
         data, labels = next(self.dataloader_iter)
         return self.processes.local_shard(data), self.processes.local_shard(labels)
 
@@ -161,8 +161,8 @@ class EpochTrainer(BaseTrainer):
 
 
 class Trainer(EpochTrainer, MetricLossOnly):
-    """PML's MetricLossOnly in repeatable epochs."""
+    """PML's MetricLossOnly with reproducible epochs."""
 
 
 class MixupTrainer(EpochTrainer, IntrospectiveTrainer):
-    """pml_aug's IntrospectiveTrainer, with or without an introspective head, in repeatable epochs."""
+    """pml_aug's IntrospectiveTrainer with reproducible epochs; the head need not be introspective."""
