@@ -28,7 +28,9 @@ def test_whatever_ends_a_training_is_said_in_its_folder_and_the_others_go_on(
 ) -> None:
     criterion = task_with(tmp_path).config.loss.criterion
     killed = task_with(tmp_path, {"_target_": "signal.raise_signal", "_args_": [9]})  # as Linux does out of memory
-    hungry = task_with(tmp_path, {"_target_": "operator.mul", "_args_": ["x", 1 << 60]})
+    blocked = task_with(tmp_path, seed=3)
+    blocked.folder.path.mkdir(parents=True)
+    blocked.folder.records.write_text("a file in place of a directory")
     nan = task_with(tmp_path, {**criterion, "base": float("nan")})
     well = [task_with(tmp_path, seed=seed) for seed in (0, 1)]
     damaged = task_with(tmp_path, seed=2)
@@ -36,14 +38,14 @@ def test_whatever_ends_a_training_is_said_in_its_folder_and_the_others_go_on(
     damaged.folder.finish({"score": 0.5})
     damaged.folder.result.write_text('{"score": 0.9}')
 
-    tasks = [killed, well[0], hungry, nan, damaged, well[1]]
+    tasks = [killed, well[0], blocked, nan, damaged, well[1]]
     assert train_all(tasks, workers=1) == 4
     shown = capsys.readouterr()
     assert "2 trained, 0 done before, 4 failed" in shown.out
     assert [task.is_done() for task in tasks] == [False, True, False, False, False, True]
     for task, reason in (
         (killed, "the worker process died with exit code -9"),
-        (hungry, "MemoryError"),
+        (blocked, "FileExistsError"),
         (nan, "the loss became nan in epoch 1"),
     ):
         assert task.folder.failed.read_text().startswith(reason)
