@@ -12,6 +12,7 @@ from benchmarks.config.data import DataConfig
 from benchmarks.data import ImageArrays, RaggedImages, load
 from benchmarks.data.audit import audit_or_refuse
 from benchmarks.data.builders import emoji, glyphs
+from benchmarks.data.features import FeatureArrays
 from benchmarks.data.listing import Listing
 from benchmarks.data.loading import SHIPPED_GLYPHS, listing, store_of
 from benchmarks.data.npz import read_npz
@@ -142,6 +143,12 @@ def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[
 
 def _describe_images(data: ImageArrays) -> Iterator[str]:
     images = data.images
+    if isinstance(data, FeatureArrays):
+        assert isinstance(images, np.ndarray)
+        views = "" if images.ndim == 2 else f", {images.shape[1] - 1} views of each"
+        shape = f"{len(images):,} x {data.channels:,}{views}"
+        yield _line("features", f"{shape}, {images.dtype}, {images.nbytes / 1e9:.3f} GB")
+        return
     if isinstance(images, RaggedImages):
         sizes, in_bytes = images.sizes, int(images.sizes.prod(axis=1).sum()) * images.channels
     else:

@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     config, options = compose(given.overrides)
 
     # these load torch, which takes seconds: only now, when the names are known to be right
-    from benchmarks.data.features import read_features
+    from benchmarks.data.features import constant_columns, read_features
     from benchmarks.training.build import check
     from benchmarks.training.extraction import extract
 
@@ -45,4 +45,7 @@ def main(argv: Sequence[str]) -> int:
         f"features: {path}, {shape} {found.features.dtype}, {len(found.class_names):,} classes, {size / 1e6:,.1f} MB, "
         f"{time.perf_counter() - started:.1f} s"
     )
+    constant = int(constant_columns(found.features).sum())
+    dropped = f" data.drop_constant=true ({constant} features have one value in all rows)" if constant else ""
+    print(f"train on them: python -m benchmarks run data=features data.path={path}{dropped}")
     return 0

@@ -142,6 +142,8 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
             chosen[key] = value
         else:
             settings.append((key, value))
+    if chosen.get("data") == "features":  # no pixels: other trunks and protocols have nothing to work on
+        chosen = {"trunk": "given", "protocol": "frozen"} | chosen
     start, known = _composed(tuple(chosen.items())), _known_keys(tuple(chosen.items()))
     composed = deepcopy(start)
     targets = {node: target for node, target in map(_given_target, settings) if target is not None}

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.errors import UserError, unknown
 
 PUBLISHED_KINDS = ("cub", "cars196", "sop", "inshop")
-KINDS = ("glyphs", "emoji", "npz", "folder", *PUBLISHED_KINDS)
+KINDS = ("glyphs", "emoji", "npz", "folder", "features", *PUBLISHED_KINDS)
 RESIZE = ("square", "short_side")
 MAX_IMAGE_SIZE = 8192  # pixels
 MAX_WORKERS = 1024
@@ -15,6 +15,7 @@ NOT_IDENTITY = ("cache", "workers", "download", "verify", "twins_allowed", "iden
 USED_BY = {  # keys that are null for all other kinds
     **dict.fromkeys(("resize", "cache", "workers"), ("folder", *PUBLISHED_KINDS)),
     **dict.fromkeys(("download", "verify"), PUBLISHED_KINDS),
+    **dict.fromkeys(("standardize", "drop_constant"), ("features",)),
 }
 
 
@@ -41,6 +42,8 @@ class DataConfig:
     workers: int | None = None  # threads that decode; null: one per core
     download: bool | None = None  # fetch a published set that is not there
     verify: bool | None = None  # refuse a published set that has other counts than the published ones
+    standardize: bool | None = None  # features, by statistics of the training images
+    drop_constant: bool | None = None  # leave features out that have one value in all rows
     twins_allowed: float = 0.01  # share of the test images that may have a near-identical training image
     identical_allowed: float = 0.0  # share of the test (or validation) images that may have an identical one
 
@@ -56,6 +59,8 @@ class DataConfig:
         for key, kinds in USED_BY.items():
             if getattr(self, key) is not None and self.kind not in kinds:
                 raise UserError(f"data.{key} has no effect with data.kind={self.kind}: it is for {', '.join(kinds)}")
+        if self.kind == "features" and self.image_size is not None:
+            raise UserError(f"data.image_size must be null for data.kind=features, but got {self.image_size}")
         if self.kind == "folder" or self.is_published:
             self._check_decoding()
         for key, low, high in (

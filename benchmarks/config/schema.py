@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.data import DataConfig
-from benchmarks.errors import UserError
+from benchmarks.errors import UserError, unknown
 
 TEST_SCORING = ("never", "once", "every")
 PRECISIONS = ("float32", "bfloat16")
 NEIGHBORS = ("exact", "faiss")
 STEPS = ("epoch", "iteration")
+EMBEDDERS = ("linear", "mlp", "residual", "identity")
+ACTIVATIONS = ("relu", "gelu", "tanh")
+EMBEDDERS_WITH = {  # keys that the other kinds of embedder leave unused
+    **dict.fromkeys(("init", "bias"), ("linear",)),
+    **dict.fromkeys(("hidden_size", "activation", "dropout"), ("mlp", "residual")),
+}
+AS_IT_IS = "benchmarks.training.transforms.Identity"
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 LIMITS = {
     "batch_size": (1, 2**20),
@@ -98,8 +105,12 @@ class TrunkConfig:
 
 @dataclass
 class EmbedderConfig:
-    """The linear layer from the trunk's features to embeddings."""
+    """The network from the trunk's features to embeddings: a linear layer, unless ``kind`` is another."""
 
+    kind: str = "linear"  # or mlp; residual: features plus an MLP's correction, which starts at zero; identity
+    hidden_size: int | None = None  # of mlp and residual; null: as many as there are features
+    activation: str = "relu"  # of mlp and residual; or gelu, tanh
+    dropout: float = 0.0  # of mlp and residual: share of the hidden units that a step leaves out
     init: dict[str, Any] | None = None  # _target_ and arguments, for the weight; null: PyTorch's own
     bias: str | None = "default"  # initial value: default (PyTorch's own) or zero; null: no bias
     layer_norm: bool = False  # standardise each image's features first
@@ -107,6 +118,19 @@ class EmbedderConfig:
     def __post_init__(self) -> None:
         if self.bias not in ("default", "zero", None):
             raise UserError(f"protocol.embedder.bias must be default, zero or null, but got {self.bias!r}")
+        for key, known in (("kind", EMBEDDERS), ("activation", ACTIVATIONS)):
+            if getattr(self, key) not in known:
+                raise UserError(unknown(f"protocol.embedder.{key}", getattr(self, key), known))
+        if self.hidden_size is not None and self.hidden_size < 1:
+            raise UserError(f"protocol.embedder.hidden_size must be null or at least 1, but got {self.hidden_size}")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"protocol.embedder.dropout must be at least 0 and below 1, but got {self.dropout}")
+        for key, kinds in EMBEDDERS_WITH.items():
+            if getattr(self, key) != getattr(type(self), key) and self.kind not in kinds:
+                raise UserError(
+                    f"protocol.embedder.{key} has no effect with protocol.embedder.kind={self.kind}: it is for "
+                    f"{' and '.join(kinds)}"
+                )
 
 
 @dataclass
@@ -206,6 +230,8 @@ class RunConfig:
     tuned: Tuned | None = None
 
     def __post_init__(self) -> None:
+        if self.data.kind == "features":
+            self._refuse_what_needs_pixels()
         if self.seed < 0:
             raise UserError(f"seed must be at least 0, but got {self.seed}")
         if not 0 <= self.fold < self.protocol.num_folds:
@@ -224,6 +250,19 @@ class RunConfig:
             raise UserError(
                 f"protocol.batch_size={batch_size} with loss.images_per_class={images_per_class} gives batches of one "
                 f"class, from which nothing is learnt: protocol.batch_size must be at least {2 * images_per_class}"
+            )
+
+    def _refuse_what_needs_pixels(self) -> None:
+        for key in ("train_images", "eval_images"):
+            if (target := getattr(self.protocol, key).get("_target_")) != AS_IT_IS:
+                raise UserError(
+                    f"protocol.{key}={target} changes pixels, and data.kind=features has none: use protocol=frozen, or "
+                    f"protocol.{key}._target_={AS_IT_IS}"
+                )
+        if self.trunk.normalization is not None:
+            raise UserError(
+                f"trunk={self.trunk.name} takes images, and data.kind=features has none: use trunk=given, or compute "
+                "its features with: python -m benchmarks features"
             )
 
     def identity(self) -> dict[str, Any]:

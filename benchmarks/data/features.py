@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.arrays import GALLERY, require_two_images_a_class
+from benchmarks.config.data import DataConfig
+from benchmarks.data.arrays import GALLERY, ImageArrays, require_two_images_a_class
 
 ROWS = 8192  # read at a time
 FEATURES, REST = "features.npy", "rest.npz"  # in a directory
@@ -215,3 +216,87 @@ def _provenance(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path}: provenance must be the text of a JSON object; leave the array out if there is none")
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureArrays(ImageArrays):
+    """Features in the place of images: ``images`` is (N, F) or (N, 1 + V, F), float16 or float32."""
+
+    provenance: dict[str, Any] = field(default_factory=dict)
+    standardize: bool = True  # by the training rows' mean and standard deviation, column by column
+
+    @property
+    def channels(self) -> int:
+        """F, the number of features."""
+        return self._array.shape[-1]
+
+    @property
+    def image_size(self) -> int:
+        """1: a vector has no sides."""
+        return 1
+
+    @cached_property
+    def content_hash(self) -> str:
+        """As of :class:`Features`."""
+        return Features(
+            self._array, self.labels, self.class_names, self.source, self.source_names, self.partition, self.provenance
+        ).content_hash
+
+    def row_digests(self) -> np.ndarray:
+        """(N,) of 16 bytes, equal for equal rows of evaluated features."""
+        digests = []
+        for block in _blocks(self._array):
+            evaluated = (block if block.ndim == 2 else block[:, 0]) + 0  # which turns -0.0 into 0.0
+            digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in evaluated]
+        return np.frombuffer(b"".join(digests), dtype="V16")
+
+    def pictures(self, rows: np.ndarray) -> np.ndarray:
+        """Each row's features as gray levels, in the order of the columns, in a square.
+
+        Shapes:
+            (G,) -> (G, side, side, 1), uint8, with side * side at least F
+        """
+        values = self._array[rows] if self._array.ndim == 2 else self._array[rows, 0]
+        low, high = values.min(axis=0), values.max(axis=0)
+        levels = 255 * (values.astype(np.float64) - low) / np.maximum(high - low, 1e-12)
+        side = int(np.ceil(np.sqrt(self.channels)))
+        padded = np.zeros((len(levels), side * side), np.uint8)
+        padded[:, : self.channels] = levels.round()
+        return padded.reshape(-1, side, side, 1)
+
+    @property
+    def _array(self) -> np.ndarray:
+        assert isinstance(self.images, np.ndarray)
+        return self.images
+
+
+def load_features(config: DataConfig) -> FeatureArrays:
+    """The features that a configuration names, cut to ``num_classes``.
+
+    Raises:
+        FileNotFoundError: if there is no such file or directory.
+        ValueError: as :func:`read_features`, or a column is constant and ``drop_constant`` is not set.
+    """
+    if not config.path:
+        raise ValueError("data.path is missing: name the file, as in data=features data.path=FILE")
+    path = Path(config.path).expanduser()
+    found = read_features(path)
+    features = found.features
+    constant = constant_columns(features)
+    if constant.any():
+        if not config.drop_constant or constant.all():
+            columns = np.flatnonzero(constant)
+            raise ValueError(
+                f"{path}: {len(columns)} of {len(constant)} features have one value in all rows, the first is column "
+                f"{columns[0]}; set data.drop_constant=true to leave them out"
+            )
+        features = np.ascontiguousarray(features[..., ~constant])
+    arrays = FeatureArrays(
+        config.name, features, found.labels, found.class_names, found.source, found.source_names, found.partition,
+        found.provenance, config.standardize is not False,
+    )  # fmt: skip
+    if config.num_classes is None:
+        return arrays
+    kept = arrays.with_classes(config.num_classes)
+    assert isinstance(kept, FeatureArrays)
+    return kept

@@ -8,6 +8,7 @@ from benchmarks.config.schema import check_folder
 from benchmarks.data.arrays import ImageArrays
 from benchmarks.data.decode_cache import decoded, store_path
 from benchmarks.data.decoding import Form
+from benchmarks.data.features import load_features
 from benchmarks.data.folder import list_folder, read_folder
 from benchmarks.data.listing import Listing
 from benchmarks.data.npz import read_npz
@@ -30,6 +31,8 @@ def load(config: DataConfig) -> ImageArrays:
     """
     if config.uses_cache:
         return _from_store(config, listing(config))
+    if config.kind == "features":
+        return load_features(config)
     path = _path(config)
     if config.kind == "folder":
         arrays = read_folder(path, config.name, config.image_size)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from benchmarks.config.compose import RunConfig
 from benchmarks.config.targets import deferred
 from benchmarks.errors import UserError, unknown
+from benchmarks.training.embedders import Residual, mlp
 from benchmarks.training.seeds import stream_seed
 from benchmarks.trunks.width import feature_width
 from pml_aug.distances import check_introspective
@@ -74,6 +75,11 @@ def build(
         for name, (model, changed) in own.items()
         if _trainable(model)
     }
+    if not {"trunk_optimizer", "embedder_optimizer"} & optimizers.keys():
+        raise UserError(
+            f"trunk={config.trunk.name} and protocol.embedder.kind={protocol.embedder.kind} leave nothing to train: "
+            "choose another embedder, or leave layers of the trunk unfrozen"
+        )
     schedulers = {}
     if protocol.lr_scheduler is not None:
         for name, optimizer in optimizers.items():
@@ -105,8 +111,9 @@ def check(config: RunConfig) -> None:
     cpu = torch.device("cpu")
     classes = min(config.protocol.batch_size, LARGEST_PROBE)
     kind = config.data.kind
-    image_size = None if kind == "npz" else config.data.image_size  # an npz file may hold grey images or colour
-    channels = 1 if kind == "glyphs" else 3
+    # an npz file may hold grey images or colour, and what a file of features holds is not known yet
+    image_size = None if kind in ("npz", "features") else config.data.image_size
+    channels = {"glyphs": 1, "features": config.protocol.embedding_size}.get(kind, 3)
     parts = build(config, classes, channels, cpu, image_size)
     make_hook(config, then=lambda trainer: True)
     with torch.random.fork_rng():
@@ -145,7 +152,8 @@ def _check_effect(config: RunConfig, parts: Parts, classes: int) -> None:
     written = ", ".join(f"{key}={value}" for key, value in config.loss.criterion.items() if key != "_target_")
     with torch.no_grad(), _refused(name, f" (with {written})", "computed"):
         embedder = parts.models["embedder"]
-        width = next(layer.in_features for layer in embedder.modules() if isinstance(layer, nn.Linear))
+        linear = (layer.in_features for layer in embedder.modules() if isinstance(layer, nn.Linear))
+        width = next(linear, config.protocol.embedding_size)  # an identity has no layers
         embeddings = embedder(torch.randn(2 * len(labels), width))
         for wrapper in wrappers:
             if isinstance(wrapper, IntraClassAdaptiveAugmentation):
@@ -209,14 +217,18 @@ def _trunk(config: RunConfig, channels: int) -> Any:
 def _feature_width(config: RunConfig, trunk: nn.Module, channels: int, image_size: int | None) -> int:
     size = config.protocol.eval_images.get("size", image_size)
     if size is None:  # the data are not read yet: the width is not known, and any will do for a check
-        return getattr(trunk, "out_features", 8)
+        return getattr(trunk, "out_features", config.protocol.embedding_size)
     with _refused(f"trunk={config.trunk.name}"):
-        return feature_width(trunk, config.trunk.channels or channels, size)
+        if config.data.kind == "features":
+            return feature_width(trunk, (channels,))
+        return feature_width(trunk, (config.trunk.channels or channels, size, size))
 
 
 def _embedder(config: RunConfig, in_features: int) -> nn.Module:
     """A linear head, or the method's, whose semantic part starts from the weights that the linear one would have."""
     size, asked = config.protocol.embedding_size, config.protocol.embedder
+    if asked.kind != "linear":
+        return _other_embedder(config, in_features)
     linear = nn.Linear(in_features, size, bias=asked.bias is not None)
     if asked.init is not None:
         _make("protocol.embedder.init", asked.init, linear.weight)
@@ -234,6 +246,31 @@ def _embedder(config: RunConfig, in_features: int) -> nn.Module:
     if asked.layer_norm:
         return nn.Sequential(nn.LayerNorm(in_features, elementwise_affine=False), head)
     return head
+
+
+def _other_embedder(config: RunConfig, in_features: int) -> nn.Module:
+    size, asked = config.protocol.embedding_size, config.protocol.embedder
+    if config.method.head is not None:
+        raise UserError(
+            f"method={config.method.name} has an embedder of its own: protocol.embedder.kind must be linear, but is "
+            f"{asked.kind}"
+        )
+    hidden = asked.hidden_size or in_features
+    embedder: nn.Module
+    if asked.kind == "mlp":
+        embedder = mlp(in_features, hidden, size, asked.activation, asked.dropout)
+    elif in_features != size:
+        raise UserError(
+            f"protocol.embedder.kind={asked.kind} gives embeddings of the size of the features: set "
+            f"protocol.embedding_size={in_features}"
+        )
+    elif asked.kind == "residual":
+        embedder = Residual(in_features, hidden, asked.activation, asked.dropout)
+    else:
+        embedder = nn.Identity()
+    return (
+        nn.Sequential(nn.LayerNorm(in_features, elementwise_affine=False), embedder) if asked.layer_norm else embedder
+    )
 
 
 def _loss(config: RunConfig, num_classes: int, embedder: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:

@@ -16,6 +16,7 @@ from benchmarks.runs.schema import METRICS, PER_QUERY
 from benchmarks.training.accuracy import RetrievalAccuracy, Retrieved
 from benchmarks.training.activity import DIVERGED
 from benchmarks.training.examples import gallery_queries
+from benchmarks.training.feature_store import FeatureStore
 from benchmarks.training.images import StoredImages, eval_images, keep_batch
 from benchmarks.training.neighbors import NEIGHBOR_SEARCHES
 from benchmarks.training.pixel_store import ImageStore
@@ -192,7 +193,7 @@ def make_evaluation(
     config: RunConfig,
     data: ImageArrays,
     split: Split,
-    store: ImageStore,
+    store: ImageStore | FeatureStore,
     device: torch.device,
     record: Callable[[GlobalEmbeddingSpaceTester], None],
     log_test: Callable[[int], None],

@@ -4,6 +4,7 @@ import numpy as np
 
 from benchmarks.data import ImageArrays
 from benchmarks.data.arrays import squares
+from benchmarks.data.features import FeatureArrays
 from benchmarks.data.ragged import RaggedImages
 from benchmarks.training.seeds import stream_seed
 
@@ -49,6 +50,9 @@ def gallery_arrays(
 
 
 def _shown(data: ImageArrays, rows: np.ndarray) -> np.ndarray:
+    if isinstance(data, FeatureArrays):
+        pictures = data.pictures(rows.reshape(-1))
+        return pictures.reshape(*rows.shape, *pictures.shape[1:])
     images = data.images[rows.reshape(-1)]
     if isinstance(images, RaggedImages) or images.shape[1] > SHOWN_SIZE:
         images = squares(images, min(data.image_size, SHOWN_SIZE))

@@ -58,6 +58,8 @@ def extract(
     Raises:
         UserError: if data or trunk cannot be used, or ``out`` holds something else.
     """
+    if config.data.kind == "features":
+        raise UserError("data=features has no images to compute features of: choose a data set of images")
     if views < 0:
         raise UserError(f"--views must be at least 0, but got {views}")
     try:

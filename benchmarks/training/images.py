@@ -14,6 +14,7 @@ from benchmarks.config.compose import RunConfig
 from benchmarks.config.schema import Normalization
 from benchmarks.config.targets import deferred
 from benchmarks.errors import UserError
+from benchmarks.training.feature_store import FeatureStore, StoredFeatures
 from benchmarks.training.pixel_store import ImageStore, Pictures
 from benchmarks.training.seeds import stream_seed
 from pml_aug.to_device import to_device
@@ -101,22 +102,28 @@ class StoredImages(Dataset):
         return iter(batches) if self.store.is_at_hand else read_ahead(batches)
 
 
-def training_images(config: RunConfig, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
+def training_images(
+    config: RunConfig, store: ImageStore | FeatureStore, rows: np.ndarray, labels: np.ndarray
+) -> StoredImages | StoredFeatures:
     """Training images, with the transform ``protocol.train_images``.
 
     Args:
         config: of the run.
-        store: pixels of the data set.
+        store: pixels or features of the data set.
         rows: of the images in the data set, (N,).
         labels: from 0 to C - 1, (N,).
 
     Raises:
         UserError: the transform does not exist or cannot take these images.
     """
+    if isinstance(store, FeatureStore):
+        return StoredFeatures(store, rows, labels, config.seed)
     return _images(config, "train_images", store, rows, labels)
 
 
-def eval_images(config: RunConfig, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
+def eval_images(
+    config: RunConfig, store: ImageStore | FeatureStore, rows: np.ndarray, labels: np.ndarray
+) -> StoredImages | StoredFeatures:
     """Evaluated images, with the transform ``protocol.eval_images``.
 
     Args:
@@ -128,6 +135,8 @@ def eval_images(config: RunConfig, store: ImageStore, rows: np.ndarray, labels: 
     Raises:
         UserError: as :func:`training_images`, or the transform is random.
     """
+    if isinstance(store, FeatureStore):
+        return StoredFeatures(store, rows, labels, seed=None)
     images = _images(config, "eval_images", store, rows, labels)
     if images.transform.random:
         raise UserError(f"protocol.eval_images must not be random, but got {images.transform}: use CenterCrop")

@@ -13,12 +13,14 @@ from tqdm import tqdm
 
 from benchmarks.config.compose import RunConfig
 from benchmarks.data import ImageArrays
+from benchmarks.data.features import FeatureArrays
 from benchmarks.data.split import Split
 from benchmarks.runs.writer import RunDir
 from benchmarks.training import checkpoint
 from benchmarks.training.build import build, make_hook, make_trainer
 from benchmarks.training.distributed import ALONE, ProcessGroup, share_loss
 from benchmarks.training.evaluation import make_evaluation
+from benchmarks.training.feature_store import FeatureStore
 from benchmarks.training.images import keep_batch, training_images
 from benchmarks.training.pixel_store import ImageStore, store_of
 from benchmarks.training.precision import compile_models, lay_out
@@ -88,7 +90,11 @@ class Training:
         self.record_keeper: Any = None
         self.tensorboard: Any = None
         hooks = self._open_records() if processes.is_main else logging_presets.EmptyContainer()
-        store = store_of(data, device, per_gpu)
+        store: ImageStore | FeatureStore
+        if isinstance(data, FeatureArrays):
+            store = FeatureStore(data, split.train, device)
+        else:
+            store = store_of(data, device, per_gpu)
         self.evaluation = make_evaluation(
             config, data, split, store, device, hooks.end_of_testing_hook, folder.log_test_scoring
         )
@@ -216,7 +222,9 @@ class Training:
         )
         return logging_presets.get_hook_container(self.record_keeper, save_models=False, log_freq=self.iterations)
 
-    def _make_trainer(self, store: ImageStore, split: Split, train_labels: np.ndarray, end_of_iteration: Any) -> Any:
+    def _make_trainer(
+        self, store: ImageStore | FeatureStore, split: Split, train_labels: np.ndarray, end_of_iteration: Any
+    ) -> Any:
         config, batch_size = self.config, self.protocol.batch_size
         return make_trainer(
             config,

@@ -6,36 +6,35 @@ import torch
 from torch import Tensor, nn
 
 
-def feature_width(trunk: nn.Module, channels: int, image_size: int) -> int:
-    """F, from one forward pass over two blank images, unless the trunk says it as ``out_features``.
+def feature_width(trunk: nn.Module, shape: tuple[int, ...]) -> int:
+    """F, from one forward pass over two blank inputs, unless a trunk of images says it as ``out_features``.
 
     The pass runs in eval mode and without gradients, so BatchNorm's statistics stay; the shared random generators are
     put back afterwards, and every layer returns to its mode.
 
     Args:
-        trunk: from (N, channels, image_size, image_size) to (N, F).
-        channels: of the images that the trunk will get.
-        image_size: pixels per side of those images.
+        trunk: from (N, *shape) to (N, F).
+        shape: of an input: (channels, height, width) of an image, or (features,).
 
     Raises:
         ValueError: if the pass fails, or gives something else than one vector of floats per image.
 
     Example:
-        >>> feature_width(nn.Sequential(nn.Flatten(), nn.LazyLinear(7)), channels=1, image_size=4)
+        >>> feature_width(nn.Sequential(nn.Flatten(), nn.LazyLinear(7)), (1, 4, 4))
         7
     """
     known: Any = getattr(trunk, "out_features", None)
-    if isinstance(known, int):
+    if isinstance(known, int) and len(shape) == 3:
         return known
     modes = {layer: layer.training for layer in trunk.modules()}
-    images = torch.zeros(2, channels, image_size, image_size)
+    inputs = torch.zeros(2, *shape)
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            features = trunk.eval()(images)
+            features = trunk.eval()(inputs)
     except Exception as error:  # whatever a user's network raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(
-            f"the network does not take images of shape {tuple(images.shape)}: {reason}. If it needs three channels, "
+            f"the network does not take inputs of shape {tuple(inputs.shape)}: {reason}. If it needs three channels, "
             "set trunk.normalization (a mean and a std for each of them); if it needs another size, set data.image_size"
         ) from error
     finally:

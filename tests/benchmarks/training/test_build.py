@@ -174,7 +174,7 @@ def test_a_network_that_tells_nothing_is_a_trunk() -> None:
 
 def test_a_network_that_cannot_take_the_images_is_refused_before_they_are_read() -> None:
     network = "{_target_:torch.nn.Conv2d,in_channels:3,out_channels:4,kernel_size:3}"
-    with pytest.raises(UserError, match=r"does not take images of shape \(2, 1, 32, 32\)"):
+    with pytest.raises(UserError, match=r"does not take inputs of shape \(2, 1, 32, 32\)"):
         check(compose([f"trunk.network={network}"])[0])
 
 

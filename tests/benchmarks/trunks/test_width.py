@@ -25,7 +25,7 @@ def test_a_pass_finds_the_width_and_changes_nothing() -> None:
     trunk.layers[2].eval()
     state = {name: tensor.clone() for name, tensor in trunk.state_dict().items()}
     random = torch.get_rng_state()
-    assert feature_width(trunk, channels=3, image_size=4) == 5 * 16
+    assert feature_width(trunk, (3, 4, 4)) == 5 * 16
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(tensor, state[name]) for name, tensor in trunk.state_dict().items())
     assert trunk.training and trunk.layers[1].training and not trunk.layers[2].training
@@ -33,7 +33,7 @@ def test_a_pass_finds_the_width_and_changes_nothing() -> None:
 
 
 def test_a_trunk_that_tells_its_width_is_believed() -> None:
-    assert feature_width(SmallCNN(in_channels=1, widths=[4, 6]), channels=3, image_size=1) == 6
+    assert feature_width(SmallCNN(in_channels=1, widths=[4, 6]), (3, 1, 1)) == 6
 
 
 class Returns(nn.Module):
@@ -52,9 +52,9 @@ class Returns(nn.Module):
         (lambda images: (images,), "gave tuple"),
         (lambda images: images.flatten(), r"gave torch.float32 \(96,\)"),
         (lambda images: images.flatten(1).long(), r"gave torch.int64 \(2, 48\)"),
-        (lambda images: images @ images.new_zeros(7), r"does not take images of shape \(2, 3, 4, 4\): RuntimeError"),
+        (lambda images: images @ images.new_zeros(7), r"does not take inputs of shape \(2, 3, 4, 4\): RuntimeError"),
     ],
 )
 def test_what_is_not_one_vector_per_image_is_refused(make: Callable[[Tensor], Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        feature_width(Returns(make), channels=3, image_size=4)
+        feature_width(Returns(make), (3, 4, 4))
