@@ -26,7 +26,7 @@ from benchmarks.errors import RunLockedError, UserError
 from benchmarks.runs.writer import UNFINISHED, write_whole
 from benchmarks.training.build import build_trunk
 from benchmarks.training.device import choose_device, repeatable
-from benchmarks.training.images import eval_images, training_images
+from benchmarks.training.images import StoredImages, eval_images, training_images
 from benchmarks.training.pixel_store import store_of
 from benchmarks.training.precision import autocast
 from benchmarks.training.seeds import stream_seed
@@ -129,6 +129,7 @@ class _Rows:
         found = np.repeat(plain[:, None], 1 + self.views, axis=1)
         learned = np.flatnonzero(self.learned[start:stop])
         for view in range(self.views if len(learned) else 0):
+            assert isinstance(self.augmented, StoredImages)  # there are pixels to augment
             self.augmented.generator.manual_seed(stream_seed(self.seed, "feature view", view, start))
             found[learned, 1 + view] = self._through(self.augmented.__getitems__(rows[learned].tolist())[0])
         return found

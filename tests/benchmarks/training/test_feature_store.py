@@ -103,7 +103,12 @@ def test_a_file_and_a_directory_train_alike_and_above_the_start(tmp_path: Path) 
 def test_every_embedder_trains_with_the_methods(kind: str, loss: str, method: str, tmp_path: Path) -> None:
     whole = features_of_classes()
     (tmp_path / "file.npz").write_bytes(npz_bytes({"features": whole.features, **whole.rest()}))
-    words = [f"protocol.embedder.kind={kind}", "protocol.embedder.dropout=0.1", "protocol.embedder.hidden_size=7", "protocol.batch_size=8"]
+    words = [
+        f"protocol.embedder.kind={kind}",
+        "protocol.embedder.dropout=0.1",
+        "protocol.embedder.hidden_size=7",
+        "protocol.batch_size=8",
+    ]
     folder = trained(
         tmp_path / "file.npz", tmp_path / "runs", *words, f"loss={loss}", f"method={method}", "protocol.epochs=1"
     )
