@@ -160,10 +160,8 @@ class ProxySynthesis(LossWrapper):
             "num_classes": len(every_class),
             "proxy_labels": every_class,
         }
-        for name, count in (
-            ("embedding_regularizer", len(embeddings)),
-            ("weight_regularizer", self.layout.count(loss)),
-        ):
+        counts = {"embedding_regularizer": len(embeddings), "weight_regularizer": self.layout.count(loss)}
+        for name, count in counts.items():
             if getattr(loss, name, None) is not None:
                 overrides[name] = OnFirstRows(getattr(loss, name), count)
         with patched(loss, **overrides):
@@ -175,7 +173,8 @@ class ProxySynthesis(LossWrapper):
             )
 
     def _pair(self, labels: Tensor, generator: torch.Generator | None) -> Pairs:
-        check_number("ratio", self.ratio, minimum=0, maximum=1)  # it may have been set after construction
+        check_number("ratio", self.ratio, minimum=0, maximum=1)  # both may have been set after construction
+        check_choice("pairing", self.pairing, PAIRINGS)
         limit = int(self.ratio * len(labels) + 1e-9)
         if self.pairing == "different_class" and limit:
             pairs = different_class_pairs(labels, generator)

@@ -102,8 +102,8 @@ def test_a_new_miner_is_used_or_refused():
     )
 
 
-@pytest.mark.parametrize("name", ["alpha", "ratio"])
-def test_a_number_that_means_nothing_is_refused_when_it_is_used(name):
+@pytest.mark.parametrize("name", ["alpha", "ratio", "pairing"])
+def test_a_value_that_means_nothing_is_refused_when_it_is_used(name):
     loss = ProxySynthesis(losses.ProxyNCALoss(C, D))
     setattr(loss, name, float("nan"))
     with pytest.raises(ValueError, match=f"{name} must be"):
