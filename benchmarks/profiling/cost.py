@@ -1,21 +1,63 @@
-"""Costs of each case beside its baseline: measured rows, and the tables of ratios and of their growth."""
+"""Costs of each case beside its baseline: rows, the tables of ratios and of their growth, and the files."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 import torch
+from tqdm import tqdm
 
-from benchmarks.profiling.cost_cases import Case
+from benchmarks.errors import UserError
+from benchmarks.profiling.cost_cases import CASES, Case
+from benchmarks.profiling.cost_figures import Growth, Row, draw_growth, draw_ratios
 from benchmarks.profiling.loss_steps import Size, Step
 from benchmarks.profiling.op_counter import Counts, count
 from benchmarks.profiling.timing import interleaved_medians
-from benchmarks.profiling.writing import markdown_table
+from benchmarks.profiling.writing import markdown_table, write_csv, write_environment
+from benchmarks.runs.writer import write_whole
+from benchmarks.training.device import choose_device
 
-Row = Mapping[str, float | int | str]
-Growth = Mapping[str, Mapping[str, Sequence[Row]]]  # quantity -> case -> rows, in the order of the quantity
+GROWTH = {"batch": (32, 128, 512), "classes": (100, 1_000, 11_318), "dimension": (64, 512, 2_048)}
 
-QUANTITIES = ("batch", "classes", "dimension")
+
+def write_costs(only: str, device: str, rounds: int, growth: bool, out: Path) -> str:
+    """Measure the cases and write cost.md, cost.csv, environment.json and the figures to ``out``; the tables.
+
+    Args:
+        only: part of the names of the cases; "" for all.
+        growth: also measure with one quantity of :data:`GROWTH` changed at a time.
+
+    Raises:
+        UserError: no case has such a name, or the device cannot be used.
+    """
+    chosen = choose_device(device)
+    cases = [case for case in CASES if only.lower() in case.name.lower()]
+    if not cases:
+        raise UserError(f"--only {only} matches none of: {'; '.join(case.name for case in CASES)}")
+    torch.set_num_threads(1)
+    points = [point for case in cases for point in _points(case, device, growth)]
+    rows = [measure(case, size, rounds) for case, size in tqdm(points, desc="cost", unit="piece")]
+    at_size, grown = at_own_size(rows), growth_of(rows)
+    tables = "\n\n".join([cost_table(at_size), growth_table(grown)] if grown else [cost_table(at_size)])
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "cost.md", f"{tables}\n".encode())
+    write_csv(out / "cost.csv", rows[0], (row.values() for row in rows))
+    write_environment(out / "environment.json", chosen, rounds=rounds)
+    draw_ratios(at_size, out / "cost.png")
+    if grown:
+        draw_growth(grown, out / "growth.png")
+    return tables
+
+
+def _points(case: Case, device: str, growth: bool) -> list[tuple[Case, Size]]:
+    """The case at its own size, and with one quantity changed at a time."""
+    own = case.size._replace(device=device)
+    changes: list[dict[str, Any]] = [{}]
+    for quantity in case.grows_with if growth else ():
+        changes += [{quantity: value} for value in GROWTH[quantity] if value != getattr(own, quantity)]
+    return [(case, own._replace(**change)) for change in changes]
 
 
 def measure(case: Case, size: Size, rounds: int, warm_up: int = 3) -> dict[str, float | int | str]:
@@ -33,7 +75,7 @@ def measure(case: Case, size: Size, rounds: int, warm_up: int = 3) -> dict[str, 
     on_device = size._replace(labels_on_device=True)
     return {
         "piece": case.name,
-        **{name: getattr(size, name) for name in (*QUANTITIES, "device")},
+        **{name: getattr(size, name) for name in (*GROWTH, "device")},
         "baseline_ms": 1e3 * seconds["baseline"],
         "augmented_ms": 1e3 * seconds["augmented"],
         "time_ratio": seconds["augmented"] / seconds["baseline"],
@@ -61,11 +103,11 @@ def growth_of(rows: Sequence[Row]) -> Growth:
     growth: dict[str, dict[str, Sequence[Row]]] = {}
     for name, of_case in groupby(rows, key=_name):
         own, *others = of_case
-        for quantity in QUANTITIES:
-            line = [row for row in others if all(row[other] == own[other] for other in QUANTITIES if other != quantity)]
+        for quantity in GROWTH:
+            line = [row for row in others if all(row[other] == own[other] for other in GROWTH if other != quantity)]
             if line:
                 growth.setdefault(quantity, {})[name] = sorted([own, *line], key=lambda row: float(row[quantity]))
-    return {quantity: growth[quantity] for quantity in QUANTITIES if quantity in growth}
+    return {quantity: growth[quantity] for quantity in GROWTH if quantity in growth}
 
 
 def cost_table(rows: Sequence[Row]) -> str:

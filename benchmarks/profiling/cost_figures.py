@@ -1,11 +1,12 @@
 """Figures of the costs: the ratio of every case with its goal, and the growth of the ratios."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.profiling.cost import Growth, Row
 from benchmarks.profiling.writing import draw_bars, figure
 
+Row = Mapping[str, float | int | str]
+Growth = Mapping[str, Mapping[str, Sequence[Row]]]  # quantity -> case -> rows, in the order of the quantity
 RATIO = "time, in units of the baseline (median)"
 
 

@@ -4,23 +4,40 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from tqdm import tqdm
 
-from benchmarks.config.compose import RunConfig
+from benchmarks.config.compose import RunConfig, RunOptions
 from benchmarks.data import ImageArrays
 from benchmarks.data.split import Split
-from benchmarks.profiling.roofline import Roofline, training_flops
-from benchmarks.profiling.step_counts import StepCounts
+from benchmarks.profiling.roofline import Roofline, measure_roofline, training_flops
+from benchmarks.profiling.step_counts import StepCounts, count_step
 from benchmarks.profiling.timing import interleaved_medians, synchronize
 from benchmarks.profiling.training_steps import Timed, batch_of, data_alone, data_for, step, training, trunk_alone
-from benchmarks.profiling.writing import draw_bars, figure, markdown_table
+from benchmarks.profiling.writing import draw_bars, figure, markdown_table, write_csv, write_environment
+from benchmarks.runs.writer import write_whole
 from benchmarks.training.accuracy import RetrievalAccuracy
+from benchmarks.training.build import check
+from benchmarks.training.device import choose_device
+from benchmarks.training.precision import PRECISIONS
 
 WARM_UP = 2  # rounds
+
+
+class Sizes(NamedTuple):
+    """What is measured, and how often."""
+
+    batches: Sequence[int]  # images per batch
+    packed: Sequence[int]  # processes at once
+    random: int | None  # side of random images; None: the data of the configuration
+    evaluation: tuple[int, int, int]  # rows, dimension, rows per class
+    steps: int  # per timed epoch
+    rounds: int  # timed epochs, of which the median counts
 
 
 class Row(NamedTuple):
@@ -30,6 +47,48 @@ class Row(NamedTuple):
     batch: int
     images_per_second: float
     flops_per_image: float | None  # of the trunk, forward and backward; None where it does not run
+
+
+def write_speed(configs: Sequence[RunConfig], options: RunOptions, sizes: Sizes, out: Path) -> str:
+    """Measure, write speed.md, speed.csv, step_counts.csv, environment.json and speed.png to ``out``; the tables.
+
+    Args:
+        configs: of the trainings, ``method=none`` for baselines; the first one also runs in several processes.
+
+    Raises:
+        UserError: a training cannot be built, or its data cannot be read.
+    """
+    for config in configs:
+        check(config)
+    device = choose_device(options.device)
+    torch.set_num_threads(options.threads)
+    first = configs[0]
+    roofline = measure_roofline(device, PRECISIONS[first.protocol.precision])
+    rows: list[Row] = []
+    counts: dict[str, StepCounts] = {}
+    with tqdm(total=len(sizes.batches) * (1 + len(sizes.packed)) + 2, desc="speed", disable=options.quiet) as progress:
+        for config in configs:
+            counts[name_of(config)] = count_step(config, *data_for(config, sizes.random))
+        progress.update()
+        for batch_size in sizes.batches:
+            sized = [replace(config, protocol=replace(config.protocol, batch_size=batch_size)) for config in configs]
+            rows += measure_steps(sized, *data_for(sized[0], sizes.random), device, sizes.steps, sizes.rounds)
+            progress.update()
+            for processes in sizes.packed:
+                rows.append(measure_packed(sized[0], sizes.random, device, processes, sizes.steps, sizes.rounds))
+                progress.update()
+        rows.append(measure_evaluation(*sizes.evaluation, device, sizes.rounds))
+        progress.update()
+    tables = speed_table(rows, roofline, counts)
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "speed.md", f"{tables}\n".encode())
+    write_csv(out / "speed.csv", Row._fields, rows)
+    counted = ((name, *of_step) for name, of_step in counts.items())
+    write_csv(out / "step_counts.csv", ("step", *StepCounts._fields), counted)
+    chosen = {"trunk": first.trunk.name, "protocol": first.protocol.name, "precision": first.protocol.precision}
+    write_environment(out / "environment.json", device, roofline=roofline._asdict(), **chosen)
+    draw_speed(rows, out / "speed.png")
+    return tables
 
 
 def measure_steps(

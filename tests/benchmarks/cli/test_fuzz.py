@@ -13,8 +13,7 @@ from benchmarks.__main__ import COMMANDS, main
 from benchmarks.config.compose import GROUPS, compose, options_of, override_keys
 from benchmarks.config.lists import SuiteConfig
 from benchmarks.errors import UserError
-from benchmarks.tuning.final import FinalConfig
-from benchmarks.tuning.study import StudyConfig
+from benchmarks.tuning.study import FinalConfig, StudyConfig
 
 WHOLE = [
     ["run", "loss=triplet", "method=ee", "fold=0", "seed=1", "protocol.epochs=4"],

@@ -9,6 +9,7 @@ from benchmarks.errors import UserError
 SMALL = ["data.num_classes=80", "data.image_size=16", "protocol=smoke", "quiet=true"]
 
 
+@pytest.mark.slow
 def test_the_pieces_are_timed_side_by_side_and_written(tmp_path, capsys):
     pairs = ["--pairs", "multi_similarity/none", "multi_similarity/iaa"]
     sizes = ["--batch", "16", "--packed", "2", "--evaluate", "200", "8", "4", "--steps", "1", "--rounds", "1"]
@@ -31,6 +32,7 @@ def test_the_pieces_are_timed_side_by_side_and_written(tmp_path, capsys):
     assert "| multi_similarity + iaa | 16 |" in printed
 
 
+@pytest.mark.slow
 def test_random_images_stand_in_for_data(tmp_path):
     pairs = ["--pairs", "normalized_softmax/none", "--random", "16"]
     sizes = ["--batch", "8", "--packed", "1", "--evaluate", "100", "8", "4", "--steps", "1", "--rounds", "1"]
