@@ -1,6 +1,6 @@
 """The report's tables as data: columns with what each row has in them. The writers format them.
 
-A new column is one line of one function here, and stands in every form of the report.
+A new column is one line in one function here, and appears in every form of the report.
 """
 
 from collections.abc import Callable, Iterable, Sequence

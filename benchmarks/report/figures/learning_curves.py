@@ -23,7 +23,7 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
     with style():
         figure = canvas(4.4, 3.0)
         axes = figure.add_subplot()
-        said = []
+        described = []
         for cell in cells:
             epochs, per_seed = _curve(cell)
             mean = per_seed.mean(axis=1)
@@ -35,13 +35,13 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
             if all(bands):
                 low, high = np.transpose([band for band in bands if band])
                 axes.fill_between(epochs, low, high, color=colour, alpha=0.16, linewidth=0)
-            said.append(f"{label} ends at {mean[-1]:.1f}")
+            described.append(f"{label} ends at {mean[-1]:.1f}")
         axes.set_title(loss_name(loss), color=INK, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("validation MAP@R, points")
         axes.legend(loc="lower right", fontsize=9)
-        alt = f"Validation MAP@R by epoch for {loss_name(loss)}: {', '.join(said)} points."
+        alt = f"Validation MAP@R by epoch for {loss_name(loss)}: {', '.join(described)} points."
         return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt), alt)
 
 

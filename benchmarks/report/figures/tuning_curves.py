@@ -24,7 +24,7 @@ def adaptive(study: Study) -> bool:
 
 
 def _panel(study: Study, cells: Sequence[TunedCell], colours: dict[str, str]) -> Figure:
-    said = []
+    described = []
     name = loss_name(cells[0].loss)
     with style():
         figure = canvas(4.4, 3.0)
@@ -36,11 +36,11 @@ def _panel(study: Study, cells: Sequence[TunedCell], colours: dict[str, str]) ->
             trials = range(1, len(curve) + 1)
             axes.plot(trials, curve, color=colour, label=label, linewidth=1.9, linestyle=line)
             axes.scatter(trials, curve, s=8, color=colour, linewidths=0)
-            said.append(f"{label} {curve[0]:.1f} after one trial, {curve[-1]:.1f} after {len(curve)}")
+            described.append(f"{label} {curve[0]:.1f} after one trial, {curve[-1]:.1f} after {len(curve)}")
         axes.set_title(name, color=INK, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("trials")
         axes.set_ylabel("best validation MAP@R, points")
         axes.legend(loc="lower right", fontsize=9)
-        alt = f"Validation MAP@R of the best trial by number of trials for {name}: {'; '.join(said)}."
+        alt = f"Validation MAP@R of the best trial by number of trials for {name}: {'; '.join(described)}."
         return Figure(to_svg(figure, f"tuning-{study.name}-{name}", alt), alt)

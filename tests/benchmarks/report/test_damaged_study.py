@@ -4,6 +4,7 @@ import shutil
 import time
 
 import numpy as np
+import pytest
 from damage import damage, damage_value
 
 from benchmarks.errors import UserError
@@ -13,6 +14,7 @@ from benchmarks.runs.schema import BEST, LEDGER, STUDY
 TRIES = 400
 
 
+@pytest.mark.slow
 def test_damage_is_refused_in_one_sentence_within_a_second(canned, fuzz_seeds):
     study = canned.study()
     kept = canned.root / "kept"

@@ -24,6 +24,7 @@ def read_all(directory: Path) -> None:
     gallery_arrays(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sealed", [False, True], ids=["as found", "with the right sha256"])
 def test_damage_is_refused_in_one_sentence_within_a_second(canned, fuzz_seeds, sealed):
     whole = canned.write("triplet", "ee")

@@ -4,9 +4,12 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[3] / "docs" / "statistics.py"
 
 
+@pytest.mark.slow
 def test_the_page_has_the_tables_that_the_script_writes(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     written = runpy.run_path(str(SCRIPT))["simulated"](4)

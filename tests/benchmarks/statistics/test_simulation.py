@@ -32,6 +32,7 @@ def test_five_seeds_never_reach_five_percent():
     assert simulation.sign_flip_rejects(5, 10, 50).value == 0
 
 
+@pytest.mark.slow
 def test_holm_holds_the_family_where_single_tests_do_not():
     alone = simulation.family_rejects(5, 8, 400, corrected=False)
     together = simulation.family_rejects(5, 8, 60, corrected=True)
@@ -39,6 +40,7 @@ def test_holm_holds_the_family_where_single_tests_do_not():
     assert together.value <= 0.05 + 4 * together.standard_error
 
 
+@pytest.mark.slow
 def test_what_is_called_detectable_among_several_is_found():
     assert within(simulation.detectable_effect_found(5, 9, 300), 0.8)
 
@@ -48,6 +50,7 @@ def test_equivalence_errs_in_five_percent_at_the_margin_and_is_found_inside_it()
     assert simulation.equivalence_found(10, 0, 2, 100).value >= 0.95
 
 
+@pytest.mark.slow
 def test_intervals_over_classes_cover_and_intervals_over_single_queries_do_not():
     assert within(simulation.class_interval_covers(60, 150, resamples=299), 0.94)
     assert simulation.class_interval_covers(60, 100, resamples=299, by_query=True).value < 0.75
@@ -59,6 +62,7 @@ def test_the_corrected_test_keeps_its_level_over_folds_where_the_plain_one_does_
     assert simulation.folds_reject(4, 4, 100, corrected=True).value > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", ["Sign-flip test over seeds", "Equivalence (TOST)", "Four folds"])
 def test_tables_have_a_cell_under_each_head(title, small_tables):
     heads, rows = small_tables[title]
