@@ -11,8 +11,9 @@ from benchmarks.errors import UserError
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are single sentences, and which keeps the line breaks of its texts."""
 
-    def __init__(self, **settings: str) -> None:
-        super().__init__(**settings, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    def __init__(self, prog: str, description: str, epilog: str | None = None) -> None:
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, None, description, epilog, formatter_class=layout, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} ({self.prog} --help lists what there is)")

@@ -139,7 +139,7 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
             chosen.pop(RECIPE, None)
         elif key in (*GROUPS, RECIPE):
             check_option(key, value)
-            chosen[key] = value
+            chosen[key] = str(value)
         else:
             settings.append((key, value))
     if chosen.get("data") == "features":  # no pixels: other trunks and protocols have nothing to work on
@@ -157,12 +157,14 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         _replace(composed, key, _merged(_get(composed, key), value))
     for group in PARTS:
         composed[group]["name"] = name_of(group, start[group], composed[group], options_of(group))
-    config, options = (
-        typed(schema, {key.name: composed[key.name] for key in fields(schema) if key.name in composed})
-        for schema in (RunConfig, RunOptions)
-    )
+    config, options = typed(RunConfig, _part(composed, RunConfig)), typed(RunOptions, _part(composed, RunOptions))
     check_targets(asdict(config), options.allow)
     return config, options
+
+
+def _part(composed: Mapping[str, Any], schema: type) -> dict[str, Any]:
+    """The values that are fields of a schema."""
+    return {key.name: composed[key.name] for key in fields(schema) if key.name in composed}
 
 
 def override_keys() -> list[str]:
@@ -226,7 +228,7 @@ def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _fields(schema: type, prefix: str = "") -> Iterator[str]:
-    for known in fields(schema):  # type: ignore[arg-type]
+    for known in fields(schema):
         yield f"{prefix}{known.name}"
         for part in (known.type, *get_args(known.type)):
             if isinstance(part, type) and is_dataclass(part):

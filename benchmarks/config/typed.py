@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from benchmarks.errors import UserError, unknown
 
@@ -57,7 +57,7 @@ def _converted(hint: Any, value: Any, key: str) -> Any:
     for option in options:
         kind = get_origin(option) or option
         if is_dataclass(kind) and isinstance(value, Mapping):
-            return typed(kind, value, f"{key}.")  # type: ignore[type-var]
+            return typed(cast(type[Any], kind), value, f"{key}.")
         if kind is list and isinstance(value, list):
             return [_converted(get_args(option)[0], item, f"{key}[{row}]") for row, item in enumerate(value)]
         if kind is dict and isinstance(value, Mapping):
