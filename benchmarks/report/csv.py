@@ -1,9 +1,15 @@
-"""Tables for further work, as CSV."""
+"""Tables for further work, as CSV: scores are fractions, differences are in points."""
 
 import csv
 import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from benchmarks.report.tables import Table
+from benchmarks.report.summary import Comparison, Summary
+from benchmarks.report.tables import Column, Row, Table
+from benchmarks.report.verdicts import verdict
+from benchmarks.runs.reader import Evaluated, Run
+from benchmarks.runs.schema import METRICS, PRIMARY
 
 DIGITS = 9  # significant; the last digits of a double differ between processors and versions of scipy
 
@@ -21,3 +27,133 @@ def write_csv(table: Table) -> str:
 
 def _cell(value: object) -> object:
     return f"{value:.{DIGITS}g}" if isinstance(value, float) else value
+
+
+def results(summary: Summary) -> Table:
+    """One row per run and selection rule, with the run's whole configuration."""
+    flat = {run.name: dict(_flat(run.config)) for run in summary.runs}
+    settings = sorted({key for settings in flat.values() for key in settings})
+    cells: list[tuple[str, Callable[[tuple[Run, str]], Any]]] = [
+        ("data", lambda of: of[0].data),
+        ("loss", lambda of: of[0].loss),
+        ("method", lambda of: of[0].method),
+        ("fold", lambda of: of[0].fold),
+        ("seed", lambda of: of[0].seed),
+        ("selection", lambda of: of[1]),
+        ("oracle", lambda of: of[0].selection[of[1]].oracle),
+        ("epoch", lambda of: of[0].selection[of[1]].epoch),
+        *((metric, _test_score(metric)) for metric in METRICS),
+        *((fact.replace(" ", "_"), _fact(fact)) for fact in summary.runs[0].facts),
+        ("batch_size", lambda of: of[0].batch_size),
+        ("seconds_per_step", lambda of: of[0].cost.seconds_per_step),
+        ("images_per_second", lambda of: of[0].cost.images_per_second),
+        ("peak_memory_bytes", lambda of: of[0].cost.peak_memory_bytes),
+        ("device", lambda of: of[0].cost.device),
+        ("steps", lambda of: of[0].activity and of[0].activity.steps),
+        ("active_steps", lambda of: of[0].activity and of[0].activity.active_steps),
+        ("synthetic_per_step", lambda of: of[0].activity and of[0].activity.synthetic_per_step),
+        ("study", lambda of: of[0].tuned and of[0].tuned.study),
+        ("trial", lambda of: of[0].tuned and of[0].tuned.trial),
+        ("test_scorings", lambda of: of[0].test_scorings),
+        ("run", lambda of: of[0].name),
+        *((f"config.{key}", _setting(flat, key)) for key in settings),
+    ]
+    return _keyed("results", cells, [(run, rule) for run in summary.runs for rule in run.selection])
+
+
+def comparisons(summary: Summary) -> Table:
+    """One row per comparison, selection rule and metric; tests only for the primary metric by the honest rule."""
+
+    def tested(value: Callable[[Comparison], Any]) -> Callable[[Any], Any]:
+        return lambda of: value(of[0]) if of[1] == of[0].method.rule and of[2] == PRIMARY and of[0].judged else None
+
+    def primary(value: Callable[[Comparison], Any]) -> Callable[[Any], Any]:
+        return lambda of: value(of[0]) if of[1] == of[0].method.rule and of[2] == PRIMARY else None
+
+    def low(interval: Any) -> Any:
+        return interval and interval.low
+
+    def high(interval: Any) -> Any:
+        return interval and interval.high
+
+    cells: list[tuple[str, Callable[[Any], Any]]] = [
+        ("data", lambda of: of[0].method.data),
+        ("loss", lambda of: of[0].method.loss),
+        ("method", lambda of: of[0].method.method),
+        ("trunk", lambda of: of[0].method.runs[0].facts["trunk"]),
+        ("protocol", lambda of: of[0].method.runs[0].facts["protocol"]),
+        ("selection", lambda of: of[1]),
+        ("metric", lambda of: of[2]),
+        ("verdict", primary(verdict)),
+        ("seeds", lambda of: of[0].num_seeds),
+        ("folds", lambda of: len(of[0].method.folds)),
+        ("difference_points", lambda of: of[0].difference(of[2], of[1]).mean),
+        ("t_low", lambda of: low(of[0].difference(of[2], of[1]).interval)),
+        ("t_high", lambda of: high(of[0].difference(of[2], of[1]).interval)),
+        ("bootstrap_low", primary(lambda c: low(c.bootstrap))),
+        ("bootstrap_high", primary(lambda c: high(c.bootstrap))),
+        ("classes_low", primary(lambda c: low(c.over_classes))),
+        ("classes_high", primary(lambda c: high(c.over_classes))),
+        ("p", tested(lambda c: c.p)),
+        ("holm_p", tested(lambda c: c.holm_p)),
+        ("smallest_p", lambda of: of[0].smallest_p),
+        ("smallest_holm_p", lambda of: of[0].smallest_holm_p),
+        ("detectable_points", tested(lambda c: c.detectable)),
+        ("margin_points", primary(lambda c: c.margin)),
+        ("equivalence_p", tested(lambda c: c.equivalence_p)),
+        ("holm_equivalence_p", tested(lambda c: c.holm_equivalence_p)),
+        ("fold_level_p", tested(lambda c: c.fold_level and c.fold_level.p)),
+    ]
+    subjects = [(c, rule, metric) for c in summary.comparisons for rule in c.rules for metric in METRICS]
+    return _keyed("comparisons", cells, subjects)
+
+
+def curves(summary: Summary) -> Table:
+    """One row per run and evaluation."""
+    cells: list[tuple[str, Callable[[Any], Any]]] = [
+        ("run", lambda of: of[0].name),
+        ("data", lambda of: of[0].data),
+        ("loss", lambda of: of[0].loss),
+        ("method", lambda of: of[0].method),
+        ("fold", lambda of: of[0].fold),
+        ("seed", lambda of: of[0].seed),
+        ("epoch", lambda of: of[1].epoch),
+        ("iterations", lambda of: of[1].iterations),
+        ("training_loss", lambda of: of[1].loss),
+        *((f"validation_{metric}", _evaluated("val", metric)) for metric in METRICS),
+        *((f"test_{metric}", _evaluated("test", metric)) for metric in METRICS),
+    ]
+    return _keyed("curves", cells, [(run, evaluated) for run in summary.runs for evaluated in run.history])
+
+
+def _keyed(key: str, cells: Sequence[tuple[str, Callable[[Any], Any]]], subjects: Iterable[Any]) -> Table:
+    rows = tuple(Row(tuple(value(subject) for _, value in cells)) for subject in subjects)
+    return Table(key, "", "", tuple(Column(name) for name, _ in cells), rows)
+
+
+def _test_score(metric: str) -> Callable[[tuple[Run, str]], float]:
+    return lambda of: of[0].selection[of[1]].test[metric]
+
+
+def _fact(name: str) -> Callable[[tuple[Run, str]], Any]:
+    return lambda of: of[0].facts[name]
+
+
+def _setting(flat: dict[str, dict[str, Any]], key: str) -> Callable[[tuple[Run, str]], Any]:
+    return lambda of: flat[of[0].name].get(key)
+
+
+def _evaluated(split: str, metric: str) -> Callable[[tuple[Run, Evaluated]], float | None]:
+    def score(of: tuple[Run, Evaluated]) -> float | None:
+        scores = getattr(of[1], split)
+        return None if scores is None else scores[metric]
+
+    return score
+
+
+def _flat(value: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, value

@@ -5,14 +5,13 @@ from pathlib import Path
 from benchmarks.errors import UserError
 from benchmarks.report.comparability import check_comparable
 from benchmarks.report.contents import contents_of
-from benchmarks.report.csv import write_csv
+from benchmarks.report.csv import comparisons, curves, results, write_csv
 from benchmarks.report.fold_ensemble import read_ensembles
 from benchmarks.report.html import write_html
 from benchmarks.report.latex import write_latex
 from benchmarks.report.markdown import write_markdown
 from benchmarks.report.study import read_studies
 from benchmarks.report.summary import summarize
-from benchmarks.report.tables import comparisons, curves, results
 from benchmarks.report.tuned_runs import by_search
 from benchmarks.runs.reader import read_runs
 from benchmarks.runs.writer import write_whole
