@@ -1,4 +1,4 @@
-"""From a configuration to objects: the only place that resolves names of classes."""
+"""Builds the parts of a training from its configuration."""
 
 import functools
 import inspect
@@ -30,13 +30,13 @@ LARGEST_PROBE = 512  # rows of the batch that a method is tried on
 
 
 class Parts(NamedTuple):
-    """What PML's trainer is made of."""
+    """The arguments of PML's trainer that a configuration describes."""
 
     models: dict[str, nn.Module]  # trunk, embedder
     loss_funcs: dict[str, nn.Module]  # metric_loss: the baseline, or the method's wrapper around it
     mining_funcs: dict[str, nn.Module]  # tuple_miner, unless there is none or the wrapper took it
     optimizers: dict[str, torch.optim.Optimizer]
-    lr_schedulers: dict[str, Any]  # one an optimizer, or none
+    lr_schedulers: dict[str, Any]  # one per optimizer, or none
 
 
 def build(
@@ -44,8 +44,8 @@ def build(
 ) -> Parts:
     """The parts of one training on ``device``, initialised from the run's seed.
 
-    Weights and proxies are drawn from streams that know nothing of the method, so a method and the baseline start
-    alike.
+    The random streams of weights and proxies do not depend on the method, so a method and its baseline start from the
+    same weights.
 
     Args:
         num_classes: training classes.
@@ -53,7 +53,7 @@ def build(
         image_size: pixels per side of the images; None while the data are not read yet.
 
     Raises:
-        UserError: if the loss, its miner and the method do not go together.
+        UserError: a part cannot be built, or the loss, its miner and the method cannot be combined.
     """
     with torch.random.fork_rng():
         trunk, in_features = build_trunk(config, channels, image_size)
@@ -101,7 +101,7 @@ def build_trunk(config: RunConfig, channels: int, image_size: int | None) -> tup
 
 
 def check(config: RunConfig) -> None:
-    """Build everything once, small, so that what cannot be built is refused before any data is read.
+    """Build everything once, with few classes, so that mistakes are reported before any data are read.
 
     Raises:
         UserError: as :func:`build` does, and for a loss or method that has no effect on the batches of the protocol.
@@ -169,17 +169,17 @@ def _check_effect(config: RunConfig, parts: Parts, classes: int) -> None:
 
 
 def make_trainer(config: RunConfig, plain: type[BaseTrainer], **arguments: Any) -> Any:
-    """The method's trainer, or the plain one, told what the protocol says of the trunk and of the gradients.
+    """The method's trainer, or the plain one, with the protocol's settings of the trunk and of gradient clipping.
 
-    BatchNorm is frozen as in the reality check: PML's trainer keeps its layers in eval mode, so that their running
-    statistics stay, while their affine parts learn on.
+    BatchNorm is frozen as in the reality check: PML's trainer keeps these layers in eval mode, so that their running
+    statistics do not change, while their affine parameters are trained.
     """
     protocol = config.protocol
     arguments |= {"freeze_trunk_batchnorm": protocol.freeze_batchnorm, "warmup_epochs": protocol.warmup_epochs}
     if protocol.clip_grad is not None:
         parts = [*arguments["models"].values(), *arguments["loss_funcs"].values()]
         weights = [weight for part in parts for weight in _trainable(part)]
-        # one for all of them: PyTorch refuses to clip nothing, and a trunk that waits has no gradients
+        # one clipper for all parts: PyTorch cannot clip an empty list, and during warm-up the trunk has no gradients
         clipper = functools.partial(clip_grad_value_, weights, protocol.clip_grad)
         arguments["gradient_clippers"] = {"trunk_grad_clipper": clipper}
     node = config.method.trainer
@@ -190,7 +190,7 @@ def make_trainer(config: RunConfig, plain: type[BaseTrainer], **arguments: Any) 
 
 
 def make_hook(config: RunConfig, then: Hook) -> Hook:
-    """The method's hook for the end of an epoch, which then calls `then`; or `then` itself."""
+    """The method's hook for the end of an epoch, which calls `then` last; `then` itself if it has none."""
     node = config.method.hook
     if node is None:
         return then
@@ -225,71 +225,73 @@ def _feature_width(config: RunConfig, trunk: nn.Module, channels: int, image_siz
 
 
 def _embedder(config: RunConfig, in_features: int) -> nn.Module:
-    """A linear head, or the method's, whose semantic part starts from the weights that the linear one would have."""
-    size, asked = config.protocol.embedding_size, config.protocol.embedder
-    if asked.kind != "linear":
+    """A linear head, or the method's, whose semantic layer starts from the weights of the linear one."""
+    size, settings = config.protocol.embedding_size, config.protocol.embedder
+    if settings.kind != "linear":
         return _other_embedder(config, in_features)
-    linear = nn.Linear(in_features, size, bias=asked.bias is not None)
-    if asked.init is not None:
-        _make("protocol.embedder.init", asked.init, linear.weight)
-    if asked.bias == "zero":
+    linear = nn.Linear(in_features, size, bias=settings.bias is not None)
+    if settings.init is not None:
+        _make("protocol.embedder.init", settings.init, linear.weight)
+    if settings.bias == "zero":
         nn.init.zeros_(linear.bias)
     head: Any = linear
     if config.method.head is not None:
-        if asked.bias is None:
+        if settings.bias is None:
             raise UserError(
                 f"method={config.method.name} has a head with a bias: protocol.embedder.bias must not be null"
             )
         name = f"method={config.method.name}"
         head = _make(name, config.method.head, in_features=in_features, embedding_size=size)
         head.semantic_layer.load_state_dict(linear.state_dict())
-    if asked.layer_norm:
+    if settings.layer_norm:
         return nn.Sequential(nn.LayerNorm(in_features, elementwise_affine=False), head)
     return head
 
 
 def _other_embedder(config: RunConfig, in_features: int) -> nn.Module:
-    size, asked = config.protocol.embedding_size, config.protocol.embedder
+    size, settings = config.protocol.embedding_size, config.protocol.embedder
     if config.method.head is not None:
         raise UserError(
             f"method={config.method.name} has an embedder of its own: protocol.embedder.kind must be linear, but is "
-            f"{asked.kind}"
+            f"{settings.kind}"
         )
-    hidden = asked.hidden_size or in_features
+    hidden = settings.hidden_size or in_features
     embedder: nn.Module
-    if asked.kind == "mlp":
-        embedder = mlp(in_features, hidden, size, asked.activation, asked.dropout)
+    if settings.kind == "mlp":
+        embedder = mlp(in_features, hidden, size, settings.activation, settings.dropout)
     elif in_features != size:
         raise UserError(
-            f"protocol.embedder.kind={asked.kind} gives embeddings of the size of the features: set "
+            f"protocol.embedder.kind={settings.kind} gives embeddings of the size of the features: set "
             f"protocol.embedding_size={in_features}"
         )
-    elif asked.kind == "residual":
-        embedder = Residual(in_features, hidden, asked.activation, asked.dropout)
+    elif settings.kind == "residual":
+        embedder = Residual(in_features, hidden, settings.activation, settings.dropout)
     else:
         embedder = nn.Identity()
     return (
-        nn.Sequential(nn.LayerNorm(in_features, elementwise_affine=False), embedder) if asked.layer_norm else embedder
+        nn.Sequential(nn.LayerNorm(in_features, elementwise_affine=False), embedder)
+        if settings.layer_norm
+        else embedder
     )
 
 
 def _loss(config: RunConfig, num_classes: int, embedder: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
     known: dict[str, Any] = {"num_classes": num_classes, "embedding_size": config.protocol.embedding_size}
     name = config.loss.name
-    asked = f"loss={name}" if config.method.distances is None else f"loss={name} method={config.method.name}"
+    subject = f"loss={name}" if config.method.distances is None else f"loss={name} method={config.method.name}"
     measured: dict[str, Any] = {}
     if config.method.distances is not None:
-        with torch.random.fork_rng():  # so that the loss's own weights are drawn as without the method
-            measured["distance"] = _distance(config, _make(asked, config.loss.criterion, **known).distance)
-    loss = _make(asked, {**config.loss.criterion, **measured}, **known)
+        with torch.random.fork_rng():  # the loss's own weights are the same as without the method
+            measured["distance"] = _distance(config, _make(subject, config.loss.criterion, **known).distance)
+    loss = _make(subject, {**config.loss.criterion, **measured}, **known)
     has_weights = any(True for _ in loss.parameters())
     if has_weights and config.loss.proxy_lr is None:
-        raise UserError(f"loss={name} has weights of its own, which would never move: set loss.proxy_lr")
+        raise UserError(f"loss={name} has weights of its own, which would not be trained: set loss.proxy_lr")
     if not has_weights and config.loss.proxy_lr is not None:
         raise UserError(
             f"loss={name} has no weights of its own: loss.proxy_lr must be null, not {config.loss.proxy_lr}"
         )
-    miner = None if config.loss.miner is None else _make(asked, {**config.loss.miner, **measured})
+    miner = None if config.loss.miner is None else _make(subject, {**config.loss.miner, **measured})
     for wrapper in (config.method.wrapper, config.method.outer_wrapper):
         if wrapper is None:
             continue
@@ -303,26 +305,26 @@ def _loss(config: RunConfig, num_classes: int, embedder: nn.Module) -> tuple[nn.
 
 
 def _distance(config: RunConfig, own: BaseDistance) -> BaseDistance:
-    """The method's distance of the kind of the loss's own, with its power."""
+    """The method's distance of the same kind as the loss's own, similarity or distance, and of the same power."""
     assert config.method.distances is not None
     node = config.method.distances["similarity" if own.is_inverted else "distance"]
     return _partial(node)(embedding_size=config.protocol.embedding_size, power=own.power)
 
 
-def _make(asked: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:
-    """The object of a config node, told those of the ``known`` values that its class accepts."""
+def _make(subject: str, node: dict[str, Any], *args: Any, **known: Any) -> Any:
+    """The object that a node describes; it gets those of the ``known`` values that its class accepts."""
     partial = _partial(node)
     accepted = _accepted(partial)
     written = ", ".join(f"{key}={value}" for key, value in node.items() if key != "_target_")
-    with _refused(asked, f" (with {written})" if written else ""):
+    with _refused(subject, f" (with {written})" if written else ""):
         return partial(*args, **{name: value for name, value in known.items() if name in accepted})
 
 
 @contextmanager
-def _refused(asked: str, written: str = "", task: str = "built") -> Iterator[None]:
-    """Whatever a class raises on its arguments becomes a UserError that names what was asked for.
+def _refused(subject: str, written: str = "", task: str = "built") -> Iterator[None]:
+    """Turn any error inside into a UserError that names ``subject``.
 
-    Any class and any values may stand in a configuration, and libraries raise all kinds of errors on bad ones.
+    A configuration may give any values to any class, and libraries raise errors of all types for bad ones.
     """
     try:
         yield
@@ -330,7 +332,7 @@ def _refused(asked: str, written: str = "", task: str = "built") -> Iterator[Non
         raise
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{asked} cannot be {task}: {said}{written}") from error
+        raise UserError(f"{subject} cannot be {task}: {said}{written}") from error
 
 
 def _partial(node: dict[str, Any]) -> functools.partial:
@@ -339,7 +341,7 @@ def _partial(node: dict[str, Any]) -> functools.partial:
 
 
 def _accepted(partial: functools.partial) -> set[str]:
-    """Names of the arguments; of those too that a class passes on to the one it extends (CosFaceLoss)."""
+    """Names of the arguments, with those that a class passes on to its base class (as CosFaceLoss does)."""
     accepted: set[str] = set()
     for maker in inspect.getmro(partial.func)[:-1] if inspect.isclass(partial.func) else [partial.func]:
         parameters = inspect.signature(maker).parameters

@@ -138,7 +138,7 @@ def test_a_trunk_with_a_normalization_gets_as_many_channels_as_that_has() -> Non
             ["loss=multi_similarity", "method=ps"],
             "loss=multi_similarity method=ps cannot be built: .*MultiSimilarityLoss",
         ),
-        (["loss=proxy_anchor", "loss.proxy_lr=null"], "would never move: set loss.proxy_lr"),
+        (["loss=proxy_anchor", "loss.proxy_lr=null"], "would not be trained: set loss.proxy_lr"),
         (["loss=triplet", "loss.proxy_lr=1"], "loss.proxy_lr must be null, not 1.0"),
         (["trunk.network.widths=[]"], "trunk=small_cnn cannot be built: widths must be"),
         (["method=ee", "method.wrapper.num_points=-1"], "method=ee cannot be built: num_points must be"),
