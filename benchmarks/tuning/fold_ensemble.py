@@ -1,4 +1,4 @@
-"""The two scores of the models that a seed's folds gave: one by one, and with their embeddings side by side."""
+"""Scores of the models of all folds of a seed: the mean over the models, and of their concatenated embeddings."""
 
 import io
 import json
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from benchmarks.errors import UserError
 from benchmarks.jobs.runner import TrainingJob
+from benchmarks.runs.checked_json import Fields, parsed
 from benchmarks.runs.schema import METRICS, PER_QUERY, SCHEMA
 from benchmarks.runs.writer import RunDir, run_name, write_whole
 from benchmarks.training.accuracy import RetrievalAccuracy
@@ -22,21 +23,21 @@ from benchmarks.training.train import read_data
 
 
 class Embedded(NamedTuple):
-    """Test images side by side from several models."""
+    """Concatenated embeddings of the test images from several models."""
 
     queries: Tensor  # (Q, D), normalised
     labels: Tensor  # (Q,)
-    gallery: tuple[Tensor, Tensor] | None  # (G, D), (G,): what is searched, if not the queries themselves
+    gallery: tuple[Tensor, Tensor] | None  # (G, D), (G,): embeddings and labels; None: the queries
 
 
 def write_concatenated(tasks: Sequence[TrainingJob]) -> list[Path]:
     """Write the separated and concatenated scores of finished trainings; the paths of the json files.
 
-    The trainings that differ in nothing but the fold belong together: the mean of their scores is the *separated*
-    one, the score of their embeddings side by side, normalised, the *concatenated* one. A seed with one fold has none.
+    Trainings that differ only in the fold form a group: the mean of their scores is the *separated* score, the score of
+    their normalised concatenated embeddings the *concatenated* one. Groups of one fold are left out.
 
     Raises:
-        UserError: if a training kept no embeddings, or its test images are not those of the other folds.
+        UserError: a training kept no embeddings, its test images differ from the other folds', or a file is damaged.
 
     Source: Musgrave, Belongie, Lim, "A Metric Learning Reality Check", ECCV 2020.
     """
@@ -51,7 +52,7 @@ def _write(name: str, group: Sequence[TrainingJob]) -> Path:
     config, options = group[0].config, group[0].options
     path = Path(options.runs) / "concatenated" / f"{name}.json"
     runs = [task.folder.name for task in group]
-    if path.exists() and json.loads(path.read_text())["runs"] == runs:
+    if path.exists() and Fields.of(path).get("runs", list) == runs:
         return path
     path.parent.mkdir(exist_ok=True)
     embedded = read_embedded(group)
@@ -69,7 +70,7 @@ def _write(name: str, group: Sequence[TrainingJob]) -> Path:
         "folds": [task.config.fold for task in group],
         "tuned": None if config.tuned is None else asdict(config.tuned),
         "runs": runs,
-        "separated": separated([json.loads(task.folder.result.read_text()) for task in group]),
+        "separated": separated([parsed(task.folder.result) for task in group]),
         "concatenated": scores,
         "embedding_size": embedded.queries.shape[1],
     }
@@ -78,23 +79,23 @@ def _write(name: str, group: Sequence[TrainingJob]) -> Path:
 
 
 def separated(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The mean test scores of several results, each at the epoch that its validation chose."""
+    """The mean over several results of the test scores at the epoch that validation chose."""
     chosen = [result["selection"]["validation"]["test"] for result in results]
     return {metric: float(np.mean([scores[metric] for scores in chosen])) for metric in METRICS}
 
 
 def read_embedded(group: Sequence[TrainingJob]) -> Embedded:
-    """The kept embeddings of several trainings, side by side, each training's and then the whole normalised."""
+    """The concatenated embeddings of several trainings, normalised per training and then as a whole."""
     folders = [task.folder for task in group]
     labels = _labels(folders[0])
     for folder in folders[1:]:
         if not np.array_equal(labels, _labels(folder)):
             raise UserError(f"{folders[0].path} and {folder.path} were not scored on the same test images")
-    queries = _side_by_side(folders, "embeddings")
+    queries = _concatenated(folders, "embeddings")
     gallery = None
     data, split = read_data(group[0].config)
     if split.gallery is not None:
-        gallery = _side_by_side(folders, "gallery_embeddings"), torch.from_numpy(data.labels[split.gallery])
+        gallery = _concatenated(folders, "gallery_embeddings"), torch.from_numpy(data.labels[split.gallery])
     return Embedded(queries, torch.from_numpy(labels), gallery)
 
 
@@ -103,7 +104,7 @@ def _labels(folder: RunDir) -> np.ndarray:
         return np.array(queries["labels"])
 
 
-def _side_by_side(folders: Sequence[RunDir], name: str) -> Tensor:
+def _concatenated(folders: Sequence[RunDir], name: str) -> Tensor:
     parts = []
     for folder in folders:
         path = folder.path / f"{name}.npy"
@@ -114,7 +115,7 @@ def _side_by_side(folders: Sequence[RunDir], name: str) -> Tensor:
 
 
 def score(embedded: Embedded, device: torch.device) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """All metrics, and of each query, (Q,), those that it has."""
+    """All metrics, and the (Q,) scores of each query by the name of the metric."""
     calculator = RetrievalAccuracy(device=device)
     found = calculator.get_accuracy(embedded.queries, embedded.labels, *(embedded.gallery or ()))
     of_queries = calculator.retrieved.scores

@@ -1,6 +1,5 @@
 """One trial: a training on each fold, then a line in the ledger."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +8,7 @@ from filelock import FileLock, Timeout
 from optuna import Trial
 
 from benchmarks.jobs.runner import TrainingJob, train_quietly
+from benchmarks.runs.checked_json import parsed
 from benchmarks.runs.schema import PRIMARY
 from benchmarks.tuning import ledger
 from benchmarks.tuning.cells import Cell, read_trials, trial_config
@@ -85,8 +85,8 @@ def trained(task: TrainingJob, fold: int) -> Fold:
     """What a training gave, after it was trained here or by another process."""
     if not task.is_done():
         train_quietly(task)
-    result = json.loads(task.folder.result.read_text())
-    chosen, activity = result["selection"]["validation"], result.get("method_activity")
+    result = parsed(task.folder.result)
+    chosen, activity = result["selection"]["validation"], result["method_activity"]
     return {
         "fold": fold,
         "score": chosen["val"][PRIMARY],

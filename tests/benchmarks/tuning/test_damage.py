@@ -16,7 +16,7 @@ from benchmarks.tuning.cells import list_cells
 from benchmarks.tuning.final import list_rows
 from benchmarks.tuning.search import list_trials
 from benchmarks.tuning.study import FinalConfig, read_study
-from benchmarks.tuning.summary import load_study, write_best, write_study
+from benchmarks.tuning.summary import load_study, print_summary, write_best, write_study
 
 
 @pytest.fixture
@@ -143,6 +143,25 @@ def test_parameters_outside_the_space_are_refused(key: str, value: object, folde
         UserError, match=f"damaged: .*ledger.jsonl: triplet/ee, trial .*{key}.* not in the search space"
     ):
         use(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [('"epoch": 1', '"epoch": 0', "untrained"), ('"active_steps": 3', '"active_steps": 0', "added nothing")],
+)
+def test_a_search_whose_trials_are_no_evidence_has_no_score_and_leads_to_no_final_runs(
+    old: str, new: str, reason: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
+    changed = [line.replace(old, new) if "triplet/ee" in line else line for line in lines]
+    changed = [line.replace('"augmentation_off": true', '"augmentation_off": false') for line in changed]
+    (folder / "ledger.jsonl").write_text("".join(changed))
+    with pytest.raises(UserError, match=f"triplet/ee: no trial .* counts.*{reason}"):
+        use(folder)
+    study = load_study("smoke", str(folder.parent.parent), [])
+    assert print_summary(study, list_cells(study)) == 1
+    shown = capsys.readouterr().out
+    assert reason in shown and "triplet/none: validation MAP@R" in shown
 
 
 @pytest.mark.parametrize("trials", ["3", "10001", "99999999999999999999"])
