@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli.arguments import Parser
-from benchmarks.report.compare import compare
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,5 +26,8 @@ def main(argv: Sequence[str]) -> int:
         help="compare different set-ups too, and print the differences; never different data",
     )
     given = parser.parse_args(argv)
+
+    from benchmarks.report.compare import compare  # loads scipy, which takes seconds
+
     print(compare(given.a, given.b, given.force))
     return 0

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli.arguments import Parser
-from benchmarks.report.write import write_report
-from benchmarks.statistics import MARGIN
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,11 +21,17 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("runs", type=Path, metavar="RUNS", help="directory that holds the run directories")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write the report (default: RUNS/report)")
     parser.add_argument(
-        "--margin", type=positive, default=MARGIN, metavar="POINTS",
-        help="of MAP@R within which two losses count as equivalent; choose it before the runs are seen (%(default)s)",
+        "--margin", type=positive, metavar="POINTS",
+        help="of MAP@R within which two losses count as equivalent; choose it before the runs are seen (default: "
+        "that of docs/statistics.md)",
     )  # fmt: skip
     arguments = parser.parse_args(argv)
-    for path in write_report(arguments.runs, arguments.out or arguments.runs / "report", arguments.margin):
+
+    from benchmarks.report.write import write_report  # loads matplotlib and scipy, which takes seconds
+    from benchmarks.statistics import MARGIN
+
+    out, margin = arguments.out or arguments.runs / "report", arguments.margin or MARGIN
+    for path in write_report(arguments.runs, out, margin):
         print(path)
     return 0
 
