@@ -109,12 +109,12 @@ class EmbeddingExpansion(LossWrapper):
         self.num_synthetic = 0
         if not isinstance(self.loss, LossWrapper):
             random_inputs = {}
+        if batch.indices_tuple is not None and batch.ref_emb is None:
+            self._check_tuples_of_batch(batch.indices_tuple)
         if self.num_points == 0:
             if batch.indices_tuple is None and self.miner is not None:
                 batch = batch._replace(indices_tuple=self.miner(*batch[:2], *batch[3:]))
             return self.loss(*batch, **random_inputs)
-        if batch.indices_tuple is not None and batch.ref_emb is None:
-            self._check_tuples_of_batch(batch.indices_tuple)
         return self._to_proxies(batch, random_inputs) if self._num_proxies else self._among_rows(batch)
 
     def _check_tuples_of_batch(self, indices_tuple: IndicesTuple) -> None:
@@ -124,7 +124,7 @@ class EmbeddingExpansion(LossWrapper):
                 "EmbeddingExpansion takes no `indices_tuple` beside its own miner, which it would leave unused: remove "
                 "the miner from the trainer, or from the wrapper"
             )
-        if not isinstance(indices_tuple, TuplesByPoints):
+        if self.num_points and not isinstance(indices_tuple, TuplesByPoints):
             warn_once(
                 "EmbeddingExpansion got an `indices_tuple` that was mined without its points: pass the miner to "
                 "EmbeddingExpansion instead of the trainer, or put it into an ExpansionMiner"
