@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-CRITERION = "mean_average_precision_at_r"
+from benchmarks.runs.schema import PRIMARY
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], split: str) -> Mapping[str, Any]:
@@ -14,7 +14,7 @@ def best_epoch(history: Sequence[Mapping[str, Any]], split: str) -> Mapping[str,
         >>> best_epoch(history, "val")["epoch"]
         1
     """
-    return max(history, key=lambda entry: entry[split][CRITERION])
+    return max(history, key=lambda entry: entry[split][PRIMARY])
 
 
 def chosen_entry(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from benchmarks.config.compose import RunConfig
 from benchmarks.data import ImageArrays
 from benchmarks.data.features import FeatureArrays
 from benchmarks.data.split import Split
+from benchmarks.runs.schema import PRIMARY
 from benchmarks.runs.writer import RunDir
 from benchmarks.training import checkpoint
 from benchmarks.training.build import build, make_hook, make_trainer
@@ -27,7 +28,7 @@ from benchmarks.training.precision import compile_models, lay_out
 from benchmarks.training.resources import Meter
 from benchmarks.training.sampler import make_sampler
 from benchmarks.training.seeds import generator_states, restore_generators, seed_shared_generators, stream_seed
-from benchmarks.training.selection import CRITERION, chosen_entry
+from benchmarks.training.selection import chosen_entry
 from benchmarks.training.trainer import EpochTrainer, Trainer
 
 SAVE_AFTER = 300.0  # seconds between checkpoints at the end of epochs that are not evaluated
@@ -149,7 +150,7 @@ class Training:
             self.save(epoch)
         self.evaluation.history = self.processes.broadcast_object(self.evaluation.history)
         scores = chosen_entry(self.evaluation.history)["val"]
-        self.progress.set_postfix_str("" if scores is None else f"val MAP@R {scores[CRITERION]:.3f}")
+        self.progress.set_postfix_str("" if scores is None else f"val MAP@R {scores[PRIMARY]:.3f}")
 
     def goes_on(self, epoch: int) -> bool:
         """Whether the patience of the protocol lasts beyond ``epoch``."""
