@@ -17,7 +17,8 @@ from pytorch_metric_learning.losses import ProxyAnchorLoss
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pml_aug.distances import Expansion, IntrospectiveDistance
+from pml_aug.distances import IntrospectiveDistance
+from pml_aug.expansion import Expansion, pooled_distances
 from pml_aug.statistics import ClassStatistics
 from pml_aug.synthesis import class_gaussian_copies, different_class_pairs, mix
 from pml_aug.wrappers import ProxySynthesis
@@ -32,7 +33,7 @@ def embedding_expansion() -> pyplot.Figure:
     expansion = Expansion(num_points=2, normalize=False)
     distance = LpDistance(normalize_embeddings=False)
     expanded = expansion.expand(rows, labels)
-    baseline, pooled = distance(rows)[:2, 2:].min(), expansion.pool(distance, expanded, expanded)[:2, 2:].min()
+    baseline, pooled = distance(rows)[:2, 2:].min(), pooled_distances(distance, expanded, expanded)[:2, 2:].min()
     figure, axes = _plane("Embedding Expansion")
     for start, end in torch.stack(expanded.pairs, dim=1).tolist():
         axes.plot(*rows[[start, end]].T, color=COLORS[labels[start]], linewidth=1, linestyle=":")

@@ -48,6 +48,7 @@ class ExpansionMiner(BaseMiner):
     Source: Ko and Gu, "Embedding Expansion", CVPR 2020; there the loss always uses the distances that were mined by.
 
     Example:
+        >>> from pytorch_metric_learning import miners
         >>> from pytorch_metric_learning.distances import LpDistance
         >>> rows = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, 1.0], [1.0, 3.0], [2.5, 1.0], [4.0, 1.0]])
         >>> labels = torch.tensor([0, 0, 1, 1, 2, 2])

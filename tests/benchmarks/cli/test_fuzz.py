@@ -44,8 +44,8 @@ def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setattr("benchmarks.training.train.train", lambda *_: tmp_path)
     monkeypatch.setattr("benchmarks.cli.train_and_report.train_and_report", lambda *_: 0)
     monkeypatch.setattr("benchmarks.jobs.suite.read_data", lambda config: None)
-    monkeypatch.setattr("benchmarks.cli.tune.list_cells", _end)
-    monkeypatch.setattr("benchmarks.cli.final.load_study", _end)
+    monkeypatch.setattr("benchmarks.tuning.cells.list_cells", _end)
+    monkeypatch.setattr("benchmarks.tuning.summary.load_study", _end)
 
 
 def _end(*_: object) -> NoReturn:

@@ -83,7 +83,7 @@ def test_one_store_serves_all_trainings_on_a_data_set() -> None:
 
 def test_it_says_how_much_lies_where() -> None:
     arrays = np.zeros((100, 100, 100, 3), np.uint8)
-    assert str(ImageStore(arrays, CPU)) == "0.00 GB of images stay where they are"
+    assert str(ImageStore(arrays, CPU)) == "0.00 GB of images stay in host memory"
     assert ImageStore(arrays, CPU).bytes == 3_000_000
 
 

@@ -82,7 +82,7 @@ def test_how_often_a_run_is_evaluated_changes_nothing_of_its_training(names: tup
 
 
 def test_patience_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
-    folder = run_tiny(tmp_path, "protocol.patience=1", "protocol.optimizer.lr=0", "protocol.epochs=9")
+    folder = run_tiny(tmp_path, "protocol.patience=1", "protocol.optimizer.lr=1e-30", "protocol.epochs=9")
     assert [entry["epoch"] for entry in numbers(folder)["history"]][-1] < 9
 
 
