@@ -1,5 +1,3 @@
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +5,7 @@ from typing import Any
 import optuna
 import pytest
 from filelock import FileLock
+from killed_trials import killed_in_trial_one
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from benchmarks.config.lists import Comparison
@@ -18,7 +17,7 @@ from benchmarks.tuning.cells import Cell
 from benchmarks.tuning.plan import copy_to_storage
 from benchmarks.tuning.search import MAX_RESTARTS, list_trials, run_trials
 from benchmarks.tuning.study import StudyConfig
-from benchmarks.tuning.trial import TrialJob, run_trial
+from benchmarks.tuning.trial import run_trial
 
 LOSS = {"loss.criterion.margin": FloatDistribution(0, 1)}
 METHOD = {"method.wrapper.num_points": IntDistribution(1, 8)}
@@ -151,16 +150,6 @@ def test_a_tpe_search_that_was_cut_off_proposes_what_an_undisturbed_one_does(tmp
     run_trials(cut, [cell])
     params = [[line["params"] for line in ledger.read(study.ledger)] for study in (whole, cut)]
     assert params[0] == params[1]
-
-
-def killed_in_trial_one(job: TrialJob) -> None:
-    """As :func:`run_trial`, but trial 1 ends its process."""
-    if job.number == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    ledger.append(
-        job.study.ledger,
-        ledger.entry("made", job.cell.name, job.number, {}, False, [], "failed", ledger.now(), "not trained"),
-    )
 
 
 @pytest.mark.slow
