@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from statsmodels.stats.multitest import multipletests
+import numpy as np
 
 from benchmarks.statistics.finite import finite
 
@@ -15,8 +15,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     An adjusted p never falls when any of the p-values rises, so ``holm`` of the smallest reachable p-values gives the
     smallest reachable adjusted ones.
 
-    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979;
-    ``statsmodels.stats.multitest.multipletests``.
+    Equal to ``statsmodels.stats.multitest.multipletests(..., method="holm")`` in every bit, but without its
+    garbage collection in each call, which takes as long as thousands of corrections.
+
+    Args:
+        p_values: (m,), finite.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979.
 
     Example:
         >>> holm([0.25, 0.0625])
@@ -24,4 +29,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     if not len(p_values):
         return []
-    return [float(p) for p in multipletests(finite(p_values, "p_values"), method="holm")[1]]
+    p = finite(p_values, "p_values")
+    ascending = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[ascending] = np.maximum.accumulate(p[ascending] * np.arange(len(p), 0, -1)).clip(max=1)
+    return [float(value) for value in adjusted]

@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from benchmarks.statistics import holm
 
@@ -6,6 +8,13 @@ from benchmarks.statistics import holm
 def test_adjusted_values_by_hand():
     # sorted .01 .02 .03 .04 times 4 3 2 1 is .04 .06 .06 .04; the running maximum is .04 .06 .06 .06
     assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+
+
+def test_every_bit_is_that_of_statsmodels():
+    random = np.random.default_rng(0)
+    for size in (1, 2, 5, 24):
+        for p_values in (random.uniform(size=size), random.integers(1, 9, size) / 256):  # the second with ties
+            assert holm(p_values.tolist()) == multipletests(p_values, method="holm")[1].tolist()
 
 
 def test_adjusted_values_stop_at_one():
