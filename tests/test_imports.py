@@ -66,7 +66,7 @@ REPORTING = [
     if in_packages(module, ("benchmarks.report",)) or module.startswith("benchmarks.statistics")
 ]
 ORDER = (
-    "errors", "config", "data", "runs", "statistics", "trunks", "training", "jobs", "tuning", "report", "profiling",
+    "errors", "files", "config", "data", "runs", "statistics", "trunks", "training", "jobs", "tuning", "report", "profiling",
     "cli", "__main__",
 )  # fmt: skip  # of the benchmark's packages: each imports only from those before it
 MAX_LEVELS = 8

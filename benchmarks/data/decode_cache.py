@@ -16,9 +16,8 @@ from PIL import features
 from tqdm import tqdm
 
 from benchmarks.data.decoding import Form, decode
-from benchmarks.data.files import require_regular
-from benchmarks.data.npz import read_arrays
 from benchmarks.data.ragged import RaggedImages, digest, starts
+from benchmarks.files import read_arrays, require_regular
 
 FORMAT = 1
 

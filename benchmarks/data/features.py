@@ -3,8 +3,6 @@
 import hashlib
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.config.data import DataConfig
-from benchmarks.data.arrays import GALLERY, ImageArrays, require_two_images_a_class
+from benchmarks.data.arrays import GALLERY, ImageArrays
+from benchmarks.data.labels import checked_labels, indices
+from benchmarks.files import read_arrays, require_regular
 
 ROWS = 8192  # read at a time
 FEATURES, REST = "features.npy", "rest.npz"  # in a directory
@@ -92,9 +92,9 @@ def read_features(path: Path) -> Features:
         ValueError: if it cannot be read or holds something else; the message starts with the path.
     """
     if path.is_dir():
-        arrays = {"features": _open(path / FEATURES, path), **_arrays(path / REST, path)}
-    elif path.is_file():
-        arrays = _arrays(path, path)
+        arrays = {"features": _mapped(path), **read_arrays(_part(path, REST), ("labels", *OPTIONAL))}
+    elif path.exists():
+        arrays = read_arrays(path, ("features", "labels", *OPTIONAL))
     else:
         raise FileNotFoundError(f"{path}: no such file; data.path must name an npz file or a directory of features")
     for key in ("features", "labels"):
@@ -102,18 +102,10 @@ def read_features(path: Path) -> Features:
             raise ValueError(f"{path}: expected an array {key!r}, but found only {sorted(arrays) or 'others'}")
     features = arrays["features"]
     _check_features(features, path)
-    labels = _indices(arrays, "labels", len(features), path)
-    class_names = _names(arrays, "class_names", labels, path)
-    missing = np.setdiff1d(np.arange(len(class_names)), labels)
-    if len(missing):
-        raise ValueError(
-            f"{path}: labels must run from 0 to {len(class_names) - 1} without a gap, but {missing[:5].tolist()} "
-            "have no row; number the classes anew"
-        )
-    require_two_images_a_class(labels, class_names, str(path))
-    source = _indices(arrays, "source", len(features), path) if "source" in arrays else None
-    source_names = [] if source is None else _names(arrays, "source_names", source, path)
-    partition = _indices(arrays, "partition", len(features), path) if "partition" in arrays else None
+    labels = checked_labels(arrays, len(features), path, unit="row")
+    partition = None
+    if "partition" in arrays:
+        partition = indices(arrays["partition"], "partition", len(features), path, unit="row")
     if partition is not None and partition.max() > GALLERY:
         raise ValueError(
             f"{path}: partition must be 0 (train), 1 (test), 2 (query) or 3 (gallery), but row {partition.argmax()} "
@@ -122,7 +114,7 @@ def read_features(path: Path) -> Features:
     if partition is not None:
         partition = partition.astype(np.uint8)
     provenance = _provenance(arrays, path)
-    return Features(features, labels, class_names, source, source_names, partition, provenance)
+    return Features(features, *labels, partition, provenance)
 
 
 def constant_columns(features: np.ndarray) -> np.ndarray:
@@ -143,7 +135,7 @@ def _check_features(features: np.ndarray, path: Path) -> None:
     ):
         raise ValueError(
             f"{path}: features must be float16 or float32 of shape (N, F), or (N, 1 + views, F) with at least one "
-            f"view, but are {features.dtype} of shape {features.shape}; write them anew, as in features.astype('f4')"
+            f"view, but are {features.dtype} of shape {features.shape}; write them again, as in features.astype('f4')"
         )
     for number, block in enumerate(_blocks(features)):
         finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
@@ -156,53 +148,20 @@ def _blocks(features: np.ndarray) -> Iterator[np.ndarray]:
     return (np.asarray(features[start : start + ROWS]) for start in range(0, len(features), ROWS))
 
 
-def _open(file: Path, path: Path) -> np.ndarray:
-    if not file.is_file():
-        raise ValueError(f"{path}: expected a file {file.name} in this directory; compute the features anew")
+def _part(path: Path, name: str) -> Path:
+    """A file of a directory of features."""
+    if not (path / name).exists():
+        raise ValueError(f"{path}: expected a file {name} in this directory; compute the features again")
+    return require_regular(path / name)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The features of a directory, mapped into memory."""
+    file = _part(path, FEATURES)
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path}: {file.name} is not a readable npy file ({error}); write it anew") from error
-
-
-def _arrays(file: Path, path: Path) -> dict[str, np.ndarray]:
-    if not file.is_file():
-        raise ValueError(f"{path}: expected a file {file.name} in this directory; compute the features anew")
-    try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array (npy), not an archive")
-        with archive:
-            return {key: archive[key] for key in ("features", "labels", *OPTIONAL) if key in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not a readable npz file ({error}); write it anew with numpy.savez") from error
-
-
-def _indices(arrays: dict[str, np.ndarray], key: str, rows: int, path: Path) -> np.ndarray:
-    values = arrays[key]
-    if not np.issubdtype(values.dtype, np.integer) or values.shape != (rows,):
-        raise ValueError(
-            f"{path}: {key} must be integers of shape ({rows},), one per row of features, but are {values.dtype} of "
-            f"shape {values.shape}"
-        )
-    if values.min() < 0:
-        raise ValueError(f"{path}: {key} must be at least 0, but row {values.argmin()} is {values.min()}")
-    return values.astype(np.int64)
-
-
-def _names(arrays: dict[str, np.ndarray], key: str, indices: np.ndarray, path: Path) -> list[str]:
-    """The names that indices point into; their numbers where the file gives none."""
-    if key not in arrays:
-        largest = int(indices.max())
-        if largest >= len(indices):  # so that a wild label does not become as many names
-            raise ValueError(f"{path}: {largest} stands among the numbers of {key}, but there are {len(indices)} rows")
-        return [str(number) for number in range(largest + 1)]
-    names = arrays[key]
-    if names.ndim != 1 or names.dtype.kind != "U":
-        raise ValueError(f"{path}: {key} must be a vector of strings, but is {names.dtype} of shape {names.shape}")
-    if indices.max() >= len(names):
-        raise ValueError(f"{path}: {key} has {len(names)} entries, but entry {indices.max()} is used")
-    return names.tolist()
+    except Exception as error:  # numpy raises nearly every built-in exception for damaged headers
+        raise ValueError(f"{path}: {FEATURES} is not a readable npy file ({error}); write it again") from error
 
 
 def _provenance(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.data.arrays import GALLERY, QUERY, TEST, TRAIN, spread_classes
-from benchmarks.data.files import require_regular
+from benchmarks.files import require_regular
 
 Counts = Mapping[str, tuple[int, int]]  # part -> number of classes, number of images
 

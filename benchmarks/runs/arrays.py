@@ -1,11 +1,12 @@
 """Arrays of a finished run."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import files
+from benchmarks.errors import UserError
 from benchmarks.runs.checked_json import damaged
 from benchmarks.runs.done import sealed_bytes
 
@@ -16,9 +17,11 @@ def read_arrays(directory: Path, name: str, keys: Sequence[str]) -> dict[str, np
     Raises:
         UserError: the file is missing, unreadable, not the one that was there when the run ended, or lacks an array.
     """
-    content = sealed_bytes(directory, name)
+    path = directory / name
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in keys}
-    except Exception as problem:  # zipfile, zlib and numpy raise a dozen kinds for what is no npz file
-        raise damaged(directory / name, f"cannot be read ({type(problem).__name__}: {problem})") from problem
+        found = files.read_arrays(path, keys, sealed_bytes(directory, name))
+    except ValueError as problem:
+        raise problem if isinstance(problem, UserError) else damaged(path, str(problem)) from problem
+    if missing := [key for key in keys if key not in found]:
+        raise damaged(path, f"no array {missing[0]}")
+    return found

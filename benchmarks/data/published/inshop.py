@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.arrays import GALLERY, QUERY, TRAIN
-from benchmarks.data.files import read_lines
 from benchmarks.data.listing import Listing, find_base, require_files
+from benchmarks.files import read_lines
 
 COUNTS = {"training": (3997, 25882), "query": (3985, 14218), "gallery": (3985, 12612)}
 LAYOUTS = "list_eval_partition.txt, here or in Eval/, and the images under img/, here or in Img/"

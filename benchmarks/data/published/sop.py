@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.data.arrays import TEST, TRAIN
-from benchmarks.data.files import read_lines
 from benchmarks.data.listing import Listing, find_base, require_files
 from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
+from benchmarks.files import read_lines
 
 COUNTS = {"training": (11318, 59551), "test": (11316, 60502)}
 LAYOUTS = f"Ebay_train.txt and Ebay_test.txt beside the folders KIND_final/*.JPG, or {LAYOUT}"

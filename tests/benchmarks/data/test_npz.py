@@ -63,7 +63,7 @@ def test_missing_names_are_numbers_and_missing_sources_are_none(tmp_path: Path) 
         ({"labels": np.array([0, 0, 1, 1, 2, 2**63], dtype=np.uint64)}, f"6 images cannot have label {2**63}"),
         ({"labels": np.array([0, 0, 1, 1, 2, 2], dtype="m8[s]")}, "labels must be integers .* are timedelta"),
         ({"source": np.array([0, 0, 1, 1, 2, 2**30])}, f"source must be below 1,048,576 .* but got {2**30}"),
-        ({"class_names": ["a", "b"]}, "class_names has 2 entries, but an image refers to entry 2"),
+        ({"class_names": ["a", "b"]}, "class_names has 2 entries, but the image 4 has entry 2"),
         ({"class_names": ["a", "b", "c", "d"]}, r"run from 0 to 3 without a gap, but \[3\] have no image"),
         ({"class_names": np.array(["a", "b", "\udc80"])}, "class_names holds characters that are not Unicode"),
         ({"class_names": np.full(3, 2**31, "<u4").view("<U1")}, "class_names holds characters that are not Unicode"),

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.data.files import read_lines, require_regular
+from benchmarks.files import read_lines, require_regular
 
 
 def test_regular_files_and_links_to_them_pass(tmp_path: Path) -> None:
