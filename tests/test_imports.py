@@ -66,8 +66,8 @@ REPORTING = [
     if in_packages(module, ("benchmarks.report",)) or module.startswith("benchmarks.statistics")
 ]
 ORDER = (
-    "errors", "files", "config", "data", "runs", "statistics", "trunks", "training", "jobs", "tuning", "report", "profiling",
-    "cli", "__main__",
+    "errors", "files", "config", "data", "runs", "statistics", "trunks", "training",
+    "jobs", "tuning", "report", "profiling", "cli", "__main__",
 )  # fmt: skip  # of the benchmark's packages: each imports only from those before it
 MAX_LEVELS = 8
 CONFIG = [module for module in MODULES if in_packages(module, ("benchmarks.config",))]
