@@ -159,6 +159,8 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         composed[group]["name"] = name_of(group, start[group], composed[group], options_of(group))
     config, options = typed(RunConfig, _part(composed, RunConfig)), typed(RunOptions, _part(composed, RunOptions))
     check_targets(asdict(config), options.allow)
+    for control in config.method.controls:
+        check_option("method", control)
     return config, options
 
 

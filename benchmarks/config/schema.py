@@ -52,13 +52,30 @@ class MethodConfig:
     head: dict[str, Any] | None = None  # replaces the linear layer; gets in_features and embedding_size
     trainer: dict[str, Any] | None = None  # replaces the plain trainer
     hook: dict[str, Any] | None = None  # called after each epoch; gets num_epochs and the hook to call next (then)
+    control: dict[str, Any] | list[str] | str | None = None  # methods that it is compared with, see `controls`
 
     def __post_init__(self) -> None:
         """Drop settings of parts that the method lacks, such as a recipe's when another method was chosen."""
+        if self.name in self.controls:
+            raise UserError(f"method.control of {self.name} must name other methods, but got {self.control!r}")
         for key in ("wrapper", "outer_wrapper", "head", "trainer", "hook"):
             node = getattr(self, key)
             if node is not None and "_target_" not in node:
                 setattr(self, key, None)
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """What each control lacks of the method, by the control's name; an empty text where `control` does not say it.
+
+        A control is a method that keeps all of this one but the part to which its gain is attributed.
+        """
+        if isinstance(self.control, dict):
+            return {name: str(lacks or "") for name, lacks in self.control.items()}
+        return dict.fromkeys([self.control] if isinstance(self.control, str) else self.control or [], "")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers of a training: all but the names of the controls."""
+        return {key: value for key, value in asdict(self).items() if key != "control"}
 
 
 @dataclass
@@ -266,8 +283,8 @@ class RunConfig:
             )
 
     def identity(self) -> dict[str, Any]:
-        """Plain dicts, lists and scalars; of the data only what decides the images."""
-        return asdict(self) | {"data": self.data.identity()}
+        """Plain dicts, lists and scalars: what decides the images, and what decides the training on them."""
+        return asdict(self) | {"data": self.data.identity(), "method": self.method.identity()}
 
 
 @dataclass

@@ -59,6 +59,8 @@ from benchmarks.errors import UserError
         ("data.num_classes=true", "data.num_classes"),
         ("data.name=null", "data.name"),
         ("data.twins_allowed=null", "data.twins_allowed"),
+        ("method.control=mixpu", "unknown method 'mixpu'; the nearest known one is 'mixup'"),
+        ("method.control=[none]", "method.control of none must name other methods, but got ['none']"),
         ("data.identical_allowed=1.5", "data.identical_allowed must be a share between 0 and 1, but got 1.5"),
     ],
 )
@@ -181,3 +183,22 @@ def test_arguments_of_a_class_that_a_file_names_are_still_checked() -> None:
         compose(["trunk.network.start_dim=1"])
     with pytest.raises(UserError, match="unknown key 'trunk.network.deeper.start_dim'"):
         compose(["trunk.network._target_=torch.nn.Flatten", "trunk.network.deeper.start_dim=1"])
+
+
+@pytest.mark.parametrize(
+    ("control", "controls"),
+    [
+        ("null", {}),
+        ("mixup", {"mixup": ""}),
+        ("[mixup,ee]", {"mixup": "", "ee": ""}),
+        ("{mixup: the metric, ee: null}", {"mixup": "the metric", "ee": ""}),
+    ],
+)
+def test_controls_of_a_method_are_named_by_its_configuration(control: str, controls: dict[str, str]) -> None:
+    config, _ = compose(["method=ps", f"method.control={control}"])
+    assert config.method.controls == controls
+
+
+def test_naming_a_control_does_not_change_which_run_it_is() -> None:
+    assert compose(["method=ee"])[0].identity() == compose(["method=ee", "method.control=mixup"])[0].identity()
+    assert "control" not in compose(["method=idml"])[0].identity()["method"]
