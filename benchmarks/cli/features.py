@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
 
     # these load torch, which takes seconds: only now, when the names are known to be right
     from benchmarks.data.features import constant_columns, read_features
-    from benchmarks.training.build import check
+    from benchmarks.training.check import check
     from benchmarks.training.extraction import extract
 
     check(config)

@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
 
     # these load torch, which takes seconds: only now, when the names are known to be right
     from benchmarks.runs.writer import RunDir
-    from benchmarks.training.build import check
+    from benchmarks.training.check import check
     from benchmarks.training.distributed import is_main_process
     from benchmarks.training.train import train
 

@@ -15,7 +15,7 @@ STEPS = ("epoch", "iteration")
 EMBEDDERS = ("linear", "mlp", "residual", "identity")
 ACTIVATIONS = ("relu", "gelu", "tanh")
 EMBEDDERS_WITH = {  # keys that the other kinds of embedder leave unused
-    **dict.fromkeys(("init", "bias"), ("linear",)),
+    **dict.fromkeys(("init", "bias"), ("linear", "mlp")),
     **dict.fromkeys(("hidden_size", "activation", "dropout"), ("mlp", "residual")),
 }
 AS_IT_IS = "benchmarks.training.transforms.Identity"

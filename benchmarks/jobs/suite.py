@@ -7,7 +7,7 @@ from benchmarks.config.compose import RunConfig, RunOptions, compose
 from benchmarks.config.lists import SuiteConfig
 from benchmarks.errors import UserError
 from benchmarks.jobs.runner import TrainingJob
-from benchmarks.training.build import check
+from benchmarks.training.check import check
 from benchmarks.training.train import read_data
 
 

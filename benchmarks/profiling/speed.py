@@ -22,7 +22,7 @@ from benchmarks.profiling.training_steps import Timed, batch_of, data_alone, dat
 from benchmarks.profiling.writing import draw_bars, figure, markdown_table, write_csv, write_environment
 from benchmarks.runs.writer import write_whole
 from benchmarks.training.accuracy import RetrievalAccuracy
-from benchmarks.training.build import check
+from benchmarks.training.check import check
 from benchmarks.training.device import choose_device
 from benchmarks.training.precision import PRECISIONS
 

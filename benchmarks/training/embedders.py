@@ -1,9 +1,76 @@
-"""Networks from features to embeddings, beside the linear one."""
+"""Networks from features to embeddings."""
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.config.compose import RunConfig
+from benchmarks.errors import UserError
+from benchmarks.training.nodes import make
+
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+
+
+def make_embedder(config: RunConfig, in_features: int) -> nn.Module:
+    """The embedder of a protocol, with the method's head, if it has one, in the place of the last layer.
+
+    The semantic layer of a head starts from the weights of the layer that it replaces, so that a method and its
+    baseline start from the same embeddings.
+
+    Args:
+        config: of the run.
+        in_features: number of features of the trunk.
+
+    Raises:
+        UserError: the embedder does not go with the method or the embedding size, or cannot be built.
+    """
+    settings = config.protocol.embedder
+    layers = (_layers_to if settings.kind in ("linear", "mlp") else _layers_of_own_size)(config, in_features)
+    if settings.layer_norm:
+        layers.insert(0, nn.LayerNorm(in_features, elementwise_affine=False))
+    return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
+
+
+def _layers_to(config: RunConfig, in_features: int) -> list[nn.Module]:
+    """Layers to any embedding size, of which the last is linear, or the method's head."""
+    size, settings = config.protocol.embedding_size, config.protocol.embedder
+    layers: list[nn.Module]
+    if settings.kind == "mlp":
+        hidden = settings.hidden_size or in_features
+        layers = list(mlp(in_features, hidden, size, settings.activation, settings.dropout))
+    else:
+        layers = [nn.Linear(in_features, size, bias=settings.bias is not None)]
+    last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    if settings.init is not None:
+        make("protocol.embedder.init", settings.init, last.weight)
+    if settings.bias == "zero":
+        nn.init.zeros_(last.bias)
+    if config.method.head is not None:
+        name = f"method={config.method.name}"
+        if settings.bias is None:
+            raise UserError(f"{name} has a head with a bias: protocol.embedder.bias must not be null")
+        head = make(name, config.method.head, in_features=last.in_features, embedding_size=size)
+        head.semantic_layer.load_state_dict(last.state_dict())
+        layers[-1] = head
+    return layers
+
+
+def _layers_of_own_size(config: RunConfig, in_features: int) -> list[nn.Module]:
+    """One layer, whose embeddings have the size of the features."""
+    size, settings = config.protocol.embedding_size, config.protocol.embedder
+    if config.method.head is not None:
+        raise UserError(
+            f"method={config.method.name} replaces the last layer by a head of its own, and embedder={settings.kind} "
+            "has none that fits: use embedder=linear or embedder=mlp"
+        )
+    if in_features != size:
+        raise UserError(
+            f"embedder={settings.kind} gives embeddings of the size of the features: set "
+            f"protocol.embedding_size={in_features}"
+        )
+    if settings.kind == "identity":
+        return [nn.Identity()]
+    return [Residual(in_features, settings.hidden_size or in_features, settings.activation, settings.dropout)]
 
 
 def mlp(in_features: int, hidden_size: int, out_features: int, activation: str, dropout: float) -> nn.Sequential:

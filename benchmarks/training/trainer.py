@@ -47,7 +47,7 @@ class EpochTrainer(BaseTrainer):
         super().__init__(**trainer)
         self.processes = processes
         self.warmup_epochs = warmup_epochs
-        self.trunk_weights = [weight for weight in self.models["trunk"].parameters() if weight.requires_grad]
+        self.trunk_weights = list(filter(_is_trained, self.models["trunk"].parameters()))
         self.progress = progress
         self.precision = precision
         self.activity = MethodActivity(self.loss_funcs["metric_loss"])
@@ -56,6 +56,12 @@ class EpochTrainer(BaseTrainer):
         self.epoch_seconds = 0.0  # of the steps of the last epoch
         self.epoch_ended = 0.0  # end of its last step, by `time.perf_counter`
         self.epoch_loss = 0.0  # mean over its steps
+
+    def modify_schema(self) -> None:
+        super().modify_schema()
+        # PML warns of models without an optimizer, and those that are frozen or have no weights need none
+        trained = [name for name, model in self.models.items() if any(map(_is_trained, model.parameters()))]
+        self.schema["optimizers"].important = [f"{name}_optimizer" for name in trained]
 
     def train(self, start_epoch: int = 1, num_epochs: int = 1) -> None:
         for self.epoch in range(start_epoch, num_epochs + 1):
@@ -158,6 +164,10 @@ class EpochTrainer(BaseTrainer):
             embeddings = super().compute_embeddings(data).float()
         self.signal.add_embeddings(embeddings)
         return embeddings
+
+
+def _is_trained(weight: Tensor) -> bool:
+    return weight.requires_grad
 
 
 class Trainer(EpochTrainer, MetricLossOnly):

@@ -68,7 +68,7 @@ def _cell(study: StudyConfig, loss: str, method: str) -> Cell:
 
 def _check(study: StudyConfig, cell: Cell) -> None:
     """Build the loss and the method with their declared values, and at both ends of their ranges."""
-    from benchmarks.training.build import check
+    from benchmarks.training.check import check
 
     check(trial_config(study, cell, {})[0])
     quick = _composed((QUICK_TRUNK,))[0].trunk

@@ -18,7 +18,7 @@ import torch.utils.tensorboard  # noqa: F401 (before the forks)
 from tiny_training import TINY
 
 from benchmarks.config.compose import compose
-from benchmarks.training.build import check
+from benchmarks.training.check import check
 from benchmarks.training.train import read_data, train
 
 SETTINGS = [

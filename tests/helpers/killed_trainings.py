@@ -21,7 +21,7 @@ from tiny_training import TINY
 
 from benchmarks.config.compose import compose
 from benchmarks.runs import writer as records
-from benchmarks.training.build import check
+from benchmarks.training.check import check
 from benchmarks.training.train import read_data, train
 
 SETTINGS = [*TINY, "protocol.iterations_per_epoch=4", "protocol.epochs=5", "protocol.evaluate_every=2"]

@@ -3,7 +3,8 @@ import torch
 
 from benchmarks.config.compose import compose, options_of
 from benchmarks.errors import UserError
-from benchmarks.training.build import build, check
+from benchmarks.training.build import build
+from benchmarks.training.check import check
 
 CPU = torch.device("cpu")
 
@@ -106,6 +107,19 @@ def test_the_embedders_start_is_the_protocols() -> None:
     assert parts_of("protocol.embedder.bias=null").models["embedder"].bias is None
     head = parts_of("loss=proxy_anchor", "method=idml", asked).models["embedder"]
     assert torch.equal(head.semantic_layer.weight, linear.weight)
+
+
+def test_the_head_of_a_method_takes_the_place_of_an_mlps_last_layer() -> None:
+    plain, introspective = (
+        parts_of("loss=proxy_anchor", f"method={method}", "protocol.embedder={kind: mlp, hidden_size: 7, bias: zero}")
+        for method in ("none", "idml")
+    )
+    *layers, last = plain.models["embedder"]
+    *same, head = introspective.models["embedder"]
+    features = torch.randn(3, 64)
+    assert torch.equal(torch.nn.Sequential(*layers)(features), torch.nn.Sequential(*same)(features))
+    assert torch.equal(head.semantic_layer.weight, last.weight) and (last.bias == 0).all()
+    assert introspective.models["embedder"](features).shape == (3, 2 * 64)  # semantic and uncertainty
 
 
 def test_layer_norm_makes_embeddings_blind_to_the_features_scale() -> None:

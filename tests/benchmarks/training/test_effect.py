@@ -8,7 +8,8 @@ import torch
 
 from benchmarks.config.compose import RunConfig, compose, options_of
 from benchmarks.errors import UserError
-from benchmarks.training.build import build, check
+from benchmarks.training.build import build
+from benchmarks.training.check import check
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 
 LOSSES, METHODS = options_of("loss"), options_of("method")

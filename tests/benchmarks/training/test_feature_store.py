@@ -8,7 +8,7 @@ from tiny_runs import numbers
 from benchmarks.config.compose import compose
 from benchmarks.data.features import FEATURES, REST, FeatureArrays, Features, npz_bytes
 from benchmarks.errors import UserError
-from benchmarks.training.build import check
+from benchmarks.training.check import check
 from benchmarks.training.feature_store import FeatureStore, StoredFeatures
 from benchmarks.training.train import train
 
@@ -99,11 +99,15 @@ def test_a_file_and_a_directory_train_alike_and_above_the_start(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["mlp", "residual"])
-@pytest.mark.parametrize(("loss", "method"), [("contrastive", "ee"), ("proxy_anchor", "ps")])
+@pytest.mark.parametrize(("loss", "method"), [("contrastive", "ee"), ("proxy_anchor", "ps"), ("proxy_anchor", "idml")])
 def test_every_embedder_trains_with_the_methods(kind: str, loss: str, method: str, tmp_path: Path) -> None:
     whole = features_of_classes()
     (tmp_path / "file.npz").write_bytes(npz_bytes({"features": whole.features, **whole.rest()}))
+    if (kind, method) == ("residual", "idml"):
+        pytest.skip("refused")
     words = [
+        f"loss={loss}",
+        f"method={method}",
         f"protocol.embedder.kind={kind}",
         "protocol.embedder.dropout=0.1",
         "protocol.embedder.hidden_size=7",
@@ -113,13 +117,23 @@ def test_every_embedder_trains_with_the_methods(kind: str, loss: str, method: st
     assert (folder / "done").exists()
 
 
+def test_a_trunk_without_weights_is_no_reason_for_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = features_of_classes()
+    (tmp_path / "file.npz").write_bytes(npz_bytes({"features": whole.features, **whole.rest()}))
+    trained(tmp_path / "file.npz", tmp_path / "runs")
+    assert not [record for record in caplog.records if record.name == "PML" and record.levelname == "WARNING"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["protocol.embedder.kind=residual", "protocol.embedding_size=8"], "protocol.embedding_size=12"),
         (["trunk=small_cnn"], r"does not take inputs of shape \(2, 12\)"),
         (["protocol.embedder.kind=identity"], "leave nothing to train"),
-        (["protocol.embedder.kind=mlp", "loss=proxy_anchor", "method=idml"], "has an embedder of its own"),
+        (
+            ["protocol.embedder.kind=residual", "loss=proxy_anchor", "method=idml"],
+            "use embedder=linear or embedder=mlp",
+        ),
     ],
 )
 def test_parts_that_do_not_go_together_are_refused(words: list[str], said: str, tmp_path: Path) -> None:
@@ -144,4 +158,4 @@ def test_impossible_embedders_are_refused(key: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         compose([f"protocol.embedder.{key}"])
     with pytest.raises(UserError, match="protocol.embedder.bias has no effect"):
-        compose(["protocol.embedder.kind=mlp", "protocol.embedder.bias=zero"])
+        compose(["protocol.embedder.kind=residual", "protocol.embedder.bias=zero"])
