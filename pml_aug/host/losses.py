@@ -10,6 +10,7 @@ from torch import nn
 from pml_aug.host.proxies import Proxies
 
 EE, IAA, PS = "EmbeddingExpansion", "IntraClassAdaptiveAugmentation", "ProxySynthesis"
+WITH_PROXIES = "ProxyLossWrapper"  # and what derives from it
 MEMORY, EXPANSION_MINER = "CrossBatchMemory", "ExpansionMiner"
 SIMILARITY, DISTANCE = "IntrospectiveSimilarity", "IntrospectiveDistance"
 
@@ -64,7 +65,7 @@ class LossFacts(Facts):
     def reason_against(self, user: str) -> str | None:
         if user in self.refused_by:
             return self.refused_by[user]
-        if user == PS and self.proxies is None:
+        if user in (PS, WITH_PROXIES) and self.proxies is None:
             return (
                 "it has no proxies of its classes to synthesise from; use EmbeddingExpansion, or a proxy loss such as "
                 "ProxyAnchorLoss"
@@ -153,6 +154,7 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
             EE: "it takes no labels, so there are no same-class embeddings to expand",
             IAA: "it takes no labels, and its proxies belong to no class",
             PS: "its proxies belong to no class",
+            WITH_PROXIES: "its proxies belong to no class",
             MEMORY: _ONLY_PROXIES,
             **_WANTS_SIMILARITY,
         },

@@ -1,4 +1,5 @@
 from pml_aug.synthesis.class_gaussian_copies import class_gaussian_copies
+from pml_aug.synthesis.earlier_steps import EarlierSteps, Step
 from pml_aug.synthesis.interpolate import interpolate, to_unit_length
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.pairs import (
@@ -13,7 +14,9 @@ from pml_aug.synthesis.pairs import (
 from pml_aug.synthesis.synthetic import Synthetic
 
 __all__ = [
+    "EarlierSteps",
     "Pairs",
+    "Step",
     "Synthetic",
     "adjacent_pairs",
     "all_positive_pairs",

@@ -3,6 +3,7 @@ from pml_aug.wrappers.cross_batch_memory import CrossBatchMemory
 from pml_aug.wrappers.distributed import DistributedLossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.intra_class_adaptive_augmentation import IntraClassAdaptiveAugmentation
+from pml_aug.wrappers.memory_based_virtual_classes import MemoryBasedVirtualClasses
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "EmbeddingExpansion",
     "IntraClassAdaptiveAugmentation",
     "LossWrapper",
+    "MemoryBasedVirtualClasses",
     "ProxySynthesis",
 ]

@@ -140,6 +140,16 @@ class LossWrapper(BaseMetricLossFunction):
         """
         raise NotImplementedError
 
+    def prepare(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Bring the wrapper into the state in which it augments, for checks and measurements with random numbers.
+
+        A wrapper that augments only after some steps or a refresh overrides this.
+
+        Args:
+            embeddings: (N, D), random.
+            labels: (N,), integers.
+        """
+
     @property
     def accepted_random_inputs(self) -> set[str]:
         """The keywords that a call accepts for random inputs; `generator` always, even if nothing is random."""

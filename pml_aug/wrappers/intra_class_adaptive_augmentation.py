@@ -169,6 +169,9 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             seen.update(rows, classes)
         self.refresh_from(seen)
 
+    def prepare(self, embeddings: Tensor, labels: Tensor) -> None:
+        self.refresh(embeddings, labels)
+
     def fresh_statistics(self) -> ClassStatistics:
         """Empty statistics to gather a training set batch by batch, for :meth:`refresh_from`."""
         own = self.statistics

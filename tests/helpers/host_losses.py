@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.losses import BaseMetricLossFunction
 
+from pml_aug import distances, miners, wrappers
 from pml_aug.host import LOSSES, CopyMode
 
 EXPORTED = {name for name, kind in vars(losses).items() if isinstance(kind, type)}
@@ -59,14 +60,22 @@ def makers(num_classes: int, embedding_size: int) -> dict[str, Callable[..., Bas
     return {name: partial(make_loss, name, num_classes, embedding_size) for name in KINDS}
 
 
+def reason_against(loss: str, user: str) -> str | None:
+    """Why the class of pml_aug called `user`, or one that it derives from, refuses the loss; None if it does not."""
+    (kind,) = {getattr(package, user) for package in (distances, miners, wrappers) if hasattr(package, user)}
+    reasons = (LOSSES[KINDS[loss]].reason_against(base.__name__) for base in kind.__mro__)
+    return next((reason for reason in reasons if reason is not None), None)
+
+
 def accepted_by(user: str) -> list[str]:
     """The losses that the class of pml_aug called `user` accepts."""
-    return [name for name, kind in KINDS.items() if LOSSES[kind].reason_against(user) is None]
+    return [name for name in KINDS if reason_against(name, user) is None]
 
 
 def refused_by(user: str) -> dict[str, str]:
     """The losses that it refuses, with the reasons."""
-    return {name: LOSSES[kind].reason_against(user) for name, kind in KINDS.items() if name not in accepted_by(user)}
+    reasons = {name: reason_against(name, user) for name in KINDS}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def with_proxies() -> list[str]:

@@ -18,11 +18,11 @@ WRAPPERS: list[type[LossWrapper]] = [
 def wrapped(
     kind: type[torch.nn.Module], loss: BaseMetricLossFunction, num_classes: int, embedding_size: int, **options: Any
 ) -> Any:
-    """The wrapper around `loss`, with the sizes that it requires, and refreshed if it has statistics."""
+    """The wrapper around `loss`, with the sizes that it requires, in the state in which it augments."""
     sizes = {"num_classes": num_classes, "embedding_size": embedding_size, "memory_size": 64}
     accepted = inspect.signature(kind).parameters
     wrapper = kind(loss, **{name: size for name, size in sizes.items() if name in accepted}, **options)
-    if hasattr(wrapper, "refresh"):
+    if isinstance(wrapper, LossWrapper):
         rows = torch.randn(60, embedding_size, generator=torch.Generator().manual_seed(1))
-        wrapper.refresh(rows, torch.arange(60) % num_classes)
+        wrapper.prepare(rows, torch.arange(60) % num_classes)
     return wrapper

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from host_losses import KINDS, make_loss
+from host_losses import KINDS, make_loss, reason_against
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.losses import BaseMetricLossFunction
@@ -16,7 +16,6 @@ from wrapper_cases import WRAPPERS, wrapped
 
 from pml_aug import distances, wrappers
 from pml_aug.distances.introspective_base import IntrospectiveBase
-from pml_aug.host import LOSSES
 
 CLASSES, PER_CLASS, SIZE = 4, 4, 8
 
@@ -118,11 +117,6 @@ def outcome(name: str, build: Callable[[], torch.nn.Module]) -> Outcome:
     return Outcome(True, "")
 
 
-def reason(loss: str, part: str) -> str | None:
-    """Why the table of facts refuses a combination; None if it does not."""
-    return LOSSES[KINDS[loss]].reason_against(part)
-
-
 def page() -> str:
     """The tables and the reasons, in markdown."""
     names = sorted(KINDS)
@@ -139,14 +133,16 @@ def page() -> str:
         "| --- |" + " --- |" * len(PARTS),
     ]
     for loss in names:
-        lines.append(f"| {loss} | " + " | ".join("no" if reason(loss, part) else "yes" for part in PARTS) + " |")
-    counts = {part: sum(reason(loss, part) is None for loss in names) for part in PARTS}
+        lines.append(
+            f"| {loss} | " + " | ".join("no" if reason_against(loss, part) else "yes" for part in PARTS) + " |"
+        )
+    counts = {part: sum(reason_against(loss, part) is None for loss in names) for part in PARTS}
     totals = [f"**{count} yes, {len(names) - count} no**" for count in counts.values()]
     lines += ["| **all** | " + " | ".join(totals) + " |", "", "## Reasons", ""]
     refused: dict[tuple[str, str], list[str]] = {}
     for loss in names:
         for part in PARTS:
-            if text := reason(loss, part):
+            if text := reason_against(loss, part):
                 refused.setdefault((part, text), []).append(loss)
     for (part, text), of_losses in sorted(refused.items()):
         lines.append(f"- {part} with {', '.join(of_losses)}: {text}")
