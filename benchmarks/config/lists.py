@@ -96,6 +96,6 @@ def list_kinds(suite: SuiteConfig, overrides: Sequence[str]) -> dict[str, list[t
                 names = [f"data={data}", f"loss={comparison.loss}", f"method={method}"]
                 fixed = [f"fold={suite.folds[0]}", f"seed={suite.seeds[0]}"]
                 own = suite.data_overrides.get(data, [])
-                config, options = compose([*names, *suite.overrides, *own, *overrides, *fixed])
+                config, options = compose([*names, "keep=nothing", *suite.overrides, *own, *overrides, *fixed])
                 kinds.setdefault(data, []).append((config, replace(options, runs=suite.runs)))
     return kinds

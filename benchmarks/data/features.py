@@ -183,6 +183,8 @@ class FeatureArrays(ImageArrays):
 
     provenance: dict[str, Any] = field(default_factory=dict)
     standardize: bool = True  # by the training rows' mean and standard deviation, column by column
+    columns: np.ndarray | None = None  # (F,), int64: those of the file that are used; None: not read from a file
+    num_columns: int | None = None  # of the file
 
     @property
     def channels(self) -> int:
@@ -253,6 +255,7 @@ def load_features(config: DataConfig) -> FeatureArrays:
     arrays = FeatureArrays(
         config.name, features, found.labels, found.class_names, found.source, found.source_names, found.partition,
         found.provenance, config.standardize is not False,
+        np.flatnonzero(~constant), len(constant),
     )  # fmt: skip
     if config.num_classes is None:
         return arrays

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.errors import UserError
 from benchmarks.runs.checked_json import damaged, read_regular
-from benchmarks.runs.schema import CONFIG, DONE, ENVIRONMENT, RESULT
+from benchmarks.runs.schema import CONFIG, DONE, ENVIRONMENT, MODEL, RESULT
 
 MAX_BYTES = 2**30  # of a sealed file that is read whole
 _REMEDY = "delete the run directory and run it again"
@@ -14,8 +14,12 @@ _LINE = re.compile(r"([0-9a-f]{64})  (\w[\w.-]*)")
 
 
 def seal(directory: Path) -> bytes:
-    """The content of the done mark for the files in ``directory``: configuration, environment, result and arrays."""
-    names = [name for name in (CONFIG, ENVIRONMENT, RESULT) if (directory / name).exists()]
+    """The content of the done mark for ``directory``: of configuration, environment, result, model and arrays.
+
+    The weights are left out: the description of the model has their sha256, and deleting them to save space leaves a
+    run that can be reported.
+    """
+    names = [name for name in (CONFIG, ENVIRONMENT, RESULT, MODEL) if (directory / name).exists()]
     names += sorted(path.name for path in directory.iterdir() if path.suffix in (".npz", ".npy"))
     return "".join(f"{_sha256(directory / name)}  {name}\n" for name in names).encode()
 

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from benchmarks.errors import RunLockedError
 from benchmarks.runs.done import check_sealed, seal
-from benchmarks.runs.schema import CONFIG, DONE, ENVIRONMENT, RESULT, run_name
+from benchmarks.runs.schema import CONFIG, DONE, ENVIRONMENT, MODEL, RESULT, WEIGHTS, run_name
 
 PACKAGES = (
     "faiss-cpu",
@@ -97,6 +97,11 @@ class RunDir:
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         write_whole(self.path / f"{name}.npy", buffer.getbuffer())
+
+    def write_model(self, weights: bytes, description: Mapping[str, Any]) -> None:
+        """Write the weights of the trained model, then what says how to build it."""
+        write_whole(self.path / WEIGHTS, weights)
+        write_whole(self.path / MODEL, _json(description))
 
     def log_test_scoring(self, epoch: int) -> None:
         """Append to the log of test scorings; one that was interrupted and repeated is there twice."""

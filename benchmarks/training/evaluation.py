@@ -74,6 +74,7 @@ class ScoringRules(NamedTuple):
     keep_embeddings: bool
     shown: Tensor  # (G,), positions in the test images of the queries whose neighbours are kept
     neighbors: str = "exact"  # or "faiss": the search
+    keep_weights: bool = False  # whether those of the selected epoch are wanted after the training
 
 
 class Evaluation:
@@ -93,7 +94,7 @@ class Evaluation:
         best: at the selected epoch (:func:`chosen_entry`), once it has been scored on the test set: the scores of each
             query, (Q,); ``neighbors``, (G, K), positions in the searched images, nearest first; and, if they are kept,
             ``embeddings``, (Q, D), and ``gallery_embeddings``.
-        weights: of the models at that epoch, if :meth:`score_chosen` will need them.
+        weights: of the models at that epoch, if :meth:`score_chosen` will need them or ``rules`` keep them.
         final: test scores from :meth:`score_chosen`.
     """
 
@@ -130,7 +131,7 @@ class Evaluation:
         self.history.append({"epoch": epoch, "iterations": iterations, "loss": loss, "val": None, "test": None})
         wanted = ["val", "test"] if self.rules.scoring == "every" else ["val"]
         self._score([split for split in wanted if split in self.images], self.history[-1], models)
-        if self.rules.scoring == "once" and chosen_entry(self.history) is self.history[-1]:
+        if (self.rules.scoring == "once" or self.rules.keep_weights) and chosen_entry(self.history) is self.history[-1]:
             self.weights = {name: _copies(model.state_dict()) for name, model in models.items()}
 
     def score_chosen(self, models: Mapping[str, nn.Module]) -> None:
@@ -197,6 +198,7 @@ def make_evaluation(
     device: torch.device,
     record: Callable[[GlobalEmbeddingSpaceTester], None],
     log_test: Callable[[int], None],
+    keep_weights: bool = False,
 ) -> Evaluation:
     """The evaluation that a protocol describes.
 
@@ -208,6 +210,7 @@ def make_evaluation(
         device: of the models.
         record: as for :class:`Evaluation`.
         log_test: as for :class:`Evaluation`.
+        keep_weights: as for :class:`ScoringRules`.
     """
     protocol = config.protocol
     rules = ScoringRules(
@@ -215,6 +218,7 @@ def make_evaluation(
         protocol.keep_embeddings,
         torch.from_numpy(gallery_queries(data, split.test, config.fold)),
         protocol.neighbors,
+        keep_weights,
     )
     rows = {"val": split.val, "test": split.test, "gallery": split.gallery}
     images = {

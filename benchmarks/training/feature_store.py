@@ -25,6 +25,7 @@ class FeatureStore:
 
     Attributes:
         values: (N, 1 + V, F), float32; V is 0 where there are no augmented views.
+        mean, scale: of each feature, (F,), float64: what it was standardised by.
     """
 
     def __init__(self, data: FeatureArrays, learned: np.ndarray, device: torch.device) -> None:
@@ -39,6 +40,7 @@ class FeatureStore:
             for start in range(0, len(views), ROWS)
         ]
         self.values = torch.cat(parts)
+        self.mean, self.scale = mean, scale
         self.device = device
 
     def __str__(self) -> str:

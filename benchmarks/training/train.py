@@ -25,6 +25,7 @@ from benchmarks.training.device import choose_device, device_name, repeatable
 from benchmarks.training.distributed import ProcessGroup, process_group
 from benchmarks.training.evaluation import Evaluation
 from benchmarks.training.examples import gallery_arrays
+from benchmarks.training.kept_model import keep_model
 from benchmarks.training.result import result
 from benchmarks.training.training import Training
 
@@ -59,6 +60,8 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
             training = _trained(config, options, data, split, device, folder, processes)
             if processes.is_main:
                 _write_test_scores(folder, data, split, training.evaluation)
+                if options.keep == "weights":
+                    keep_model(config, data, split, training)
                 machine = {"device": str(device), "threads": options.threads, "processes": processes.size}
                 cost = {**training.meter.state_dict(), **machine}
                 folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
@@ -136,7 +139,9 @@ def _trained(
         repeatable(options.threads),
         progress_bar(config, split, quiet=options.quiet or not processes.is_main) as progress,
     ):
-        training = Training(config, data, split, device, folder, progress, processes, options.per_gpu)
+        training = Training(
+            config, data, split, device, folder, progress, processes, options.per_gpu, options.keep == "weights"
+        )
         training.run()
     return training
 

@@ -49,6 +49,7 @@ class Training:
         progress: counts the steps.
         processes: that share the training.
         per_gpu: trainings that share the GPU.
+        keep_weights: whether ``evaluation.weights`` are wanted after the training.
 
     Attributes:
         parts: models, losses, miners, optimizers and schedulers.
@@ -67,6 +68,7 @@ class Training:
         progress: tqdm,
         processes: ProcessGroup = ALONE,
         per_gpu: int = 1,
+        keep_weights: bool = False,
     ) -> None:
         self.config = config
         self.protocol = config.protocol
@@ -97,7 +99,7 @@ class Training:
         else:
             store = store_of(data, device, per_gpu)
         self.evaluation = make_evaluation(
-            config, data, split, store, device, hooks.end_of_testing_hook, folder.log_test_scoring
+            config, data, split, store, device, hooks.end_of_testing_hook, folder.log_test_scoring, keep_weights
         )
         self.trainer = self._make_trainer(store, split, train_labels, hooks.end_of_iteration_hook)
         if device.type == "cuda":

@@ -89,7 +89,7 @@ def trial_config(
     names = [f"data={study.data}", f"loss={cell.loss}", f"method={method}"]
     settings = [f"{key}={json.dumps(value)}" for key, value in params.items()]
     unseen = ["protocol.test_scoring=never", "protocol.keep_embeddings=false"]
-    config, options = _composed((*names, *study.overrides, *settings, *unseen))
+    config, options = _composed((*names, "keep=nothing", *study.overrides, *settings, *unseen))
     return (
         replace(config, fold=study.folds[0], seed=study.seed),
         replace(options, runs=str(study.folder / "trials")),
