@@ -11,7 +11,7 @@ from benchmarks.config.compose import GROUPS, compose, options_of
 
 def main(argv: Sequence[str]) -> int:
     """Train one model, unless it is trained already."""
-    listed = "\n".join(f"  {group:<10}{', '.join(options_of(group))}" for group in GROUPS)
+    listed = "\n".join(f"  {group:<10}{', '.join(options_of(group))}" for group in (*GROUPS, "embedder"))
     parser = Parser(
         prog="python -m benchmarks run",
         description="Train and evaluate one model; its run directory is named by the configuration's hash.",

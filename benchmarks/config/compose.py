@@ -26,7 +26,7 @@ from benchmarks.errors import UserError, unknown
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 VARIABLE = "PML_AUG_CONFIGS"  # environment variable: further directories of configs
 GROUPS = ("data", "loss", "method", "trunk", "protocol")
-RECIPE = "recipe"  # a group that chooses among the others and sets some of their keys; not part of the identity
+SHORTHANDS = ("embedder", "recipe")  # groups that set keys of the others, and are no part of the identity themselves
 
 
 def config_directories() -> list[Path]:
@@ -109,7 +109,7 @@ def split_own(overrides: Sequence[str], own: Collection[str]) -> tuple[dict[str,
         UserError: as :func:`parse` does, and for a key that neither the list nor a training has at its top.
     """
     values, rest = {}, []
-    known = {*own, *GROUPS, RECIPE, *(key.name for schema in (RunConfig, RunOptions) for key in fields(schema))}
+    known = {*own, *GROUPS, *SHORTHANDS, *(key.name for schema in (RunConfig, RunOptions) for key in fields(schema))}
     for text, override in zip(overrides, parse(overrides), strict=True):
         key = override.key_or_group
         if "." not in key and key not in known:
@@ -135,9 +135,9 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
     settings: list[tuple[str, Any]] = []
     for override in parse(overrides):
         key, value = override.key_or_group, override.value()
-        if key == RECIPE and value is None:
-            chosen.pop(RECIPE, None)
-        elif key in (*GROUPS, RECIPE):
+        if key in SHORTHANDS and value is None:
+            chosen.pop(key, None)
+        elif key in (*GROUPS, *SHORTHANDS):
             check_option(key, value)
             chosen[key] = str(value)
         else:

@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from benchmarks.config.compose import RunConfig
 from benchmarks.data.split import Split
 from benchmarks.errors import UserError
 from benchmarks.jobs.executors import Resources, default_workers
 from benchmarks.jobs.runner import TrainingJob
-from benchmarks.runs.writer import run_name
+from benchmarks.runs.checked_json import parsed
+from benchmarks.runs.schema import CONFIG, RESULT, run_name
 from benchmarks.training.device import choose_device
 from benchmarks.training.train import read_data
 
 # the keys of a protocol that decide how long a step or an evaluation takes
-PACE = ("batch_size", "embedding_size", "train_images", "eval_images", "precision", "compile", "channels_last")
+PACE = (
+    "batch_size", "embedding_size", "embedder", "train_images", "eval_images", "precision", "compile", "channels_last",
+)  # fmt: skip
 
 
 class Pace(NamedTuple):
@@ -159,11 +160,10 @@ def paces_of_finished(runs: Path, device_type: str) -> dict[str, Pace]:
     for done in runs.glob("*/done"):
         folder = done.parent
         try:
-            result = json.loads((folder / "result.json").read_text())
-            identity = yaml.safe_load((folder / "config.yaml").read_text())
+            result, identity = parsed(folder / RESULT), parsed(folder / CONFIG)
             if result["cost"]["device"].split(":")[0] == device_type:
                 found[kind_of(identity)].append(_pace(folder, result, identity["protocol"]["test_scoring"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return {
         kind: Pace(

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.config.compose import compose
+from benchmarks.config.compose import compose, options_of
 from benchmarks.errors import UserError
 
 
@@ -156,11 +156,26 @@ def test_the_identity_holds_everything_that_moves_the_numbers() -> None:
 
 
 def test_every_option_of_every_group_composes() -> None:
-    from benchmarks.config.compose import GROUPS, options_of
+    from benchmarks.config.compose import GROUPS
 
     for group in GROUPS:
         for option in options_of(group):
             assert compose([f"{group}={option}"])[0].identity()[group]["name"] == option
+
+
+@pytest.mark.parametrize("embedder", options_of("embedder"))
+@pytest.mark.parametrize("protocol", ["frozen", "paper_iaa"])  # without and with a start of the linear layer
+def test_every_embedder_goes_with_every_protocol(embedder: str, protocol: str) -> None:
+    config, _ = compose([f"embedder={embedder}", f"protocol={protocol}"])
+    assert config.protocol.embedder.kind == embedder
+    assert config == compose([f"protocol={protocol}", "embedder=linear", f"embedder={embedder}"])[0]
+    assert compose([f"embedder={embedder}", "embedder=null"]) == compose([])
+
+
+def test_keys_of_an_embedder_are_those_of_the_protocol() -> None:
+    assert compose(["embedder=mlp", "protocol.embedder.hidden_size=9"])[0].protocol.embedder.hidden_size == 9
+    with pytest.raises(UserError, match="the nearest known one is 'protocol.embedder.hidden_size'"):
+        compose(["embedder=mlp", "embedder.hidden_size=9"])
 
 
 def test_another_class_drops_the_arguments_of_the_one_it_replaces() -> None:

@@ -50,7 +50,14 @@ def test_a_kind_is_what_decides_the_pace_and_not_the_length() -> None:
 
     same = ("seed=3", "fold=1", "protocol.epochs=99", "loss.criterion.alpha=1", "protocol.test_scoring=once")
     assert kind(*same) == kind()
-    for other in ("method=ee", "loss=triplet", "protocol.batch_size=16", "data.image_size=16", "trunk=medium_cnn"):
+    for other in (
+        "embedder=mlp",
+        "method=ee",
+        "loss=triplet",
+        "protocol.batch_size=16",
+        "data.image_size=16",
+        "trunk=medium_cnn",
+    ):
         assert kind(other) != kind()
 
 
@@ -112,6 +119,8 @@ def test_the_pace_of_a_kind_is_the_mean_of_its_trainings(tmp_path: Path) -> None
         lambda folder: (folder / "result.json").write_text('{"cost": {"device": 3}}'),
         lambda folder: (folder / "config.yaml").unlink(),
         lambda folder: (folder / "config.yaml").write_text("{"),
+        lambda folder: (folder / "config.yaml").write_text("a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]\n"),
+        lambda folder: (folder / "config.yaml").write_bytes(b"#" * 2**18 + (folder / "config.yaml").read_bytes()),
     ],
 )
 def test_damaged_run_directories_are_left_out(damage: Callable[[Path], object], tmp_path: Path) -> None:
