@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_value_
 
 from benchmarks.config.compose import RunConfig
+from benchmarks.config.schema import TrunkConfig
 from benchmarks.errors import UserError, unknown
 from benchmarks.training.embedders import make_embedder
 from benchmarks.training.nodes import accepted_by, make, partial_of, refused
@@ -50,7 +51,8 @@ def build(
     with torch.random.fork_rng():
         trunk, in_features = build_trunk(config, channels, image_size)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the embedder"))
-        embedder = make_embedder(config, in_features)
+        settings, size = config.protocol.embedder, config.protocol.embedding_size
+        embedder = make_embedder(settings, in_features, size, config.method.name, config.method.head)
         torch.manual_seed(stream_seed(config.seed, "initial weights of the loss"))
         loss, miners = _loss(config, num_classes, embedder)
     models = {"trunk": trunk.to(device), "embedder": embedder.to(device)}
@@ -88,7 +90,7 @@ def build_trunk(config: RunConfig, channels: int, image_size: int | None) -> tup
     """
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed(config.seed, "initial weights of the trunk"))
-        trunk = _trunk(config, channels)
+        trunk = make_trunk(config.trunk, channels)
         return trunk, _feature_width(config, trunk, channels, image_size)
 
 
@@ -121,14 +123,19 @@ def make_hook(config: RunConfig, then: Hook) -> Hook:
     return make(f"method={config.method.name}", node, num_epochs=config.protocol.epochs, then=then)
 
 
-def _trunk(config: RunConfig, channels: int) -> Any:
-    name = f"trunk={config.trunk.name}"
-    known = {"in_channels": config.trunk.channels or channels}
-    trunk = make(name, config.trunk.network, **{k: v for k, v in known.items() if k not in config.trunk.network})
-    if config.trunk.freeze == "all":
+def make_trunk(config: TrunkConfig, channels: int) -> Any:
+    """The trunk for images of so many channels, with random or pretrained weights, as the configuration says.
+
+    Raises:
+        UserError: if it cannot be built.
+    """
+    name = f"trunk={config.name}"
+    known = {"in_channels": config.channels or channels}
+    trunk = make(name, config.network, **{k: v for k, v in known.items() if k not in config.network})
+    if config.freeze == "all":
         trunk.requires_grad_(False)
     for key, trains in (("freeze", False), ("unfreeze", True)):
-        named = getattr(config.trunk, key)
+        named = getattr(config, key)
         for layer in [] if named == "all" else named:
             try:
                 trunk.get_submodule(layer).requires_grad_(trains)

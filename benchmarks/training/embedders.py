@@ -1,38 +1,48 @@
 """Networks from features to embeddings."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from benchmarks.config.compose import RunConfig
+from benchmarks.config.schema import EmbedderConfig
 from benchmarks.errors import UserError
 from benchmarks.training.nodes import make
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
-def make_embedder(config: RunConfig, in_features: int) -> nn.Module:
+def make_embedder(
+    settings: EmbedderConfig, in_features: int, size: int, method: str, head: Mapping[str, Any] | None
+) -> nn.Module:
     """The embedder of a protocol, with the method's head, if it has one, in the place of the last layer.
 
     The semantic layer of a head starts from the weights of the layer that it replaces, so that a method and its
     baseline start from the same embeddings.
 
     Args:
-        config: of the run.
+        settings: ``protocol.embedder``.
         in_features: number of features of the trunk.
+        size: of the embeddings, ``protocol.embedding_size``.
+        method: its name, for errors.
+        head: ``_target_`` and arguments of the method's head; None: it has none.
 
     Raises:
         UserError: the embedder does not go with the method or the embedding size, or cannot be built.
     """
-    settings = config.protocol.embedder
-    layers = (_layers_to if settings.kind in ("linear", "mlp") else _layers_of_own_size)(config, in_features)
+    layers = (_layers_to if settings.kind in ("linear", "mlp") else _layers_of_own_size)(
+        settings, in_features, size, method, head
+    )
     if settings.layer_norm:
         layers.insert(0, nn.LayerNorm(in_features, elementwise_affine=False))
     return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
 
 
-def _layers_to(config: RunConfig, in_features: int) -> list[nn.Module]:
+def _layers_to(
+    settings: EmbedderConfig, in_features: int, size: int, method: str, head: Mapping[str, Any] | None
+) -> list[nn.Module]:
     """Layers to any embedding size, of which the last is linear, or the method's head."""
-    size, settings = config.protocol.embedding_size, config.protocol.embedder
     layers: list[nn.Module]
     if settings.kind == "mlp":
         hidden = settings.hidden_size or in_features
@@ -45,22 +55,22 @@ def _layers_to(config: RunConfig, in_features: int) -> list[nn.Module]:
         make("protocol.embedder.init", settings.init, last.weight)
     if settings.bias == "zero":
         nn.init.zeros_(last.bias)
-    if config.method.head is not None:
-        name = f"method={config.method.name}"
+    if head is not None:
         if settings.bias is None:
-            raise UserError(f"{name} has a head with a bias: protocol.embedder.bias must not be null")
-        head = make(name, config.method.head, in_features=last.in_features, embedding_size=size)
-        head.semantic_layer.load_state_dict(last.state_dict())
-        layers[-1] = head
+            raise UserError(f"method={method} has a head with a bias: protocol.embedder.bias must not be null")
+        made = make(f"method={method}", head, in_features=last.in_features, embedding_size=size)
+        made.semantic_layer.load_state_dict(last.state_dict())
+        layers[-1] = made
     return layers
 
 
-def _layers_of_own_size(config: RunConfig, in_features: int) -> list[nn.Module]:
+def _layers_of_own_size(
+    settings: EmbedderConfig, in_features: int, size: int, method: str, head: Mapping[str, Any] | None
+) -> list[nn.Module]:
     """One layer, whose embeddings have the size of the features."""
-    size, settings = config.protocol.embedding_size, config.protocol.embedder
-    if config.method.head is not None:
+    if head is not None:
         raise UserError(
-            f"method={config.method.name} replaces the last layer by a head of its own, and embedder={settings.kind} "
+            f"method={method} replaces the last layer by a head of its own, and embedder={settings.kind} "
             "has none that fits: use embedder=linear or embedder=mlp"
         )
     if in_features != size:
