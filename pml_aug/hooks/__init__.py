@@ -1,4 +1,5 @@
+from pml_aug.hooks.expansion_schedule import fraction_at, min_cosine_at, schedule_expansion
 from pml_aug.hooks.refresh_statistics import refresh_statistics
 from pml_aug.hooks.strength_schedule import strength_at
 
-__all__ = ["refresh_statistics", "strength_at"]
+__all__ = ["fraction_at", "min_cosine_at", "refresh_statistics", "schedule_expansion", "strength_at"]

@@ -11,6 +11,7 @@ from pml_aug.host.proxies import Proxies
 
 EE, IAA, PS = "EmbeddingExpansion", "IntraClassAdaptiveAugmentation", "ProxySynthesis"
 WITH_PROXIES = "ProxyLossWrapper"  # and what derives from it
+SEE = "SphericalEmbeddingExpansion"
 MEMORY, EXPANSION_MINER = "CrossBatchMemory", "ExpansionMiner"
 SIMILARITY, DISTANCE = "IntrospectiveSimilarity", "IntrospectiveDistance"
 
@@ -70,6 +71,13 @@ class LossFacts(Facts):
                 "it has no proxies of its classes to synthesise from; use EmbeddingExpansion, or a proxy loss such as "
                 "ProxyAnchorLoss"
             )
+        if user == SEE and self.proxies is None:
+            return (
+                "it has no proxies of its classes around which points could be spread; use EmbeddingExpansion, or a "
+                "proxy loss such as ProxyAnchorLoss"
+            )
+        if user == SEE and self.proxies is not None and self.proxies.per_class is not None:
+            return "it has several proxies per class, and a row has no single one to spread points around"
         if user == MEMORY and self.proxies is not None:
             return _ONLY_PROXIES
         if user == MEMORY and not self.reads_ref_emb:
@@ -153,8 +161,7 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
         refused_by={
             EE: "it takes no labels, so there are no same-class embeddings to expand",
             IAA: "it takes no labels, and its proxies belong to no class",
-            PS: "its proxies belong to no class",
-            WITH_PROXIES: "its proxies belong to no class",
+            **dict.fromkeys((PS, WITH_PROXIES, SEE), "its proxies belong to no class"),
             MEMORY: _ONLY_PROXIES,
             **_WANTS_SIMILARITY,
         },

@@ -11,6 +11,7 @@ from pml_aug.synthesis.pairs import (
     rolled_pairs,
     within_class_pairs,
 )
+from pml_aug.synthesis.points_of_equal_cosine import points_of_equal_cosine, simplex_corners
 from pml_aug.synthesis.synthetic import Synthetic
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "interpolate",
     "mix",
     "order_without_equal_neighbors",
+    "points_of_equal_cosine",
     "rolled_pairs",
+    "simplex_corners",
     "to_unit_length",
     "within_class_pairs",
 ]

@@ -14,6 +14,10 @@ WRAPPERS: list[type[LossWrapper]] = [
     kind for kind in EXPORTED if issubclass(kind, LossWrapper) and kind is not LossWrapper
 ]
 
+SMALL: dict[type[LossWrapper], dict[str, Any]] = {  # options for rows of eight dimensions
+    wrappers.SphericalEmbeddingExpansion: {"num_points": 3},
+}
+
 
 def wrapped(
     kind: type[torch.nn.Module], loss: BaseMetricLossFunction, num_classes: int, embedding_size: int, **options: Any
@@ -21,7 +25,9 @@ def wrapped(
     """The wrapper around `loss`, with the sizes that it requires, in the state in which it augments."""
     sizes = {"num_classes": num_classes, "embedding_size": embedding_size, "memory_size": 64}
     accepted = inspect.signature(kind).parameters
-    wrapper = kind(loss, **{name: size for name, size in sizes.items() if name in accepted}, **options)
+    wrapper = kind(
+        loss, **{name: size for name, size in sizes.items() if name in accepted}, **SMALL.get(kind, {}) | options
+    )
     if isinstance(wrapper, LossWrapper):
         rows = torch.randn(60, embedding_size, generator=torch.Generator().manual_seed(1))
         wrapper.prepare(rows, torch.arange(60) % num_classes)
