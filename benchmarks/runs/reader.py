@@ -57,6 +57,7 @@ class Activity(NamedTuple):
     steps: int
     active_steps: int
     synthetic_per_step: float
+    synthetic_share: float | None = None  # of the distances between classes, those of points; None: not counted
 
 
 class RunCost(NamedTuple):
@@ -293,7 +294,8 @@ def _activity(result: Fields) -> Activity | None:
     if result.get("method_activity", (dict, type(None))) is None:
         return None
     found = result.inner("method_activity")
-    activity = Activity(found.count("steps"), found.count("active_steps"), found.number("synthetic_per_step"))
+    share = found.fraction("synthetic_share") if found.has("synthetic_share") else None
+    activity = Activity(found.count("steps"), found.count("active_steps"), found.number("synthetic_per_step"), share)
     if activity.active_steps > activity.steps:
         raise found.impossible("active_steps", activity.active_steps)
     return activity

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from pml_aug.wrappers.base import LossWrapper
 
 DIVERGED = "the training diverged: try a lower protocol.optimizer.lr"
-STATE = ("reports", "steps", "active_steps", "synthetic")
+STATE = ("reports", "steps", "active_steps", "synthetic", "shares")
 
 
 class MethodActivity:
     """Counts of the steps in which the wrappers of a loss made synthetic points.
 
-    A wrapper reports the points of its last call in ``num_synthetic``. Points of nested wrappers are added.
+    A wrapper reports the points of its last call in ``num_synthetic``, and the share of the distances between classes
+    that were those of points in ``synthetic_share``, if it chooses among points. Points of nested wrappers are added.
 
     Args:
         loss: metric loss of the training, a wrapper or not.
@@ -24,6 +25,7 @@ class MethodActivity:
         steps: that were counted.
         active_steps: of them, with at least one synthetic point.
         synthetic: points in all steps.
+        shares: sum over all steps of ``synthetic_share``; None if no wrapper reports it.
 
     Example:
         >>> activity = MethodActivity(nn.Identity())
@@ -36,6 +38,7 @@ class MethodActivity:
         self.wrappers = [module for module in loss.modules() if isinstance(module, LossWrapper)]
         self.reports = False  # whether any wrapper has reported
         self.steps = self.active_steps = self.synthetic = 0
+        self.shares: Tensor | float | None = None
 
     def count(self) -> None:
         """Add the step that has just been made."""
@@ -44,19 +47,27 @@ class MethodActivity:
         self.steps += 1
         self.active_steps += any(reported)
         self.synthetic += sum(reported)
+        for wrapper in self.wrappers:
+            if "synthetic_share" in vars(wrapper):  # a tensor is added without waiting for the device
+                self.shares = wrapper.synthetic_share + (0.0 if self.shares is None else self.shares)
 
-    def summary(self) -> dict[str, float] | None:
-        """``method_activity`` of result.json; None if no wrapper reports, as for the baseline or another distance."""
+    def summary(self) -> dict[str, float | None] | None:
+        """``method_activity`` of result.json; None if no wrapper reports, as for the baseline or another distance.
+
+        ``synthetic_share`` is the mean over the active steps.
+        """
         if not self.reports:
             return None
         return {
             "steps": self.steps,
             "active_steps": self.active_steps,
             "synthetic_per_step": self.synthetic / self.steps,
+            "synthetic_share": None if self.shares is None else float(self.shares) / max(1, self.active_steps),
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in STATE}
+        shares = None if self.shares is None else float(self.shares)
+        return {key: getattr(self, key) for key in STATE} | {"shares": shares}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for key in STATE:

@@ -1,4 +1,4 @@
 from pml_aug.expansion.points import ExpandedBatch, Expansion, Groups
-from pml_aug.expansion.pooling import PooledProxyDistance, pooled_distances
+from pml_aug.expansion.pooling import PooledProxyDistance, pool, pooled_distances
 
-__all__ = ["ExpandedBatch", "Expansion", "Groups", "PooledProxyDistance", "pooled_distances"]
+__all__ = ["ExpandedBatch", "Expansion", "Groups", "PooledProxyDistance", "pool", "pooled_distances"]

@@ -11,9 +11,27 @@ from pml_aug.distances.delegating import DelegatingDistance
 from pml_aug.expansion.points import ExpandedBatch, Expansion
 from pml_aug.expansion.pooling_from_products import distances_from_products
 from pml_aug.synthesis.pairs import Pairs
+from pml_aug.to_device import to_device
+
+SELECTIONS = ("hardest", "random")
+
+
+class Pooled(NamedTuple):
+    """A matrix of pooled distances, and the entries, rows or points, between which they are."""
+
+    matrix: Tensor  # (N, R)
+    row: Tensor  # (G, H), long: entry of the query that was chosen for each two groups
+    column: Tensor  # (G, H), long: entry of the reference
 
 
 def pooled_distances(distance: BaseDistance, query: ExpandedBatch, reference: ExpandedBatch) -> Tensor:
+    """The matrix of :func:`pool` by hardness: (N, R)."""
+    return pool(distance, query, reference).matrix
+
+
+def pool(
+    distance: BaseDistance, query: ExpandedBatch, reference: ExpandedBatch, hardness: Tensor | None = None
+) -> Pooled:
     r"""Plain distances where labels agree, elsewhere the hardest distance between the point sets of both rows.
 
     .. math::
@@ -29,9 +47,10 @@ def pooled_distances(distance: BaseDistance, query: ExpandedBatch, reference: Ex
             that does not normalise is used.
         query: the rows of the matrix.
         reference: its columns; pass the same object as `query` to compare a batch with itself.
+        hardness: (R + m Q, N + n P), chooses instead of the distances, see :func:`random_hardness`.
 
     Shapes:
-        N rows, R columns -> (N, R)
+        N rows, R columns -> matrix (N, R)
 
     Source: Ko and Gu, "Embedding Expansion", CVPR 2020, section 3.2 (groups are classes);
     github.com/clovaai/embedding-expansion, hphn_triplet.py (each row is its own group). There, tied entries each get
@@ -41,7 +60,7 @@ def pooled_distances(distance: BaseDistance, query: ExpandedBatch, reference: Ex
         >>> from pytorch_metric_learning.distances import LpDistance
         >>> rows, labels = torch.tensor([[0.0, 1.0], [2.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 0, 1])
         >>> batch = Expansion(num_points=1, normalize=False).expand(rows, labels)
-        >>> pooled_distances(LpDistance(normalize_embeddings=False), batch, batch)[:, 2]  # the point (1, 1) is nearest
+        >>> pool(LpDistance(normalize_embeddings=False), batch, batch).matrix[:, 2]  # the point (1, 1) is nearest
         tensor([1., 1., 0.])
     """
     measure = distance
@@ -50,16 +69,60 @@ def pooled_distances(distance: BaseDistance, query: ExpandedBatch, reference: Ex
         measure.normalize_embeddings = False
     fast = distances_from_products(measure, query, reference)
     distances = _AllDistances(measure, query, reference) if fast is None else fast
-    hardest = distances.at(*hardest_between(distances.hardness(), query, reference))
-    for dim, groups in enumerate((query.groups, reference.groups)):
-        if groups is not None:
-            hardest = hardest.index_select(dim, groups.of_row)
+    row, column = hardest_between(distances.hardness() if hardness is None else hardness, query, reference)
+    hardest = _of_rows(distances.at(row, column), query, reference)
     if measure is not distance:
         for statistic in getattr(measure, "_record_these_stats", ()):
             setattr(distance, statistic, getattr(measure, statistic))
     plain = distances.plain
     # NaN compares as not harder than anything, so rows of NaN are kept
-    return torch.where((query.labels[:, None] == reference.labels) | plain.isnan(), plain, hardest)
+    same_class = query.labels[:, None] == reference.labels
+    return Pooled(torch.where(same_class | plain.isnan(), plain, hardest), row, column)
+
+
+def random_hardness(query: ExpandedBatch, reference: ExpandedBatch, generator: torch.Generator | None = None) -> Tensor:
+    """Random numbers instead of the hardness of all pairs of entries: each pair of two groups is chosen equally often.
+
+    They are drawn on the device of `generator`. Those of a batch with itself are symmetric, as its distances are.
+
+    Shapes:
+        N rows with n * P points, R rows with m * Q points -> (R + m Q, N + n P)
+
+    Example:
+        >>> batch = Expansion(num_points=1).expand(torch.eye(4), torch.tensor([0, 0, 1, 1]))
+        >>> random_hardness(batch, batch).shape
+        torch.Size([6, 6])
+    """
+    device = query.embeddings.device
+    num_entries = [len(side.labels) + side.num_synthetic for side in (reference, query)]
+    draws = torch.rand(num_entries, generator=generator, device=device if generator is None else generator.device)
+    return to_device(draws.triu() + draws.triu(1).T if reference is query else draws, device)
+
+
+@torch.no_grad()
+def share_at_points(pooled: Pooled, query: ExpandedBatch, reference: ExpandedBatch) -> Tensor:
+    """The share of the distances between classes that are distances of a point, on one side or both: scalar, 0 to 1.
+
+    Nothing waits for a device.
+
+    Example:
+        >>> rows, labels = torch.tensor([[0.0, 1.0], [2.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 0, 1])
+        >>> batch = Expansion(num_points=1, normalize=False).expand(rows, labels)
+        >>> from pytorch_metric_learning.distances import LpDistance
+        >>> share_at_points(pool(LpDistance(normalize_embeddings=False), batch, batch), batch, batch).item()
+        1.0
+    """
+    at_point = (pooled.row >= len(query.labels)) | (pooled.column >= len(reference.labels))
+    differs = query.labels[:, None] != reference.labels
+    return (_of_rows(at_point, query, reference) & differs).sum() / differs.sum().clamp_min(1)
+
+
+def _of_rows(of_groups: Tensor, query: ExpandedBatch, reference: ExpandedBatch) -> Tensor:
+    """What each two rows have by their groups: (G, H) -> (N, R)."""
+    for dim, groups in enumerate((query.groups, reference.groups)):
+        if groups is not None:
+            of_groups = of_groups.index_select(dim, groups.of_row)
+    return of_groups
 
 
 class _AllDistances:
@@ -147,9 +210,12 @@ class PooledProxyDistance(DelegatingDistance):
         labels: of the first rows of each call. The rows after them are mixtures of ProxySynthesis, each the only row
             of its class; these classes are the last ones.
         per_class: K, proxies per class; the K proxies of a class are adjacent.
+        select: "hardest", or "random" for a random point around the row, see :func:`random_hardness`.
+        generator: source of the random numbers.
 
     Attributes:
         num_synthetic: number of points, once called.
+        synthetic_share: scalar, the share of the distances to proxies of other classes that are distances of a point.
 
     Example:
         >>> from pytorch_metric_learning.distances import CosineSimilarity
@@ -159,12 +225,23 @@ class PooledProxyDistance(DelegatingDistance):
         [[1.0, 1.0], [0.0, 1.0]]
     """
 
-    def __init__(self, distance: BaseDistance, expansion: Expansion, labels: Tensor, per_class: int) -> None:
+    def __init__(
+        self,
+        distance: BaseDistance,
+        expansion: Expansion,
+        labels: Tensor,
+        per_class: int,
+        select: str = "hardest",
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__(distance)
         self.expansion = expansion
         self.labels = labels
         self.per_class = per_class
+        self.select = select
+        self.generator = generator
         self.num_synthetic = 0
+        self.synthetic_share: Tensor | float = 0.0
 
     def forward(self, query_emb: Tensor, ref_emb: Tensor | None = None) -> Tensor:
         if ref_emb is None or ref_emb is query_emb:
@@ -180,4 +257,7 @@ class PooledProxyDistance(DelegatingDistance):
         proxies = ExpandedBatch(self.distance.maybe_normalize(ref_emb), of_proxies, no_pairs, 0, to_unit)
         self.was_called = True
         self.num_synthetic = query.num_synthetic if num_classes > 1 else 0
-        return pooled_distances(self.distance, query, proxies)
+        hardness = random_hardness(query, proxies, self.generator) if self.select == "random" else None
+        pooled = pool(self.distance, query, proxies, hardness)
+        self.synthetic_share = share_at_points(pooled, query, proxies)
+        return pooled.matrix

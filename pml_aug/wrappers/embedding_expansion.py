@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance, same_distance
 from pml_aug.expansion.points import ExpandedBatch, Expansion, num_points_compared
-from pml_aug.expansion.pooling import PooledProxyDistance, pooled_distances
+from pml_aug.expansion.pooling import SELECTIONS, PooledProxyDistance, pool, random_hardness, share_at_points
 from pml_aug.miners.expansion_miner import TuplesByPoints
-from pml_aug.validation import check_class_labels
+from pml_aug.validation import check_choice, check_class_labels
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
 from pml_aug.wrappers.misuse import warn_once
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
@@ -32,8 +32,8 @@ class EmbeddingExpansion(LossWrapper):
 
     where S(i) holds the points around row i (max for similarities). Positives remain the original pairs. Where the
     loss compares embeddings with proxies, the columns are proxies and S(j) is the proxy alone; this includes the
-    synthetic proxies of a ProxySynthesis inside. There is no randomness and no state; the gradient of each distance
-    reaches both ends of the segments that its points lie on.
+    synthetic proxies of a ProxySynthesis inside. There is no state and, by default, no randomness; the gradient of each
+    distance reaches both ends of the segments that its points lie on.
 
     Args:
         loss: a PML loss that uses the distance matrix of the batch, or of batch and proxies; or ProxySynthesis around
@@ -48,10 +48,15 @@ class EmbeddingExpansion(LossWrapper):
             paper's formula, and the slowest).
         anchor_points: "class" (S(i) has the points of the whole class: the paper) or "own" (the points of row i's own
             pairs: the official code).
+        select: "hardest" as above, or "random": a random pair of S(i) x S(j), rows included, each equally likely; drawn
+            once per call for each two groups of rows that share their points (with `anchor_points="class"`, classes).
+            This is the control that shows what the choice of the hardest adds.
 
     Attributes:
         num_synthetic: number of points that took part in the last call; 0 where no class has two rows, or where the
             batch has a single class.
+        synthetic_share: the share of the distances between classes in the last call that were those of a point rather
+            than of two rows, from 0 to 1; a scalar tensor, so that no call waits for a device.
 
     Shapes:
         (N, D), (N,) -> what the wrapped loss's reducer returns
@@ -88,16 +93,20 @@ class EmbeddingExpansion(LossWrapper):
         normalize: bool = True,
         pairing: str = "within_class",
         anchor_points: str = "class",
+        select: str = "hardest",
     ) -> None:
+        check_choice("select", select, SELECTIONS)
         super().__init__(loss, miner)
         self._check_inside()
         self.expansion = Expansion(num_points, normalize, pairing, anchor_points)
         layout = self.loss_facts.proxies
         self._proxies_per_class = 0 if layout is None else layout.count_per_class(innermost(loss))
         self._num_proxies = 0 if layout is None else layout.count(innermost(loss))
+        self._select = select
         self.num_synthetic = 0
+        self.synthetic_share: Tensor | float = 0.0
         self.add_to_recordable_attributes(name="num_points", is_stat=False)
-        self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
+        self.add_to_recordable_attributes(list_of_names=["num_synthetic", "synthetic_share"], is_stat=True)
         self.fix_attributes()
 
     @property
@@ -105,17 +114,25 @@ class EmbeddingExpansion(LossWrapper):
         """Interior points per pair."""
         return self.expansion.num_points
 
-    def wrapped(self, batch: Batch, **random_inputs: Any) -> Tensor:
-        self.num_synthetic = 0
-        if not isinstance(self.loss, LossWrapper):
-            random_inputs = {}
+    def wrapped(self, batch: Batch, generator: torch.Generator | None = None, **random_inputs: Any) -> Tensor:
+        """The wrapped loss by the distances of the points.
+
+        Args:
+            batch: as for every wrapper.
+            generator: source of the random numbers of `select="random"` and of a wrapper inside.
+            random_inputs: for a wrapper inside.
+        """
+        self.num_synthetic, self.synthetic_share = 0, 0.0
+        random_inputs = {**random_inputs, "generator": generator} if isinstance(self.loss, LossWrapper) else {}
         if batch.indices_tuple is not None and batch.ref_emb is None:
             self._check_tuples_of_batch(batch.indices_tuple)
         if self.num_points == 0:
             if batch.indices_tuple is None and self.miner is not None:
                 batch = batch._replace(indices_tuple=self.miner(*batch[:2], *batch[3:]))
             return self.loss(*batch, **random_inputs)
-        return self._to_proxies(batch, random_inputs) if self._num_proxies else self._among_rows(batch)
+        if self._num_proxies:
+            return self._to_proxies(batch, generator, random_inputs)
+        return self._among_rows(batch, generator)
 
     def _check_tuples_of_batch(self, indices_tuple: IndicesTuple) -> None:
         """Raise a ValueError or warn if a miner outside of the wrapper chose among the rows of the batch."""
@@ -130,47 +147,58 @@ class EmbeddingExpansion(LossWrapper):
                 "EmbeddingExpansion instead of the trainer, or put it into an ExpansionMiner"
             )
 
-    def _among_rows(self, batch: Batch) -> Tensor:
+    def _among_rows(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         loss, miner = self.loss, self.miner
         points = self._expanded(batch, loss.distance)
         self.num_synthetic = num_points_compared(*points)
-        matrix = pooled_distances(loss.distance, *points)
+        hardness = self._drawn(points, generator)
+        pooled = pool(loss.distance, *points, hardness)
+        if self.num_synthetic:
+            self.synthetic_share = share_at_points(pooled, *points)
         if batch.indices_tuple is None and miner is not None:
-            shared = matrix if same_distance(miner.distance, loss.distance) else None
-            batch = batch._replace(indices_tuple=self._mined(batch, points, shared))
-        with replaced_distance(loss, PrecomputedDistance(loss.distance, matrix)) as distance:
+            shared = pooled.matrix if same_distance(miner.distance, loss.distance) else None
+            batch = batch._replace(indices_tuple=self._mined(batch, points, hardness, shared))
+        with replaced_distance(loss, PrecomputedDistance(loss.distance, pooled.matrix)) as distance:
             value = loss(*batch)
         if not distance.was_called and _has_tuples(points[0].labels, points[1].labels, batch.indices_tuple):
             raise ValueError(f"EmbeddingExpansion cannot wrap {type(loss).__name__}: {_NO_MATRIX}")
         return value
 
-    def _to_proxies(self, batch: Batch, random_inputs: dict[str, Any]) -> Tensor:
+    def _to_proxies(self, batch: Batch, generator: torch.Generator | None, random_inputs: dict[str, Any]) -> Tensor:
         loss = innermost(self.loss)
         per_class = self._proxies_per_class
         check_class_labels(batch.labels, self._num_proxies // per_class, of=type(loss).__name__)
         if batch.indices_tuple is None and self.miner is not None:
             points = self._expanded(batch, self.miner.distance)
-            batch = batch._replace(indices_tuple=self._mined(batch, points))
-        pooled = PooledProxyDistance(loss.distance, self.expansion, batch.labels, per_class)
+            batch = batch._replace(indices_tuple=self._mined(batch, points, self._drawn(points, generator)))
+        pooled = PooledProxyDistance(loss.distance, self.expansion, batch.labels, per_class, self._select, generator)
         with replaced_distance(loss, pooled) as distance:
             value = self.loss(*batch, **random_inputs)
         if not distance.was_called:
             raise ValueError(f"EmbeddingExpansion cannot wrap {type(loss).__name__}: {_OWN_LOGITS}")
-        self.num_synthetic = distance.num_synthetic
+        self.num_synthetic, self.synthetic_share = distance.num_synthetic, distance.synthetic_share
         return value
 
     def _expanded(self, batch: Batch, distance: BaseDistance) -> tuple[ExpandedBatch, ExpandedBatch]:
         return self.expansion.expand_both(*batch[:2], *batch[3:], distance)
 
+    def _drawn(self, points: tuple[ExpandedBatch, ExpandedBatch], generator: torch.Generator | None) -> Tensor | None:
+        """Random numbers for the choice of points; None for the choice of the hardest."""
+        return random_hardness(*points, generator) if self._select == "random" else None
+
     @torch.no_grad()
     def _mined(
-        self, batch: Batch, points: tuple[ExpandedBatch, ExpandedBatch], shared: Tensor | None = None
+        self,
+        batch: Batch,
+        points: tuple[ExpandedBatch, ExpandedBatch],
+        hardness: Tensor | None,
+        shared: Tensor | None = None,
     ) -> IndicesTuple:
         """The miner's tuples, by the matrix `shared` with the loss or else by its own distance."""
         miner = self.miner
         assert miner is not None
         distance = miner.distance
-        matrix = pooled_distances(distance, *points) if shared is None else shared.detach()
+        matrix = pool(distance, *points, hardness).matrix if shared is None else shared.detach()
         with replaced_distance(miner, PrecomputedDistance(distance, matrix)):
             return miner(*batch[:2], *batch[3:])
 

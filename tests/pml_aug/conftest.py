@@ -60,7 +60,10 @@ CASES = (
     | {
         "EmbeddingExpansion-TripletMarginLoss-all_pairs-own": _case("TripletMarginLoss", EmbeddingExpansion)._replace(
             wrap=partial(EmbeddingExpansion, pairing="all_pairs", anchor_points="own")
-        )
+        ),
+        "EmbeddingExpansion-MultiSimilarityLoss-random": _case("MultiSimilarityLoss", EmbeddingExpansion)._replace(
+            wrap=partial(EmbeddingExpansion, select="random")
+        ),
     }
 )
 

@@ -25,19 +25,26 @@ def test_steps_with_points_are_counted_apart_from_steps_without() -> None:
     for labels in ([0, 0, 1, 1], [0, 1, 2, 3]):  # two pairs of a class, then none
         wrapper(rows, torch.tensor(labels))
         counted.count()
-    assert counted.summary() == {"steps": 2, "active_steps": 1, "synthetic_per_step": 2.0}
+    share = float(counted.shares)
+    assert 0 <= share <= 1
+    expected = {"steps": 2, "active_steps": 1, "synthetic_per_step": 2.0, "synthetic_share": share}
+    assert counted.summary() == expected
+    resumed = MethodActivity(wrapper)
+    resumed.load_state_dict(counted.state_dict())
+    assert resumed.summary() == expected
 
 
 def test_a_method_that_acts_in_every_step_says_so(tmp_path: Path) -> None:
     found = activity(tmp_path, "loss=triplet", "method=ee")
+    assert 0 < found.pop("synthetic_share") <= 1
     assert found == {"steps": 6, "active_steps": 6, "synthetic_per_step": 8.0}  # 2 classes x 4 images, 1 pair an image
     found = activity(tmp_path, "loss=proxy_anchor", "method=ps")
-    assert found == {"steps": 6, "active_steps": 6, "synthetic_per_step": 8.0}
+    assert found == {"steps": 6, "active_steps": 6, "synthetic_per_step": 8.0, "synthetic_share": None}
 
 
 def test_a_method_without_pairs_to_act_on_says_that_it_never_did(tmp_path: Path) -> None:
     found = activity(tmp_path, "loss=proxy_anchor", "method=ee")
-    assert found == {"steps": 6, "active_steps": 0, "synthetic_per_step": 0.0}
+    assert found == {"steps": 6, "active_steps": 0, "synthetic_per_step": 0.0, "synthetic_share": 0.0}
 
 
 @pytest.mark.parametrize("method", ["none", "idml_no_mixup"])
