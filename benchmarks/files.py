@@ -10,7 +10,7 @@ import numpy as np
 
 MAX_LIST_BYTES = 1 << 28  # of a text file that lists images; the longest published list has 8 MB
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that numpy writes
-DEFLATE = 1100  # bytes that one byte of compressed data stands for at most, with some room: deflate gives up to 1,032
+DEFLATE = 1100  # bytes that one compressed byte can expand to, with some room: deflate reaches 1,032
 
 
 def require_regular(path: Path) -> Path:

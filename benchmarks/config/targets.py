@@ -48,12 +48,12 @@ def check_targets(config: Mapping[str, Any], allow: Collection[str] = ()) -> Non
         if not _inside(target, (*ALLOWED, *allow)):
             raise UserError(
                 f"{key}: {target} is not allowed (allowed are {', '.join(ALLOWED)}); if you trust that package and "
-                f"whoever wrote this configuration, add --allow {parts[0]}"
+                f"the author of this configuration, add --allow {parts[0]}"
             )
 
 
 def resolve(target: str) -> Any:
-    """The class or function that a checked name stands for.
+    """The class or function with a checked name.
 
     A name inside :data:`ALLOWED` must lead to something that is defined there: ``torch.nn.init.math`` or a function
     that an allowed module imports from elsewhere is refused.

@@ -1,4 +1,4 @@
-"""The labelled images that a training gets, whatever data set they come from."""
+"""The labelled images of a training, independent of the kind of data set."""
 
 import hashlib
 import json

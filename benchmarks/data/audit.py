@@ -158,8 +158,8 @@ def find_twins(queries: np.ndarray, others: np.ndarray, threshold: float) -> np.
             found = np.argwhere(bound >= threshold - 1e-5)  # 1e-5: rounding of float32
             for some in np.array_split(found, 1 + len(found) // COLUMNS):
                 query, other = waiting[some[:, 0]], column + some[:, 1]
-                alike = np.einsum("nd,nd->n", queries[query], others[other]) >= threshold
-                twin[query[alike]] = other[alike]
+                similar = np.einsum("nd,nd->n", queries[query], others[other]) >= threshold
+                twin[query[similar]] = other[similar]
     return twin
 
 

@@ -70,7 +70,7 @@ def decode(file: Path, form: Form) -> np.ndarray:
 def _upright(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF orientation says; as stored where the metadata cannot be read.
 
-    ``ImageOps.exif_transpose`` also writes the rest of the metadata anew, which fails for entries of wrong types.
+    ``ImageOps.exif_transpose`` also rewrites the rest of the metadata, which fails for entries of wrong types.
     """
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)

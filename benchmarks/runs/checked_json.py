@@ -161,7 +161,7 @@ def parsed(path: Path, raw: bytes | None = None) -> dict[str, Any]:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, through which a few bytes stand for gigabytes or a value contains itself."""
+    """YAML without aliases, with which a few bytes can expand to gigabytes or a value can contain itself."""
 
     depth = 0
 

@@ -214,7 +214,7 @@ def _opened(
     if isinstance(done, int) and 0 <= done <= shape[0] and array.is_file():
         try:
             return open_memmap(array, mode="r+"), done
-        except ValueError:  # another program's file: start anew
+        except ValueError:  # another program's file: start again
             pass
     progress.unlink(missing_ok=True)
     return open_memmap(array, mode="w+", dtype=dtype, shape=shape), 0

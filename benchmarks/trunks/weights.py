@@ -84,7 +84,7 @@ def check_sha256(path: Path, expected: str | None) -> None:
         return
     found = _sha256(path)
     if not found.startswith(expected.lower()):
-        raise ValueError(f"{path} must have a sha256 that starts with {expected}, but has {found}: download it anew")
+        raise ValueError(f"{path} must have a sha256 that starts with {expected}, but has {found}: download it again")
 
 
 def hash_of(module: torch.nn.Module) -> str:

@@ -60,7 +60,7 @@ class MemoryBasedVirtualClasses(ProxyLossWrapper):
     Source: Ko, Gu and Kim, "Learning with Memory-based Virtual Classes for Deep Metric Learning", ICCV 2021;
     github.com/navervision/MemVir. That code is this wrapper around NormalizedSoftmaxLoss(temperature=1 / scale) or
     ProxyNCALoss(softmax_scale=scale). Deviations: the memory is part of the state dict, where the official checkpoint
-    begins anew; num_steps=-1, the default of the official command, which never returns, is refused.
+    starts again; num_steps=-1, the default of the official command, which never returns, is refused.
 
     Example:
         >>> from pytorch_metric_learning.losses import ProxyAnchorLoss

@@ -106,7 +106,7 @@ def test_an_unfinished_training_of_another_list_is_refused_before_anything_is_tr
     with started.locked(wait=False):
         refused = said("seeds=[1]")
         assert f"{begun.path}: unfinished and not among these trainings" in refused
-        assert str(started.path) not in refused  # whoever is at it will end it
+        assert str(started.path) not in refused  # the process that holds it will finish it
         assert said("seeds=[0,1]") == ""
     assert str(started.path) in said("seeds=[0,1]")
 

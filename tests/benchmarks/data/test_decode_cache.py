@@ -85,11 +85,11 @@ def test_several_that_ask_at_once_decode_once(
     builds = []
     build = store._build
     monkeypatch.setattr(store, "_build", lambda *given: (builds.append(1), build(*given)))
-    askers = [threading.Thread(target=decoded, args=(files, FORM, tmp_path / "cache", "mine", 1)) for _ in range(4)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join()
+    readers = [threading.Thread(target=decoded, args=(files, FORM, tmp_path / "cache", "mine", 1)) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
     assert len(builds) == 1 and len(folders(tmp_path / "cache")) == 1
 
 

@@ -85,15 +85,15 @@ def test_a_run_that_is_being_trained_names_who_has_it(tmp_path: Path) -> None:
 
 
 def test_whoever_waits_for_a_run_says_so_and_gets_it(tmp_path: Path) -> None:
-    folder, told = RunDir(tmp_path, {"seed": 0}), []
+    folder, logged = RunDir(tmp_path, {"seed": 0}), []
     released = threading.Event()
     with folder.locked(wait=False):
-        waiting = threading.Thread(target=lambda: _hold(folder, told.append, released))
+        waiting = threading.Thread(target=lambda: _hold(folder, logged.append, released))
         waiting.start()
         assert not released.wait(timeout=0.2)
     assert released.wait(timeout=10)
     waiting.join()
-    (sentence,) = told
+    (sentence,) = logged
     assert sentence.endswith("waiting for it") and f"process {os.getpid()}" in sentence
 
 

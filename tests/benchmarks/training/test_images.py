@@ -100,7 +100,7 @@ def test_the_numbers_are_the_same_wherever_the_images_are_kept(transform: Transf
 
 @pytest.mark.parametrize("transform", [Identity(), RandomShift(0.3), RandomResizedCrop(5), CenterCrop(6)])
 def test_no_batch_makes_the_host_wait_for_the_device(transform: Transform) -> None:
-    nowhere = torch.device("meta")  # whoever asks for a value there gets an error
+    nowhere = torch.device("meta")  # reading a value from it is an error
     store = ImageStore(some_images(3), nowhere, on_device=True)
     images = StoredImages(store, np.arange(6), np.arange(6), transform, ModelInput(None, nowhere), seed=0)
     images.start_epoch(1)

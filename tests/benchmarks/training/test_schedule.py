@@ -16,7 +16,7 @@ SETTINGS = [*TINY, "protocol.iterations_per_epoch=3", "protocol.epochs=3", "loss
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that trains and tells what `look` saw of the trainer after each iteration."""
+    """A function that trains and returns what `look` saw of the trainer after each iteration."""
 
     def run(look: Any, *overrides: str) -> list[Any]:
         seen: list[Any] = []

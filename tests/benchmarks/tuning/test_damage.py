@@ -1,4 +1,4 @@
-"""Studies that are damaged, or that somebody else sent."""
+"""Studies that are damaged, or come from another person."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Introspective similarity and distance: recorded numbers, by hand, limits, whoever asks, errors."""
+"""Introspective similarity and distance: recorded numbers, by hand, limits, for every caller, errors."""
 
 import copy
 import math
@@ -108,7 +108,7 @@ def test_uncertainty_never_makes_a_pair_more_dissimilar(form):
     assert (closer <= 1e-6).all() and (closer < -1e-3).any()
 
 
-# ---- one distance, whoever asks
+# ---- one distance for every caller
 
 
 @pytest.mark.parametrize("width", [D, 2 * D])

@@ -159,7 +159,7 @@ def test_an_empty_batch_changes_nothing():
 
 
 class Watched(TorchDispatchMode):
-    """The largest result that any operation makes anew, and the operations that wait for the device."""
+    """The largest result that any operation allocates, and the operations that wait for the device."""
 
     def __init__(self):
         super().__init__()
