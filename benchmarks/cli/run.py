@@ -28,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
 
     # these load torch, which takes seconds: only now, when the names are known to be right
+    from benchmarks.runs.schema import MODEL
     from benchmarks.runs.writer import RunDir
     from benchmarks.training.check import check
     from benchmarks.training.distributed import is_main_process
@@ -37,5 +38,6 @@ def main(argv: Sequence[str]) -> int:
     state = "already done" if RunDir(options.runs, config.identity()).is_done() else "done"
     path = train(config, options)
     if is_main_process():
-        print(f"{state}: {path}")
+        lost = options.keep == "weights" and not (path / MODEL).exists()
+        print(f"{state}: {path}{' (without its weights; delete it to train it again with keep=weights)' * lost}")
     return 0

@@ -45,7 +45,7 @@ def decode(file: Path, form: Form) -> np.ndarray:
         with Image.open(file, formats=FORMATS) as opened:
             opened.load()
             mode = opened.mode
-            image = (_on_white(_upright(opened)) if form.upright else opened).convert("RGB")
+            image = as_rgb(opened, form.upright)
     except Exception as error:  # Pillow's readers raise nearly every built-in exception for damaged files
         reason = str(error).removesuffix(f" {str(file)!r}") or type(error).__name__
         raise ValueError(
@@ -65,6 +65,11 @@ def decode(file: Path, form: Form) -> np.ndarray:
             )
         image = fit_short_side(image, form.image_size)
     return np.asarray(image)
+
+
+def as_rgb(image: Image.Image, upright: bool) -> Image.Image:
+    """The image in RGB; ``upright``: turned as EXIF says, white where transparent."""
+    return (_on_white(_upright(image)) if upright else image).convert("RGB")
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -29,7 +29,8 @@ class ImageForm:
 class FeatureForm:
     """The vectors that a model takes in the place of images."""
 
-    number: int  # of features in a row; the weights say which of them are used, and how they are standardised
+    number: int  # of features in a row
+    number_used: int  # of them; the weights say which, and how they are standardised
     provenance: dict[str, Any]  # the trunk and images that they come from, where the file of features says so
 
 

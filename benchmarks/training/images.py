@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from benchmarks.config.compose import RunConfig
@@ -34,19 +34,23 @@ class Transform(Protocol):
         """Images (B, C, H, W) in levels from 0 to 255; ``generator`` is on the CPU."""
 
 
-class ModelInput:
+class ModelInput(nn.Module):
     """Normalises levels from 0 to 255 as the weights of the trunk expect: ``level / divisor - offset``, float32."""
 
+    divisor: Tensor
+    offset: Tensor
+
     def __init__(self, normalization: Normalization | None, device: torch.device) -> None:
+        super().__init__()
         scale, mean, std = 127.5, [1.0], [1.0]
         if normalization is not None:
             scale, mean, std = normalization.scale, normalization.mean, normalization.std
         per_channel = torch.tensor([mean, std], dtype=torch.float64)[:, :, None, None]
-        self.divisor = (scale * per_channel[1]).float().to(device)
-        self.offset = (per_channel[0] / per_channel[1]).float().to(device)
+        self.register_buffer("divisor", (scale * per_channel[1]).float().to(device), persistent=False)
+        self.register_buffer("offset", (per_channel[0] / per_channel[1]).float().to(device), persistent=False)
         self.reverse = normalization is not None and normalization.bgr
 
-    def __call__(self, levels: Tensor) -> Tensor:
+    def forward(self, levels: Tensor) -> Tensor:
         levels = levels.flip(1) if self.reverse else levels
         planar = levels.to(torch.float32, memory_format=torch.contiguous_format)
         return planar.div(self.divisor).sub_(self.offset)

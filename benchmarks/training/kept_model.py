@@ -47,14 +47,14 @@ def keep_model(config: RunConfig, data: ImageArrays, split: Split, training: Tra
 def _standardization(data: FeatureArrays, store: FeatureStore) -> dict[str, Tensor]:
     columns = np.arange(data.channels) if data.columns is None else data.columns
     found = {"columns": columns, "mean": store.mean, "scale": store.scale}
-    return {f"standardization.{name}": torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
+    return {f"prepare.{name}": torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
 
 
 def _described(config: RunConfig, data: ImageArrays, split: Split, training: Training, sha256: str) -> ModelDescription:
     learned = np.unique(data.labels[split.train])
     images, features = None, None
     if isinstance(data, FeatureArrays):
-        features = FeatureForm(data.num_columns or data.channels, data.provenance)
+        features = FeatureForm(data.num_columns or data.channels, data.channels, data.provenance)
     else:
         images = _image_form(config, data)
     return ModelDescription(
