@@ -1,4 +1,5 @@
 from pml_aug.statistics.class_statistics import ClassStatistics
+from pml_aug.statistics.less_specific import isotropic_variance, other_classes, shared_variance
 from pml_aug.statistics.neighbor_correction import (
     NeighborCorrection,
     few_sample_weight,
@@ -6,4 +7,13 @@ from pml_aug.statistics.neighbor_correction import (
     neighbor_variance,
 )
 
-__all__ = ["ClassStatistics", "NeighborCorrection", "few_sample_weight", "global_variance", "neighbor_variance"]
+__all__ = [
+    "ClassStatistics",
+    "NeighborCorrection",
+    "few_sample_weight",
+    "global_variance",
+    "isotropic_variance",
+    "neighbor_variance",
+    "other_classes",
+    "shared_variance",
+]

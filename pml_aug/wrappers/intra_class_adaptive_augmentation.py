@@ -14,7 +14,13 @@ from pml_aug.host import CopyMode
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import patched
 from pml_aug.regularizers.on_first_rows import OnFirstRows
-from pml_aug.statistics import ClassStatistics, NeighborCorrection
+from pml_aug.statistics import (
+    ClassStatistics,
+    NeighborCorrection,
+    isotropic_variance,
+    other_classes,
+    shared_variance,
+)
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
@@ -32,6 +38,7 @@ from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.misuse import warn_once
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
+VARIANCES = ("class", "shared", "isotropic", "shuffled")
 MANY_CLASSES = 1000  # with more, classes have few samples each, and the official code corrects by neighbours
 CALLS_WITHOUT_REFRESH = 1000  # more than an epoch has in most trainings
 ROWS_AT_A_TIME = 4096  # of a training set in `refresh`
@@ -68,6 +75,10 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         num_neighbors, beta, gamma, tau, mask_before_minmax: arguments of :class:`NeighborCorrection`. The official
             code is `tau=39, mask_before_minmax=False`.
         noise_std: "sqrt", or "repeated_sqrt" as in the official code, see :func:`class_gaussian_copies`.
+        variances: of the copies of a class: "class" as above, or less of it, as controls that show what the class's own
+            variance adds. "shuffled" is that of another class (one for each, drawn from torch's global generator at
+            construction, as initial weights are), "shared" the mean over the classes, "isotropic" the mean over classes
+            and dimensions. On average over the classes, the copies are as far from their rows with each of them.
 
     Attributes:
         num_synthetic: number of copies in the last call; 0 for the baseline loss, or if no row is compared with a copy.
@@ -99,7 +110,8 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = (EmbeddingExpansion, ProxySynthesis)
     off: ClassVar[Mapping[str, Any]] = {"num_copies": 0}
 
-    corrected_variance: Tensor | None
+    variance_of_copies: Tensor | None  # where it is not that of the statistics
+    others: Tensor | None  # (C,), long: the class whose variance each class gets, if they are shuffled
 
     def __init__(
         self,
@@ -117,9 +129,11 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         tau: float = 40,
         noise_std: str = "sqrt",
         mask_before_minmax: bool = True,
+        variances: str = "class",
     ) -> None:
         check_integer("num_copies", num_copies, minimum=0)
         check_choice("noise_std", noise_std, NOISE_STDS)
+        check_choice("variances", variances, VARIANCES)
         if neighbor_correction is not None:
             check_flag("neighbor_correction", neighbor_correction)
         if neighbor_correction and num_classes < 2:
@@ -130,7 +144,10 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         corrects = num_classes > MANY_CLASSES if neighbor_correction is None else neighbor_correction
         correction = NeighborCorrection(num_neighbors, beta, gamma, tau, mask_before_minmax=mask_before_minmax)
         self.correction = correction if corrects else None
-        self.register_buffer("corrected_variance", torch.zeros(num_classes, embedding_size) if corrects else None)
+        self._variances = variances
+        differs = corrects or variances != "class"
+        self.register_buffer("variance_of_copies", torch.zeros(num_classes, embedding_size) if differs else None)
+        self.register_buffer("others", other_classes(num_classes) if variances == "shuffled" else None)
         self.num_copies = num_copies
         self.noise_std = noise_std
         self.strength = strength
@@ -155,7 +172,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
     @property
     def variance(self) -> Tensor:
         """The variance of the copies of each class: (C, D)."""
-        return self.statistics.variance if self.corrected_variance is None else self.corrected_variance
+        return self.statistics.variance if self.variance_of_copies is None else self.variance_of_copies
 
     def refresh(self, embeddings: Tensor, labels: Tensor) -> None:
         """Estimate the class statistics from the embeddings of a whole training set.
@@ -181,14 +198,24 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
     def refresh_from(self, seen: ClassStatistics) -> None:
         """As :meth:`refresh`, from statistics of the training set that were gathered with :meth:`fresh_statistics`."""
         with torch.autocast(self.statistics.mean.device.type, enabled=False):
-            if self.correction is None:
-                self.statistics.merge(seen)
-                return
-            merged = copy.deepcopy(self.statistics)  # if the correction fails, the statistics keep their values
-            merged.merge(seen, skip_singletons=True)
-            corrected = self.correction(merged.mean, merged.variance, seen.count.to(merged.count))
-            self.statistics.merge(seen, skip_singletons=True)
-            self.variance.copy_(corrected)
+            corrected = None
+            if self.correction is not None:
+                merged = copy.deepcopy(self.statistics)  # if the correction fails, the statistics keep their values
+                merged.merge(seen, skip_singletons=True)
+                corrected = self.correction(merged.mean, merged.variance, seen.count.to(merged.count))
+            self.statistics.merge(seen, skip_singletons=corrected is not None)
+            if self.variance_of_copies is not None:
+                own = self.statistics.variance if corrected is None else corrected
+                self.variance_of_copies.copy_(self._chosen(own))
+
+    def _chosen(self, variance: Tensor) -> Tensor:
+        """The variances of the copies, from those of the classes: (C, D) -> (C, D)."""
+        if self.others is not None:
+            return variance[to_device(self.others, variance.device)]
+        if self._variances == "class":
+            return variance
+        choose = shared_variance if self._variances == "shared" else isotropic_variance
+        return choose(variance, self.statistics.count > 0)
 
     def train(self, mode: bool = True) -> "IntraClassAdaptiveAugmentation":
         """Set the mode. PML's trainers do so at the start of each epoch, which is when a missing refresh shows."""
@@ -239,7 +266,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         device = batch.embeddings.device
         if statistics.mean.device != device:
             statistics.to(device)
-            self.corrected_variance = None if self.corrected_variance is None else self.corrected_variance.to(device)
+            self.variance_of_copies = None if self.variance_of_copies is None else self.variance_of_copies.to(device)
         if batch.labels.device != device:
             batch = batch._replace(labels=to_device(batch.labels, device))
         copies = class_gaussian_copies(

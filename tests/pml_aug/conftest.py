@@ -64,6 +64,11 @@ CASES = (
         "EmbeddingExpansion-MultiSimilarityLoss-random": _case("MultiSimilarityLoss", EmbeddingExpansion)._replace(
             wrap=partial(EmbeddingExpansion, select="random")
         ),
+        "IntraClassAdaptiveAugmentation-MultiSimilarityLoss-shared": _case(
+            "MultiSimilarityLoss", IntraClassAdaptiveAugmentation
+        )._replace(
+            wrap=lambda loss: wrapped(IntraClassAdaptiveAugmentation, loss, NUM_CLASSES, SIZE, variances="shared")
+        ),
     }
 )
 

@@ -44,7 +44,7 @@ def test_neighbor_correction_changes_what_copies_vary_by():
     plain, corrected = (wrap(losses.ContrastiveLoss(), refreshed=False, neighbor_correction=c) for c in (False, True))
     for wrapper in (plain, corrected):
         wrapper.refresh(embeddings, labels)
-    assert plain.corrected_variance is None and plain.variance is plain.statistics.variance
+    assert plain.variance_of_copies is None and plain.variance is plain.statistics.variance
     assert torch.equal(corrected.statistics.variance, plain.statistics.variance)
     statistics = corrected.statistics
     expected = corrected.correction(statistics.mean, statistics.variance, statistics.count)
