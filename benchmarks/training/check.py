@@ -9,7 +9,6 @@ from benchmarks.config.compose import RunConfig
 from benchmarks.errors import UserError
 from benchmarks.training.build import Parts, build, make_hook, make_trainer
 from benchmarks.training.nodes import arguments_of, make, refused
-from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 from pml_aug.wrappers.base import LossWrapper
 
 LARGEST_PROBE = 512  # rows of the batch that a method is tried on
@@ -70,8 +69,7 @@ def _check_effect(config: RunConfig, parts: Parts, classes: int) -> None:
         width = next(linear, config.protocol.embedding_size)  # an identity has no layers
         embeddings = embedder(torch.randn(2 * len(labels), width))
         for wrapper in wrappers:
-            if isinstance(wrapper, IntraClassAdaptiveAugmentation):
-                wrapper.refresh(embeddings, labels.repeat(2))
+            wrapper.prepare(embeddings, labels.repeat(2))
         batch = embeddings[: len(labels)], labels
         loss(*batch, None if miner is None else miner(*batch))
     idle = [type(wrapper).__name__ for wrapper in wrappers if vars(wrapper).get("num_synthetic") == 0]

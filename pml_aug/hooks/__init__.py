@@ -1,5 +1,13 @@
 from pml_aug.hooks.expansion_schedule import fraction_at, min_cosine_at, schedule_expansion
 from pml_aug.hooks.refresh_statistics import refresh_statistics
+from pml_aug.hooks.start_virtual_classes import start_virtual_classes
 from pml_aug.hooks.strength_schedule import strength_at
 
-__all__ = ["fraction_at", "min_cosine_at", "refresh_statistics", "schedule_expansion", "strength_at"]
+__all__ = [
+    "fraction_at",
+    "min_cosine_at",
+    "refresh_statistics",
+    "schedule_expansion",
+    "start_virtual_classes",
+    "strength_at",
+]

@@ -1,6 +1,6 @@
 """Hook for PML's trainers that refreshes the class statistics of Intra-class Adaptive Augmentation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,11 +12,10 @@ from torch.utils.data import Dataset
 from torch.utils.hooks import RemovableHandle
 
 from pml_aug.hooks.strength_schedule import strength_at
+from pml_aug.hooks.wrappers_of_trainer import Hook, wrappers_of
 from pml_aug.statistics import ClassStatistics
 from pml_aug.validation import check_flag, check_integer
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation
-
-Hook = Callable[[BaseTrainer], Any]
 
 
 def refresh_statistics(
@@ -86,7 +85,7 @@ def refresh_statistics(
 
     def hook(trainer: BaseTrainer) -> Any:
         coming = trainer.epoch + 1
-        wrappers = _wrappers_of(trainer)
+        wrappers = wrappers_of(trainer, IntraClassAdaptiveAugmentation, "refresh_statistics")
         for wrapper in wrappers:
             wrapper.awaits_refresh = True
         if is_due(coming) and not from_training:
@@ -122,18 +121,6 @@ class _Recorder:
     def finish(self) -> None:
         self.handle.remove()
         self.wrapper.refresh_from(self.seen)
-
-
-def _wrappers_of(trainer: BaseTrainer) -> list[IntraClassAdaptiveAugmentation]:
-    modules = (module for loss in trainer.loss_funcs.values() for module in loss.modules())
-    found = [module for module in modules if isinstance(module, IntraClassAdaptiveAugmentation)]
-    if not found:
-        kinds = {name: type(loss).__name__ for name, loss in trainer.loss_funcs.items()}
-        raise ValueError(
-            f"refresh_statistics found no IntraClassAdaptiveAugmentation among the trainer's loss_funcs {kinds}: wrap "
-            "the loss with it, or leave the hook out"
-        )
-    return found
 
 
 def _refresh_from_dataset(

@@ -103,6 +103,7 @@ class MemoryBasedVirtualClasses(ProxyLossWrapper):
         return self.memory.step_gap
 
     def prepare(self, embeddings: Tensor, labels: Tensor) -> None:
+        self.active = True
         self.memory.fill(embeddings, labels, self.layout.rows(self.loss))
 
     def get_extra_state(self) -> Tensor:

@@ -29,6 +29,9 @@ def adaptive(refreshed, loss=None, **options):
 MAKE = {  # of whether it is the saved loss, which has more state than a new one
     "EmbeddingExpansion": lambda _: wrappers.EmbeddingExpansion(regularized(), miner=miners.BatchHardMiner()),
     "ProxySynthesis": lambda _: wrappers.ProxySynthesis(losses.ProxyAnchorLoss(CLASSES, SIZE)),
+    "MemoryBasedVirtualClasses": lambda _: wrappers.MemoryBasedVirtualClasses(
+        losses.ProxyAnchorLoss(CLASSES, SIZE), num_steps=2, step_gap=0
+    ),
     "IntraClassAdaptiveAugmentation": adaptive,
     "IntraClassAdaptiveAugmentation, corrected": lambda saved: adaptive(saved, neighbor_correction=True),
     "CrossBatchMemory": lambda _: wrappers.CrossBatchMemory(regularized(), SIZE, memory_size=20),
