@@ -21,7 +21,7 @@ from pml_aug.distances import IntrospectiveDistance
 from pml_aug.expansion import Expansion, pooled_distances
 from pml_aug.statistics import ClassStatistics
 from pml_aug.synthesis import class_gaussian_copies, different_class_pairs, mix
-from pml_aug.wrappers import ProxySynthesis
+from pml_aug.wrappers import MemoryBasedVirtualClasses, ProxySynthesis
 
 COLORS = ("#1f77b4", "#d95f02", "#1b9e77")
 
@@ -99,6 +99,30 @@ def proxy_synthesis() -> pyplot.Figure:
     return figure
 
 
+def memory_based_virtual_classes() -> pyplot.Figure:
+    """The rows and proxies of the present step, and those of two earlier ones: classes of their own."""
+    angles = torch.tensor([0.1, 0.5, 2.0, 2.4, 4.0, 4.5])
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    loss = ProxyAnchorLoss(num_classes=3, embedding_size=2)
+    wrapper = MemoryBasedVirtualClasses(loss, num_steps=3, step_gap=0)
+    for turn in (-0.7, -0.35, 0.0):
+        rows = torch.stack([(angles + turn).cos(), (angles + turn).sin()], dim=1)
+        with torch.no_grad():
+            loss.proxies.copy_(normalize(torch.stack([rows[labels == label].mean(dim=0) for label in range(3)])))
+        value = wrapper(rows, labels).detach()
+    figure, axes = _plane("Memory-based virtual classes")
+    _circle(axes)
+    for age, step in enumerate(reversed(wrapper.memory.steps)):
+        size, name = 0.8**age, "present" if age == 0 else f"{age} step{'s' * (age > 1)} ago"
+        place = step.embeddings * (1 - 0.12 * age)
+        _points(axes, place, step.labels, f"embeddings, {name}", size=int(45 * size), hollow=age > 0)
+        of_proxies = step.proxies * (1 - 0.12 * age)
+        _points(axes, of_proxies, torch.arange(3), f"proxies, {name}", marker="*", size=int(160 * size), hollow=age > 0)
+    axes.set_title(f"loss {loss(rows, labels).detach():.2f} baseline, {value:.2f} among nine classes", fontsize=9)
+    axes.legend(frameon=False, fontsize=7, loc="center")
+    return figure
+
+
 def introspective_metric() -> pyplot.Figure:
     """The distance of two rows as their uncertainty grows."""
     semantic = torch.linspace(0.01, 2, 100)
@@ -144,7 +168,13 @@ def _nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 def main(folder: Path) -> None:
     """Writes one PNG a method into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for draw in (embedding_expansion, intra_class_adaptive_augmentation, proxy_synthesis, introspective_metric):
+    for draw in (
+        embedding_expansion,
+        intra_class_adaptive_augmentation,
+        proxy_synthesis,
+        memory_based_virtual_classes,
+        introspective_metric,
+    ):
         figure = draw()
         figure.savefig(folder / f"{draw.__name__}.png", dpi=130)
         pyplot.close(figure)

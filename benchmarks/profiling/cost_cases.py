@@ -20,6 +20,7 @@ from benchmarks.profiling.loss_steps import (
 from pml_aug import distances, wrappers
 
 COPIES = 3
+STEPS = 5  # earlier ones with virtual classes
 
 
 class Case(NamedTuple):
@@ -55,6 +56,18 @@ def _synthesised_softmax(size: Size) -> nn.Module:
 
 def _enlarged_softmax(size: Size) -> Step:
     size = size._replace(batch=2 * size.batch, classes=size.classes + size.batch)
+    return training_step(_normalized_softmax, by_class=True)(size)
+
+
+def _virtual_softmax(size: Size) -> nn.Module:
+    """Virtual classes of a full memory."""
+    wrapper = wrappers.MemoryBasedVirtualClasses(_normalized_softmax(size), num_steps=STEPS, step_gap=1)
+    wrapper.prepare(*size.batch_of(size.classes))
+    return wrapper
+
+
+def _virtual_enlarged(size: Size) -> Step:
+    size = size._replace(batch=(1 + STEPS) * size.batch, classes=(1 + STEPS) * size.classes)
     return training_step(_normalized_softmax, by_class=True)(size)
 
 
@@ -132,6 +145,13 @@ CASES = (
         goal=1.35,
         size=Size(classes=11_318),
         enlarged=_enlarged_softmax,
+    ),
+    Case(
+        f"MemVir, {STEPS} steps + normalized softmax, 100 classes, beside the enlarged loss",
+        _virtual_enlarged,
+        training_step(_virtual_softmax, by_class=True),
+        goal=1.3,
+        grows_with=("batch", "classes", "dimension"),
     ),
     Case(
         f"IAA, {COPIES} copies + multi-similarity",
