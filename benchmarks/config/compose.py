@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmarks.config.loss_defaults import fill_in
 from benchmarks.config.names import PARTS, name_of
 from benchmarks.config.schema import RunConfig, RunOptions
 from benchmarks.config.targets import check_targets
@@ -157,6 +158,7 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         _replace(composed, key, _merged(_get(composed, key), value))
     for group in PARTS:
         composed[group]["name"] = name_of(group, start[group], composed[group], options_of(group))
+    composed["loss"] = fill_in(composed["loss"])
     config, options = typed(RunConfig, _part(composed, RunConfig)), typed(RunOptions, _part(composed, RunOptions))
     check_targets(asdict(config), options.allow)
     for control in config.method.controls:

@@ -41,7 +41,7 @@ def check_targets(config: Mapping[str, Any], allow: Collection[str] = ()) -> Non
         Traceback (most recent call last):
         benchmarks.errors.UserError: hook._target_: numpy.savetxt is not allowed ...
     """
-    for key, target in _targets(config, ""):
+    for key, target in targets_in(config):
         parts = target.split(".") if isinstance(target, str) else []
         if len(parts) < 2 or not all(part.isidentifier() and not part.startswith("__") for part in parts):
             raise UserError(f"{key} must be a dotted name such as torch.nn.Linear, but got {target!r}")
@@ -101,13 +101,13 @@ def _built(value: Any) -> Any:
     return [_built(item) for item in value] if isinstance(value, list) else value
 
 
-def _targets(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of all targets."""
+def targets_in(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of all ``_target_`` in a configuration, those of a node before those of its arguments."""
     items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
     for key, value in items:
         if key == "_target_":
             yield f"{prefix}{key}", value
-        yield from _targets(value, f"{prefix}{key}.")
+        yield from targets_in(value, f"{prefix}{key}.")
 
 
 def _inside(name: str, packages: Collection[str]) -> bool:

@@ -14,7 +14,7 @@ from benchmarks.config.compose import RunConfig
 from benchmarks.config.schema import TrunkConfig
 from benchmarks.errors import UserError, unknown
 from benchmarks.training.embedders import make_embedder
-from benchmarks.training.nodes import accepted_by, make, partial_of, refused
+from benchmarks.training.nodes import accepted_by, make, make_module, partial_of, refused
 from benchmarks.training.seeds import stream_seed
 from benchmarks.trunks.width import feature_width
 from pml_aug.distances import check_introspective
@@ -131,7 +131,7 @@ def make_trunk(config: TrunkConfig, channels: int) -> Any:
     """
     name = f"trunk={config.name}"
     known = {"in_channels": config.channels or channels}
-    trunk = make(name, config.network, **{k: v for k, v in known.items() if k not in config.network})
+    trunk = make_module(name, config.network, **{k: v for k, v in known.items() if k not in config.network})
     if config.freeze == "all":
         trunk.requires_grad_(False)
     for key, trains in (("freeze", False), ("unfreeze", True)):
@@ -156,14 +156,16 @@ def _feature_width(config: RunConfig, trunk: nn.Module, channels: int, image_siz
 
 
 def _loss(config: RunConfig, num_classes: int, embedder: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
-    known: dict[str, Any] = {"num_classes": num_classes, "embedding_size": config.protocol.embedding_size}
-    name = config.loss.name
+    name, size = config.loss.name, config.protocol.embedding_size
+    known: dict[str, Any] = {"num_classes": num_classes, "embedding_size": size}
+    if config.loss.criterion["_target_"].endswith(".P2SGradLoss"):
+        known["descriptors_dim"] = size  # its name for the embedding size
     subject = f"loss={name}" if config.method.distances is None else f"loss={name} method={config.method.name}"
     measured: dict[str, Any] = {}
     if config.method.distances is not None:
         with torch.random.fork_rng():  # the loss's own weights are the same as without the method
-            measured["distance"] = _distance(config, make(subject, config.loss.criterion, **known).distance)
-    loss = make(subject, {**config.loss.criterion, **measured}, **known)
+            measured["distance"] = _distance(config, make_module(subject, config.loss.criterion, **known).distance)
+    loss = make_module(subject, {**config.loss.criterion, **measured}, **known)
     has_weights = any(True for _ in loss.parameters())
     if has_weights and config.loss.proxy_lr is None:
         raise UserError(f"loss={name} has weights of its own, which would not be trained: set loss.proxy_lr")
@@ -171,14 +173,14 @@ def _loss(config: RunConfig, num_classes: int, embedder: nn.Module) -> tuple[nn.
         raise UserError(
             f"loss={name} has no weights of its own: loss.proxy_lr must be null, not {config.loss.proxy_lr}"
         )
-    miner = None if config.loss.miner is None else make(subject, {**config.loss.miner, **measured})
+    miner = None if config.loss.miner is None else make_module(subject, {**config.loss.miner, **measured})
     for wrapper in (config.method.wrapper, config.method.outer_wrapper):
         if wrapper is None:
             continue
         known["miner"] = None
         if miner is not None and "miner" in accepted_by(partial_of(wrapper)):
             known["miner"], miner = miner, None
-        loss = make(f"loss={name} method={config.method.name}", wrapper, loss, **known)
+        loss = make_module(f"loss={name} method={config.method.name}", wrapper, loss, **known)
     with refused(f"loss={name} method={config.method.name}"):
         check_introspective(loss, miner, embedder)
     return loss, {} if miner is None else {"tuple_miner": miner}

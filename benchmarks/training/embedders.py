@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmarks.config.schema import EmbedderConfig
 from benchmarks.errors import UserError
-from benchmarks.training.nodes import make
+from benchmarks.training.nodes import make, make_module
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
@@ -58,7 +58,7 @@ def _layers_to(
     if head is not None:
         if settings.bias is None:
             raise UserError(f"method={method} has a head with a bias: protocol.embedder.bias must not be null")
-        made = make(f"method={method}", head, in_features=last.in_features, embedding_size=size)
+        made = make_module(f"method={method}", head, in_features=last.in_features, embedding_size=size)
         made.semantic_layer.load_state_dict(last.state_dict())
         layers[-1] = made
     return layers

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from torch import nn
+
 from benchmarks.config.targets import deferred
 from benchmarks.errors import UserError
 
@@ -26,6 +28,21 @@ def make(subject: str, node: Mapping[str, Any], *args: Any, **known: Any) -> Any
     accepted = accepted_by(partial)
     with refused(subject, arguments_of(node)):
         return partial(*args, **{name: value for name, value in known.items() if name in accepted})
+
+
+def make_module(subject: str, node: Mapping[str, Any], *args: Any, **known: Any) -> Any:
+    """As :func:`make`, for a node that must describe a ``torch.nn.Module``: a network, a loss, a miner.
+
+    Raises:
+        UserError: also if it describes something else.
+    """
+    made = make(subject, node, *args, **known)
+    if not isinstance(made, nn.Module):
+        raise UserError(
+            f"{subject} cannot be built: {node['_target_']} must give a torch.nn.Module, but gave a "
+            f"{type(made).__name__}"
+        )
+    return made
 
 
 def arguments_of(node: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@ import pytest
 from benchmarks.config.compose import compose, options_of
 from benchmarks.errors import UserError
 
+PML = "pytorch_metric_learning"
+
 
 @pytest.mark.parametrize(
     ("override", "sentence"),
@@ -160,7 +162,9 @@ def test_every_option_of_every_group_composes() -> None:
 
     for group in GROUPS:
         for option in options_of(group):
-            assert compose([f"{group}={option}"])[0].identity()[group]["name"] == option
+            given = [f"loss.criterion._target_={PML}.losses.NCALoss"] if option == "pml" else []
+            name = "pml-NCALoss" if option == "pml" else option
+            assert compose([f"{group}={option}", *given])[0].identity()[group]["name"] == name
 
 
 @pytest.mark.parametrize("embedder", options_of("embedder"))
