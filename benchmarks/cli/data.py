@@ -11,8 +11,8 @@ from benchmarks.config.compose import RunConfig, compose, options_of
 from benchmarks.config.data import DataConfig
 from benchmarks.data import ImageArrays, RaggedImages, load
 from benchmarks.data.audit import audit_or_refuse
-from benchmarks.data.builders import emoji, glyphs
-from benchmarks.data.features import FeatureArrays
+from benchmarks.data.builders import emoji, glyphs, glyphs_lite0
+from benchmarks.data.features import FeatureArrays, is_shipped, read_features
 from benchmarks.data.listing import Listing
 from benchmarks.data.loading import SHIPPED_GLYPHS, listing, store_of
 from benchmarks.data.npz import read_npz
@@ -69,6 +69,11 @@ def check(config: RunConfig) -> Iterator[str]:
     as_built = data_config.num_classes is None and data_config.image_size in (None, emoji.SIDE)
     if data_config.kind == "emoji" and as_built and data.content_hash != emoji.CONTENT_HASH:
         raise ValueError(f"not the emoji that others compare on, whose hash is {emoji.CONTENT_HASH}; build them again")
+    if is_shipped(data_config) and data_config.num_classes is None and data.content_hash != glyphs_lite0.CONTENT_HASH:
+        raise ValueError(
+            f"not the features that others compare on, whose hash is {glyphs_lite0.CONTENT_HASH}; install the "
+            "benchmark again"
+        )
     for fold in range(num_folds):
         audit_or_refuse(data, class_disjoint_split(data.labels, fold, num_folds, data.partition), data_config)
     yield _line("problems", "none")
@@ -93,6 +98,8 @@ def build(config: DataConfig) -> Iterator[str]:
         path = Path(config.path).expanduser()
         yield from _write("emoji", path, arrays, emoji.CONTENT_HASH)
         write_whole(path.with_suffix(".NOTICE.txt"), credit.encode())
+    elif is_shipped(config):
+        yield from _build_features(Path("data/glyphs_lite0.npz"))
     elif config.uses_cache:
         data = load(config)
         yield _line("decoded", str(store_of(config, listing(config))))
@@ -114,6 +121,32 @@ def _write(name: str, path: Path, arrays: Mapping[str, np.ndarray], expected: st
         yield _line("equal", "to what others compare on, to the last pixel")
     else:
         yield _line("note", f"not what others compare on, whose hash is {expected}: other versions draw differently")
+
+
+def _build_features(path: Path) -> Iterator[str]:
+    # these load torch, which takes seconds
+    from benchmarks.training.check import check as check_training
+    from benchmarks.training.extraction import extract
+
+    config, options = compose(glyphs_lite0.SETTINGS)
+    check_training(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = extract(config, options, path.with_name(f"{path.stem}.whole.npz"))
+    built = glyphs_lite0.reduced(read_features(whole), load(config.data), glyphs_lite0.NUM_FEATURES)
+    unfinished = path.with_name(f"{path.stem}.unfinished.npz")
+    np.savez_compressed(unfinished, allow_pickle=False, features=built.features, **built.rest())
+    unfinished.replace(path)
+    whole.unlink()
+    yield _line("built", f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+    yield _line("hash", built.content_hash)
+    shipped = read_features(SHIPPED_GLYPHS.with_name(path.name))
+    difference = glyphs_lite0.deviation(built, shipped)
+    if difference is None:
+        yield _line("note", "not of the images that others compare on")
+    else:
+        yield _line(
+            "compared", f"the features differ from the shipped ones by {100 * difference:.2g} % (root mean square)"
+        )
 
 
 def _line(name: str, text: str) -> str:

@@ -143,7 +143,8 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
             chosen[key] = str(value)
         else:
             settings.append((key, value))
-    if chosen.get("data") == "features":  # no pixels: other trunks and protocols have nothing to work on
+    if "data" in chosen and _get(_composed(tuple(chosen.items())), "data.kind") == "features":
+        # no pixels: other trunks and protocols have nothing to work on
         chosen = {"trunk": "given", "protocol": "frozen"} | chosen
     start, known = _composed(tuple(chosen.items())), _known_keys(tuple(chosen.items()))
     composed = deepcopy(start)

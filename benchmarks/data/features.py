@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.config.data import DataConfig
-from benchmarks.data.arrays import GALLERY, ImageArrays
+from benchmarks.data.arrays import GALLERY, ImageArrays, spread_classes
 from benchmarks.data.labels import checked_labels, indices
 from benchmarks.files import read_arrays, require_regular
 
 ROWS = 8192  # read at a time
 FEATURES, REST = "features.npy", "rest.npz"  # in a directory
-OPTIONAL = ("class_names", "source", "source_names", "partition", "provenance")
+OPTIONAL = ("class_names", "source", "source_names", "partition", "provenance", "pictures")
+SHIPPED = "shipped:"  # in data.path: before the name of a file in this module's directory
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class Features:
     source_names: list[str] = field(default_factory=list)  # one per source; empty where source is None
     partition: np.ndarray | None = None  # (N,), uint8: TRAIN, TEST, QUERY or GALLERY; None: halves of the classes
     provenance: dict[str, Any] = field(default_factory=dict)  # data, trunk, weights, transforms, versions; or nothing
+    pictures: np.ndarray | None = None  # (N, H, W, 1 or 3), uint8: what reports show for each item
 
     @property
     def num_views(self) -> int:
@@ -45,7 +47,7 @@ class Features:
 
     @cached_property
     def content_hash(self) -> str:
-        """sha256 of everything, the same on every platform."""
+        """sha256 of everything but the pictures, the same on every platform."""
         names = {
             "shape": self.features.shape,
             "dtype": self.features.dtype.name,
@@ -69,7 +71,8 @@ class Features:
         }
         if self.source is not None:
             arrays |= {"source": self.source, "source_names": np.array(self.source_names)}
-        return arrays if self.partition is None else arrays | {"partition": self.partition}
+        optional = {"partition": self.partition, "pictures": self.pictures}
+        return arrays | {name: array for name, array in optional.items() if array is not None}
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> memoryview:
@@ -84,8 +87,8 @@ def read_features(path: Path) -> Features:
 
     Expected arrays: ``features`` (N, F) or (N, 1 + V, F), float16 or float32; ``labels`` (N,), integers 0 to
     num_classes - 1 without a gap. Optional: ``class_names`` (num_classes,); ``source`` (N,), integers, with
-    ``source_names``; ``partition`` (N,), 0 to 3; ``provenance``, a JSON object as text. In a directory, ``rest.npz``
-    has all but the features. Pickled arrays are never loaded.
+    ``source_names``; ``partition`` (N,), 0 to 3; ``provenance``, a JSON object as text; ``pictures`` (N, H, W, 1 or 3),
+    uint8. In a directory, ``rest.npz`` has all but the features. Pickled arrays are never loaded.
 
     Raises:
         FileNotFoundError: if there is no such file or directory.
@@ -113,8 +116,10 @@ def read_features(path: Path) -> Features:
         )
     if partition is not None:
         partition = partition.astype(np.uint8)
-    provenance = _provenance(arrays, path)
-    return Features(features, *labels, partition, provenance)
+    provenance, pictures = _provenance(arrays, path), arrays.get("pictures")
+    if pictures is not None:
+        _check_pictures(pictures, len(features), path)
+    return Features(features, *labels, partition, provenance, pictures)
 
 
 def constant_columns(features: np.ndarray) -> np.ndarray:
@@ -142,6 +147,20 @@ def _check_features(features: np.ndarray, path: Path) -> None:
         if not finite.all():
             row = number * ROWS + int(np.flatnonzero(~finite)[0])
             raise ValueError(f"{path}: features must be finite, but row {row} has nan or inf; leave it out")
+
+
+def _check_pictures(pictures: np.ndarray, rows: int, path: Path) -> None:
+    if (
+        pictures.dtype != np.uint8
+        or pictures.ndim != 4
+        or len(pictures) != rows
+        or pictures.shape[3] not in (1, 3)
+        or 0 in pictures.shape
+    ):
+        raise ValueError(
+            f"{path}: pictures must be uint8 of shape ({rows}, height, width, 1 or 3), but are {pictures.dtype} of "
+            f"shape {pictures.shape}; write them again, or leave them out"
+        )
 
 
 def _blocks(features: np.ndarray) -> Iterator[np.ndarray]:
@@ -185,6 +204,7 @@ class FeatureArrays(ImageArrays):
     standardize: bool = True  # by the training rows' mean and standard deviation, column by column
     columns: np.ndarray | None = None  # (F,), int64: those of the file that are used; None: not read from a file
     num_columns: int | None = None  # of the file
+    shown: np.ndarray | None = None  # (N, H, W, 1 or 3), uint8: pictures of the items
 
     @property
     def channels(self) -> int:
@@ -211,12 +231,23 @@ class FeatureArrays(ImageArrays):
             digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in evaluated]
         return np.frombuffer(b"".join(digests), dtype="V16")
 
+    def with_classes(self, num_classes: int) -> "FeatureArrays":
+        """As of images."""
+        kept = super().with_classes(num_classes)
+        assert isinstance(kept, FeatureArrays)
+        if self.shown is None:
+            return kept
+        rows = np.isin(self.labels, spread_classes(num_classes, len(self.class_names)))
+        return replace(kept, shown=self.shown[rows])
+
     def pictures(self, rows: np.ndarray) -> np.ndarray:
-        """Each row's features as gray levels, in the order of the columns, in a square.
+        """A picture of each row: the file's, or else the features as gray levels, column by column, in a square.
 
         Shapes:
-            (G,) -> (G, side, side, 1), uint8, with side * side at least F
+            (G,) -> (G, H, W, 1 or 3), uint8; of features (G, side, side, 1), with side * side at least F
         """
+        if self.shown is not None:
+            return self.shown[rows]
         values = self._array[rows] if self._array.ndim == 2 else self._array[rows, 0]
         low, high = values.min(axis=0), values.max(axis=0)
         levels = 255 * (values.astype(np.float64) - low) / np.maximum(high - low, 1e-12)
@@ -240,7 +271,7 @@ def load_features(config: DataConfig) -> FeatureArrays:
     """
     if not config.path:
         raise ValueError("data.path is missing: name the file, as in data=features data.path=FILE")
-    path = Path(config.path).expanduser()
+    path = _located(config.path)
     found = read_features(path)
     features = found.features
     constant = constant_columns(features)
@@ -255,10 +286,18 @@ def load_features(config: DataConfig) -> FeatureArrays:
     arrays = FeatureArrays(
         config.name, features, found.labels, found.class_names, found.source, found.source_names, found.partition,
         found.provenance, config.standardize is not False,
-        np.flatnonzero(~constant), len(constant),
+        np.flatnonzero(~constant), len(constant), found.pictures,
     )  # fmt: skip
-    if config.num_classes is None:
-        return arrays
-    kept = arrays.with_classes(config.num_classes)
-    assert isinstance(kept, FeatureArrays)
-    return kept
+    return arrays if config.num_classes is None else arrays.with_classes(config.num_classes)
+
+
+def is_shipped(config: DataConfig) -> bool:
+    """Whether the file of features comes with the benchmark."""
+    return config.kind == "features" and (config.path or "").startswith(SHIPPED)
+
+
+def _located(path: str) -> Path:
+    """The file that data.path names; a shipped one lies where this module does, wherever that is."""
+    if path.startswith(SHIPPED):
+        return Path(__file__).with_name(path.removeprefix(SHIPPED))
+    return Path(path).expanduser()

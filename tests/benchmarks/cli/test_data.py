@@ -7,7 +7,8 @@ from PIL import Image
 
 from benchmarks.cli import data
 from benchmarks.cli.data import main
-from benchmarks.data.builders import emoji, glyphs
+from benchmarks.data.builders import emoji, glyphs, glyphs_lite0
+from benchmarks.data.features import read_features
 from benchmarks.errors import UserError
 
 
@@ -156,3 +157,28 @@ def test_built_glyphs_are_compared_with_the_shipped_ones(
 def test_nothing_is_built_for_what_is_read_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "npz", "data.path=x.npz"]) == 0
     assert "there is nothing to build" in capsys.readouterr().out
+
+
+def test_shipped_features_are_checked_against_the_hash_that_others_compare_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "glyphs_lite0"]) == 0
+    assert f"hash      {glyphs_lite0.CONTENT_HASH}" in capsys.readouterr().out
+    monkeypatch.setattr(glyphs_lite0, "CONTENT_HASH", "other")
+    assert main(["check", "glyphs_lite0"]) == 1
+    assert "not the features that others compare on" in capsys.readouterr().out
+
+
+def test_features_built_again_are_compared_with_the_shipped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = "trunk=small_cnn", "data.num_classes=40", "data.image_size=16", "quiet=true"
+    monkeypatch.setattr(glyphs_lite0, "SETTINGS", small)
+    monkeypatch.setattr(glyphs_lite0, "NUM_FEATURES", 8)
+    assert main(["build", "glyphs_lite0"]) == 0
+    assert "not of the images that others compare on" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["glyphs_lite0.npz"]
+    built = read_features(tmp_path / "data" / "glyphs_lite0.npz")
+    assert built.pictures is not None and built.pictures.shape == (len(built.labels), 32, 32, 1)
+    assert built.provenance["reduction"]["principal_components"] == built.num_features == 8

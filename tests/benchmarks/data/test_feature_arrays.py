@@ -91,3 +91,32 @@ def test_features_come_with_their_trunk_and_protocol() -> None:
 def test_a_path_is_needed() -> None:
     with pytest.raises(ValueError, match="data.path is missing"):
         load(DataConfig("mine", "features"))
+
+
+def test_the_pictures_of_a_file_are_shown_in_the_place_of_its_features(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, size=(48, 4, 6, 3), dtype=np.uint8)
+    path = write(tmp_path / "mine.npz", pictures=pictures)
+    assert np.array_equal(loaded(path).pictures(np.array([3, 1])), pictures[[3, 1]])
+    fewer = loaded(path, num_classes=4)  # 0, 4, 8, 12
+    assert np.array_equal(fewer.pictures(np.array([3, 11])), pictures[[12, 38]])
+    assert loaded(path).content_hash == loaded(write(tmp_path / "without.npz")).content_hash
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [np.zeros((47, 4, 4, 1), "u1"), np.zeros((48, 4, 4), "u1"), np.zeros((48, 4, 4, 2), "u1"), np.zeros((48, 4, 4, 1))],
+)
+def test_pictures_that_do_not_fit_are_refused(tmp_path: Path, pictures: np.ndarray) -> None:
+    path = write(tmp_path / "mine.npz", pictures=pictures)
+    with pytest.raises(ValueError, match=r"pictures must be uint8 of shape \(48, height, width, 1 or 3\)"):
+        loaded(path)
+
+
+def test_a_shipped_file_is_found_from_every_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config, _ = compose(["data=glyphs_lite0", "data.num_classes=16"])
+    assert (config.trunk.name, config.protocol.name) == ("given", "frozen")
+    assert config.data.identity()["path"] == "shipped:glyphs_lite0.npz"
+    assert len(load(config.data).class_names) == 16
+    with pytest.raises(FileNotFoundError, match="other.npz"):
+        loaded(Path("shipped:other.npz"))
