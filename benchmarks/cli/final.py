@@ -26,13 +26,14 @@ def main(argv: Sequence[str]) -> int:
     final, overrides = read_final(given.name, given.overrides)
 
     from benchmarks.cli.train_and_report import train_and_report  # torch takes seconds to import
-    from benchmarks.tuning.final import list_rows
+    from benchmarks.tuning.final import list_raw, list_rows
     from benchmarks.tuning.fold_ensemble import write_concatenated
     from benchmarks.tuning.summary import load_study
 
     study = load_study(given.name, final.runs, overrides)
     rows = list_rows(study, final)
-    tasks = list({task.folder.name: task for row in rows for task in row.tasks}.values())
+    trainings = [task for row in rows for task in row.tasks]
+    tasks = list({task.folder.name: task for task in [*list_raw(rows), *trainings]}.values())
     for row in rows:
         print(row)
     return train_and_report(tasks, final, given.dry_run, before_report=write_concatenated)

@@ -1,7 +1,7 @@
 """The typed shape of a training's configuration, and what its values must be."""
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ EMBEDDERS_WITH = {  # keys that the other kinds of embedder leave unused
     **dict.fromkeys(("hidden_size", "activation", "dropout"), ("mlp", "residual")),
 }
 AS_IT_IS = "benchmarks.training.transforms.Identity"
+RAW = ("raw", "raw_standardized")  # losses that train nothing: the trunk's features are the embeddings
+RAW_DEPENDS_ON = {  # keys of a configuration that decide the numbers of such a run
+    "loss": ("name", "criterion"),
+    "method": ("name",),
+    "trunk": ("name", "network", "normalization"),
+    "protocol": ("name", "version", "eval_images", "num_folds", "test_scoring", "neighbors", "precision"),
+}
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 LIMITS = {
     "batch_size": (1, 2**20),
@@ -40,6 +47,11 @@ class LossConfig:
     images_per_class: int | None  # in a batch; MLRC: 4 for embedding losses, 1 for others; null: images at random
     proxy_lr: float | None  # of the loss's own weights; null if it has none
     proxy_weight_decay: float | None = None  # of the loss's own weights; null: the optimizer's
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether nothing is trained and the trunk's features are scored as they are."""
+        return self.name in RAW
 
 
 @dataclass
@@ -250,6 +262,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.data.kind == "features":
             self._refuse_what_needs_pixels()
+        if self.loss.is_raw:
+            self._drop_what_only_trainings_have()
         if self.seed < 0:
             raise UserError(f"seed must be at least 0, but got {self.seed}")
         if not 0 <= self.fold < self.protocol.num_folds:
@@ -270,6 +284,16 @@ class RunConfig:
                 f"class, from which nothing is learnt: protocol.batch_size must be at least {2 * images_per_class}"
             )
 
+    def _drop_what_only_trainings_have(self) -> None:
+        if self.method.name != "none":
+            raise UserError(
+                f"loss={self.loss.name} trains nothing, so that no method can act: method must be none, but got "
+                f"{self.method.name}"
+            )
+        self.seed, self.tuned = 0, None
+        if self.data.kind == "features":  # the loss says whether they are standardised
+            self.data = replace(self.data, standardize=False)
+
     def _refuse_what_needs_pixels(self) -> None:
         for key in ("train_images", "eval_images"):
             if (target := getattr(self.protocol, key).get("_target_")) != AS_IT_IS:
@@ -284,8 +308,15 @@ class RunConfig:
             )
 
     def identity(self) -> dict[str, Any]:
-        """Plain dicts, lists and scalars: what decides the images, and what decides the training on them."""
-        return asdict(self) | {"data": self.data.identity(), "method": self.method.identity()}
+        """Plain dicts, lists and scalars: what decides the images, and what decides the training on them.
+
+        Of a run that trains nothing it has only :data:`RAW_DEPENDS_ON`, so that one such run serves all losses,
+        methods, seeds and lengths of training that it is compared with.
+        """
+        found = asdict(self) | {"data": self.data.identity(), "method": self.method.identity()}
+        if self.loss.is_raw:
+            found |= {group: {key: found[group][key] for key in keys} for group, keys in RAW_DEPENDS_ON.items()}
+        return found
 
 
 @dataclass

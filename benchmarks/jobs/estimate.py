@@ -126,8 +126,9 @@ def estimate(jobs: Sequence[TrainingJob], workers: int | None = None) -> Estimat
 def amount_of(config: RunConfig, split: Split) -> Amount:
     """What a whole training does."""
     protocol = config.protocol
-    steps = protocol.epochs * protocol.iterations(len(split.train))
-    evaluations = 1 + -(-protocol.epochs // protocol.evaluate_every)
+    epochs = 0 if config.loss.is_raw else protocol.epochs
+    steps = epochs * protocol.iterations(len(split.train))
+    evaluations = 1 + -(-epochs // protocol.evaluate_every)
     test = len(split.test) + (0 if split.gallery is None else len(split.gallery))
     return Amount(
         steps, steps * protocol.batch_size, scored_images(len(split.val), test, evaluations, protocol.test_scoring)

@@ -6,13 +6,14 @@ from dataclasses import replace
 from benchmarks.config.compose import RunConfig, RunOptions, compose
 from benchmarks.config.lists import SuiteConfig
 from benchmarks.errors import UserError
+from benchmarks.jobs.raw import raw_jobs
 from benchmarks.jobs.runner import TrainingJob
 from benchmarks.training.check import check
 from benchmarks.training.train import read_data
 
 
 def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConfig, RunOptions]]]) -> list[TrainingJob]:
-    """Every training of a suite once, seed by seed, each loss beside its methods.
+    """Every training of a suite once, seed by seed, each loss beside its methods; first the features as they are.
 
     Args:
         suite: the suite.
@@ -21,7 +22,7 @@ def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConf
     Raises:
         UserError: a method that cannot be combined with its loss or has no baseline, or data that cannot be read.
     """
-    jobs = {}
+    jobs: dict[str, TrainingJob] = {}
     for configurations in composed.values():
         kinds = [TrainingJob(config, options) for config, options in configurations]
         for kind in kinds:
@@ -29,6 +30,7 @@ def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConf
         for fold in suite.folds:
             for kind in kinds:
                 read_data(replace(kind.config, fold=fold))
+        jobs |= {job.folder.name: job for job in raw_jobs(kinds[0], suite.folds)}
         for seed in suite.seeds:
             for fold in suite.folds:
                 for kind in kinds:

@@ -1,10 +1,11 @@
 """Finished runs, read from their directories and checked."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.config.schema import RAW
 from benchmarks.errors import UserError
 from benchmarks.runs.checked_json import Fields, damaged, parsed
 from benchmarks.runs.done import read_seals, sealed_bytes
@@ -61,7 +62,7 @@ class Activity(NamedTuple):
 
 
 class RunCost(NamedTuple):
-    seconds_per_step: float
+    seconds_per_step: float  # 0 where nothing was trained
     images_per_second: float
     peak_memory_bytes: float | None  # None where it was not measured
     device: str
@@ -69,7 +70,7 @@ class RunCost(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """One finished training."""
+    """One finished training, or the scores of features on which nothing was trained."""
 
     path: Path
     name: str  # hash of the configuration, and name of the directory
@@ -91,6 +92,7 @@ class Run:
     tuned: TunedBy | None = None
     test_scorings: int | None = None  # sets of weights scored on the test set; None where that was not counted
     audit: dict[str, Any] | None = None  # what the two sides of the split have in common; None: not audited
+    controls: dict[str, str] = field(default_factory=dict)  # methods by name, and what each lacks of this one
 
     @property
     def rule(self) -> str:
@@ -105,6 +107,11 @@ class Run:
     def curve(self) -> dict[int, float]:
         """Validation MAP@R by epoch, 0 to 1; empty where no fold validates."""
         return {entry.epoch: entry.val[PRIMARY] for entry in self.history if entry.val is not None}
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether nothing was trained: the features were scored as they are, for one fold, without a seed."""
+        return self.loss in RAW
 
     @property
     def untrained(self) -> bool:
@@ -203,17 +210,13 @@ def read_run(directory: Path) -> Run:
         selection=selection,
         chosen_epoch=result.count(f"selection.{_honest(result)}.epoch"),
         history=_history(result),
-        cost=RunCost(
-            seconds_per_step=result.positive("cost.seconds_per_step"),
-            images_per_second=result.positive("cost.images_per_second"),
-            peak_memory_bytes=result.optional("cost.peak_memory_bytes"),
-            device=result.get("cost.device", str),
-        ),
+        cost=_cost(result),
         images={part: result.count(f"data.images.{part}") for part in ("train", "val", "test")},
         activity=_activity(result),
         tuned=TunedBy(result.get("tuned.study", str), result.count("tuned.trial")) if result.has("tuned") else None,
         test_scorings=result.count("test_scorings") if result.has("test_scorings") else None,
         audit=_audit(result),
+        controls=_controls(result),
     )
 
 
@@ -288,6 +291,24 @@ def _history(result: Fields) -> tuple[Evaluated, ...]:
         )
         for entry in entries
     )
+
+
+def _cost(result: Fields) -> RunCost:
+    rate = result.number if result.get("loss", str) in RAW else result.positive
+    return RunCost(
+        seconds_per_step=rate("cost.seconds_per_step"),
+        images_per_second=rate("cost.images_per_second"),
+        peak_memory_bytes=result.optional("cost.peak_memory_bytes"),
+        device=result.get("cost.device", str),
+    )
+
+
+def _controls(result: Fields) -> dict[str, str]:
+    """As the method's configuration named them; runs that were finished before it did have none."""
+    if not result.has("controls"):
+        return {}
+    found = result.inner("controls")
+    return {name: found.get(name, str) for name in found.content}
 
 
 def _activity(result: Fields) -> Activity | None:

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from benchmarks.config.compose import RunConfig
 from benchmarks.errors import UserError
-from benchmarks.training.build import Parts, build, make_hook, make_trainer
+from benchmarks.training.build import Parts, build, build_trunk, make_hook, make_trainer
 from benchmarks.training.nodes import arguments_of, make, refused
 from pml_aug.wrappers.base import LossWrapper
 
@@ -28,6 +28,9 @@ def check(config: RunConfig) -> None:
     # an npz file may hold grey images or colour, and what a file of features holds is not known yet
     image_size = None if kind in ("npz", "features") else config.data.image_size
     channels = {"glyphs": 1, "features": config.protocol.embedding_size}.get(kind, 3)
+    if config.loss.is_raw:
+        build_trunk(config, channels, image_size)
+        return
     parts = build(config, classes, channels, cpu, image_size)
     make_hook(config, then=lambda trainer: True)
     with torch.random.fork_rng():

@@ -9,12 +9,13 @@ from benchmarks.config.compose import RunConfig
 from benchmarks.data import ImageArrays
 from benchmarks.data.split import Split
 from benchmarks.runs.schema import SCHEMA
+from benchmarks.training.raw import RawScoring
 from benchmarks.training.selection import selection
 from benchmarks.training.training import Training
 
 
 def result(
-    config: RunConfig, data: ImageArrays, split: Split, training: Training, cost: dict[str, Any]
+    config: RunConfig, data: ImageArrays, split: Split, training: Training | RawScoring, cost: dict[str, Any]
 ) -> dict[str, Any]:
     """The content of result.json, without the name of the run and the audit of its data.
 
@@ -22,11 +23,12 @@ def result(
         config: of the run.
         data: images and labels.
         split: rows of the images.
-        training: that has ended.
+        training: that has ended, or the scoring of features that nothing was trained on.
         cost: totals of the meter, and device, threads and processes.
     """
-    history, seconds = training.evaluation.history, training.trainer.seconds
+    history = training.evaluation.history
     steps, batch_size = history[-1]["iterations"], config.protocol.batch_size
+    seconds = training.trainer.seconds if isinstance(training, Training) else 0.0
     rows = {name: part for name, part in split._asdict().items() if part is not None}
     return {
         "schema": SCHEMA,
@@ -43,19 +45,20 @@ def result(
             "images": {name: len(part) for name, part in rows.items()},
         },
         "trunk": config.trunk.name,
-        "embedding_size": config.protocol.embedding_size,
+        "embedding_size": training.embedding_size,
         "protocol": config.protocol.name,
         "protocol_version": config.protocol.version,
         "batch_size": batch_size,
         "images_seen": steps * batch_size,
         "tuned": None if config.tuned is None else asdict(config.tuned),
-        "method_activity": training.trainer.activity.summary(),
+        "controls": config.method.controls,
+        "method_activity": training.trainer.activity.summary() if isinstance(training, Training) else None,
         "test_scorings": training.evaluation.test_scorings(),
         "selection": selection(history, training.evaluation.final),
         "history": history,
         "cost": {
-            "seconds_per_step": seconds / steps,
-            "images_per_second": steps * batch_size / seconds,
+            "seconds_per_step": seconds / steps if steps else 0.0,
+            "images_per_second": steps * batch_size / seconds if steps else 0.0,
             "train_seconds": seconds,
             **cost,
         },

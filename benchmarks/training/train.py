@@ -26,6 +26,7 @@ from benchmarks.training.distributed import ProcessGroup, process_group
 from benchmarks.training.evaluation import Evaluation
 from benchmarks.training.examples import gallery_arrays
 from benchmarks.training.kept_model import keep_model
+from benchmarks.training.raw import RawScoring
 from benchmarks.training.result import result
 from benchmarks.training.training import Training
 
@@ -57,10 +58,10 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
         if processes.is_main:
             folder.failed.unlink(missing_ok=True)
         try:
-            training = _trained(config, options, data, split, device, folder, processes)
+            training = _ended(config, options, data, split, device, folder, processes)
             if processes.is_main:
                 _write_test_scores(folder, data, split, training.evaluation)
-                if options.keep == "weights":
+                if options.keep == "weights" and isinstance(training, Training):
                     keep_model(config, data, split, training)
                 machine = {"device": str(device), "threads": options.threads, "processes": processes.size}
                 cost = {**training.meter.state_dict(), **machine}
@@ -118,7 +119,7 @@ def _remove_all_but_log(folder: RunDir) -> None:
         folder.path.rmdir()
 
 
-def _trained(
+def _ended(
     config: RunConfig,
     options: RunOptions,
     data: ImageArrays,
@@ -126,7 +127,8 @@ def _trained(
     device: torch.device,
     folder: RunDir,
     processes: ProcessGroup,
-) -> Training:
+) -> Training | RawScoring:
+    """The training when it has ended, or the scoring of the features where nothing is to be trained."""
     if config.protocol.batch_size % processes.size:
         raise UserError(
             f"protocol.batch_size must be a multiple of the {processes.size} processes, each of which takes an equal "
@@ -135,6 +137,9 @@ def _trained(
     if processes.is_main:
         folder.prepare()
         folder.write_environment(device_name(device), data.content_hash)
+    if config.loss.is_raw:
+        with repeatable(options.threads):
+            return RawScoring(config, data, split, device, folder.log_test_scoring)
     with (
         repeatable(options.threads),
         progress_bar(config, split, quiet=options.quiet or not processes.is_main) as progress,
@@ -171,6 +176,8 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
         split = class_disjoint_split(data.labels, config.fold, config.protocol.num_folds, data.partition)
     except (OSError, ValueError) as error:
         raise UserError(f"data={config.data.name} fold={config.fold}: {error}") from error
+    if config.loss.is_raw:  # needs no batches
+        return data, split
     classes = len(np.unique(data.labels[split.train]))
     batch_size, images_per_class = config.protocol.batch_size, config.loss.images_per_class
     if images_per_class is None:

@@ -72,6 +72,7 @@ class Training:
     ) -> None:
         self.config = config
         self.protocol = config.protocol
+        self.embedding_size = self.protocol.embedding_size
         self.device = device
         self.folder = folder
         self.data_hash = data.content_hash

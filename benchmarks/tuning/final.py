@@ -1,11 +1,12 @@
 """Final runs: the best parameters of each search of a study, trained over folds and seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from benchmarks.config.schema import Tuned
 from benchmarks.errors import UserError
+from benchmarks.jobs.raw import raw_jobs
 from benchmarks.jobs.runner import TrainingJob
 from benchmarks.tuning import ledger
 from benchmarks.tuning.cells import Cell, list_cells, read_trials, trial_config
@@ -51,6 +52,12 @@ def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
             raise UserError(f"{cell.name}: {why_no_score(cell, lines)}; use another space, protocol or method")
         rows.append(Row(cell, best[cell.name], list_tasks(study, final, cell, best[cell.name])))
     return rows
+
+
+def list_raw(rows: Sequence[Row]) -> list[TrainingJob]:
+    """The scoring of the features as they are, for every fold of the rows; none where the trunk is trained."""
+    folds = sorted({task.config.fold for row in rows for task in row.tasks})
+    return raw_jobs(rows[0].tasks[0], folds)
 
 
 def list_tasks(study: StudyConfig, final: FinalConfig, cell: Cell, chosen: Mapping[str, Any]) -> list[TrainingJob]:

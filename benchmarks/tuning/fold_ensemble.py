@@ -34,7 +34,8 @@ def write_concatenated(tasks: Sequence[TrainingJob]) -> list[Path]:
     """Write the separated and concatenated scores of finished trainings; the paths of the json files.
 
     Trainings that differ only in the fold form a group: the mean of their scores is the *separated* score, the score of
-    their normalised concatenated embeddings the *concatenated* one. Groups of one fold are left out.
+    their normalised concatenated embeddings the *concatenated* one. Groups of one fold are left out, and
+    so are features as they are, which every fold shares.
 
     Raises:
         UserError: a training kept no embeddings, its test images differ from the other folds', or a file is damaged.
@@ -42,7 +43,8 @@ def write_concatenated(tasks: Sequence[TrainingJob]) -> list[Path]:
     Source: Musgrave, Belongie, Lim, "A Metric Learning Reality Check", ECCV 2020.
     """
     together: dict[str, list[TrainingJob]] = {}
-    for task in sorted(tasks, key=lambda task: task.config.fold):
+    trained = [task for task in tasks if not task.config.loss.is_raw]
+    for task in sorted(trained, key=lambda task: task.config.fold):
         identity = {key: value for key, value in task.config.identity().items() if key != "fold"}
         together.setdefault(run_name(identity), []).append(task)
     return [_write(name, group) for name, group in together.items() if len(group) > 1]

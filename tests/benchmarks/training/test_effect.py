@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from benchmarks.config.compose import RunConfig, compose, options_of
+from benchmarks.config.schema import RAW
 from benchmarks.errors import UserError
 from benchmarks.training.build import build
 from benchmarks.training.check import check
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 
-LOSSES = [loss for loss in options_of("loss") if loss != "pml"]  # which needs a class: test_any_pml_loss.py
+LOSSES = [loss for loss in options_of("loss") if loss not in ("pml", *RAW)]  # pml needs a class: test_any_pml_loss.py
 METHODS = options_of("method")
 TINY = ["trunk.network.widths=[2]", "protocol.embedding_size=16"]
 CPU = torch.device("cpu")
