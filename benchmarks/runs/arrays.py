@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import files
-from benchmarks.errors import UserError
 from benchmarks.runs.checked_json import damaged
 from benchmarks.runs.done import sealed_bytes
 
@@ -18,10 +17,11 @@ def read_arrays(directory: Path, name: str, keys: Sequence[str]) -> dict[str, np
         UserError: the file is missing, unreadable, not the one that was there when the run ended, or lacks an array.
     """
     path = directory / name
+    content = sealed_bytes(directory, name)
     try:
-        found = files.read_arrays(path, keys, sealed_bytes(directory, name))
+        found = files.read_arrays(path, keys, content)
     except ValueError as problem:
-        raise problem if isinstance(problem, UserError) else damaged(path, str(problem)) from problem
+        raise damaged(path, str(problem).removeprefix(f"{path}: ")) from problem
     if missing := [key for key in keys if key not in found]:
         raise damaged(path, f"no array {missing[0]}")
     return found

@@ -79,7 +79,7 @@ def test_galleries_of_different_queries_are_refused(canned, folders):
 def test_an_unreadable_gallery_is_damage_by_path(canned, folders, content):
     (folders[1] / "gallery.npz").write_bytes(content)
     canned.reseal(folders[1])
-    with pytest.raises(UserError, match=f"{folders[1].name}/gallery.npz: cannot be read"):
+    with pytest.raises(UserError, match=f"{folders[1].name}/gallery.npz: not a readable npz file"):
         made(canned)
 
 
