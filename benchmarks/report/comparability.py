@@ -1,12 +1,13 @@
 """Checks that runs are comparable before they share a table."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from benchmarks.data.audit import leaks
 from benchmarks.errors import UserError
 from benchmarks.report.study import Study
+from benchmarks.report.tuned_runs import value_at
 from benchmarks.runs.reader import Run
 from benchmarks.runs.schema import BASELINE, EXTENDED_BASELINE
 
@@ -20,15 +21,17 @@ def check_comparable(runs: Iterable[Run], studies: Mapping[str, Study]) -> None:
     protocol and data hash, and in the trunk's whole config. The runs of one loss agree in the configs of loss and
     protocol, but for parameters that one study searched with the same budget for each of them; the runs of one method
     agree in all three configs. Each (seed, fold) is there once, for a method and for its baseline. No run's data have
-    the same images on both sides of the split.
+    the same images on both sides of the split. Features as they are come from the same data, trunk and protocol, and
+    are there for each fold; size and standardisation of embeddings are their own.
 
     Raises:
         UserError: any of this does not hold.
     """
-    runs = list(runs)
+    given = list(runs)
+    raw, runs = [run for run in given if run.is_raw], [run for run in given if not run.is_raw]
     problems = [
-        *_leaking(runs), *_differing_facts(runs), *_unequally_tuned(runs, studies), *_differing_configs(runs, studies),
-        *_repeated(runs),
+        *_leaking(given), *_differing_facts(runs), *_unequally_tuned(runs, studies), *_differing_configs(runs, studies),
+        *_repeated(given), *_unlike(raw, runs),
     ]  # fmt: skip
     if not problems:  # pairing is not worth reporting for runs that should not be compared
         problems = list(_unpaired(runs))
@@ -111,6 +114,35 @@ def _differing_keys(
         found = _by_value((run, flat.get(key, "not set")) for run, flat in settings)
         if len(found) > 1:
             yield f"the runs of {what} differ in {key}, so they cannot be averaged or paired: {_listed(found)}"
+
+
+def _unlike(raw: list[Run], runs: list[Run]) -> Iterator[str]:
+    """Features as they are that are not those that the trainings on the same data started from."""
+    for (data, loss), features in _grouped(raw, "data", "loss").items():
+        trained = [run for run in runs if run.data == data]
+        if not trained:
+            yield (
+                f"nothing was trained on {data}, whose features are in {features[0].path}: there is nothing to compare "
+                "them with"
+            )
+            continue
+        facts: dict[str, Callable[[Run], Any]] = {
+            "data hash": lambda run: run.facts["data hash"],
+            "protocol": lambda run: run.facts["protocol"],
+        }
+        if value_at(features[0].config, "data.kind") != "features":  # on which a trunk may be trained
+            facts["trunk"] = lambda run: run.facts["trunk"]
+            facts["trunk.network"] = lambda run: value_at(run.config, "trunk.network")
+            facts["trunk.normalization"] = lambda run: value_at(run.config, "trunk.normalization")
+        for fact, value in facts.items():
+            found = _by_value((run, value(run)) for run in [*features, *trained])
+            if len(found) > 1:
+                yield f"{loss} and the trainings on {data} differ in {fact}: {_listed(found)}"
+        if lacking := sorted({run.fold for run in trained} - {run.fold for run in features}):
+            yield (
+                f"{loss} on {data} lacks fold {', '.join(map(str, lacking))}, which trainings have: run it with "
+                f"loss={loss} and the fold"
+            )
 
 
 def _repeated(runs: list[Run]) -> Iterator[str]:

@@ -8,14 +8,15 @@ from benchmarks.report.provenance import provenance
 from benchmarks.report.recommendations import recommendations
 from benchmarks.report.summary import Summary
 from benchmarks.report.tables import Section, Table, run_list, sections
-from benchmarks.report.verdicts import Finding, cautions, controls, findings, overview, which_epoch
+from benchmarks.report.verdicts import Finding, attributions, cautions, findings, longer_tuning, overview, which_epoch
 
 
 class Contents(NamedTuple):
     title: str
     overview: list[str]
     which_epoch: str
-    findings: list[Finding]
+    findings: list[Finding]  # on each method against its baseline
+    attributions: list[Finding]  # ... against its controls
     cautions: list[str]
     recommendations: list[str]
     sections: list[Section]
@@ -33,11 +34,14 @@ def contents_of(summary: Summary, ensembles: Sequence[FoldEnsemble]) -> Contents
         overview=overview(summary),
         which_epoch=which_epoch(summary),
         findings=findings(summary),
+        attributions=attributions(summary),
         cautions=cautions(summary),
         recommendations=recommendations(summary),
-        sections=sections(summary, ensembles, {data.data: controls(data) for data in summary.data_sets}),
+        sections=sections(summary, ensembles, {data.data: longer_tuning(data) for data in summary.data_sets}),
         runs=run_list(summary),
-        about_runs=f"{len(summary.runs)} finished runs, started {found.started}; set {found.digest} (sha256 of names).",
+        about_runs=(
+            f"{len(summary.all_runs)} finished runs, started {found.started}; set {found.digest} (sha256 of names)."
+        ),
         about_data={
             data: {**facts, "leakage audit": ". ".join(found.audits[data])} for data, facts in found.facts.items()
         },

@@ -31,7 +31,7 @@ def _cell(value: object) -> object:
 
 def results(summary: Summary) -> Table:
     """One row per run and selection rule, with the run's whole configuration."""
-    flat = {run.name: dict(_flat(run.config)) for run in summary.runs}
+    flat = {run.name: dict(_flat(run.config)) for run in summary.all_runs}
     settings = sorted({key for settings in flat.values() for key in settings})
     cells: list[tuple[str, Callable[[tuple[Run, str]], Any]]] = [
         ("data", lambda of: of[0].data),
@@ -58,17 +58,29 @@ def results(summary: Summary) -> Table:
         ("run", lambda of: of[0].name),
         *((f"config.{key}", _setting(flat, key)) for key in settings),
     ]
-    return _keyed("results", cells, [(run, rule) for run in summary.runs for rule in run.selection])
+    return _keyed("results", cells, [(run, rule) for run in summary.all_runs for rule in run.selection])
 
 
 def comparisons(summary: Summary) -> Table:
-    """One row per comparison, selection rule and metric; tests only for the primary metric by the honest rule."""
+    """One row per comparison, selection rule and metric; tests only for the primary metric by the honest rule.
+
+    A method is compared with its baseline and with its controls; these and all baselines with the features as they are,
+    which is not tested.
+    """
 
     def tested(value: Callable[[Comparison], Any]) -> Callable[[Any], Any]:
-        return lambda of: value(of[0]) if of[1] == of[0].method.rule and of[2] == PRIMARY and of[0].judged else None
+        return primary(lambda c: value(c) if c.judged else None)
 
     def primary(value: Callable[[Comparison], Any]) -> Callable[[Any], Any]:
-        return lambda of: value(of[0]) if of[1] == of[0].method.rule and of[2] == PRIMARY else None
+        def of_primary(of: tuple[Comparison, str, str]) -> Any:
+            comparison, rule, metric = of
+            counts = rule == comparison.method.rule and metric == PRIMARY and not comparison.baseline.is_raw
+            return value(comparison) if counts else None
+
+        return of_primary
+
+    def unless_raw(value: Callable[[Comparison], Any]) -> Callable[[Any], Any]:
+        return lambda of: None if of[0].baseline.is_raw else value(of[0])
 
     def low(interval: Any) -> Any:
         return interval and interval.low
@@ -80,6 +92,7 @@ def comparisons(summary: Summary) -> Table:
         ("data", lambda of: of[0].method.data),
         ("loss", lambda of: of[0].method.loss),
         ("method", lambda of: of[0].method.method),
+        ("against", lambda of: _against(of[0])),
         ("trunk", lambda of: of[0].method.runs[0].facts["trunk"]),
         ("protocol", lambda of: of[0].method.runs[0].facts["protocol"]),
         ("selection", lambda of: of[1]),
@@ -96,16 +109,24 @@ def comparisons(summary: Summary) -> Table:
         ("classes_high", primary(lambda c: high(c.over_classes))),
         ("p", tested(lambda c: c.p)),
         ("holm_p", tested(lambda c: c.holm_p)),
-        ("smallest_p", lambda of: of[0].smallest_p),
-        ("smallest_holm_p", lambda of: of[0].smallest_holm_p),
+        ("smallest_p", unless_raw(lambda c: c.smallest_p)),
+        ("smallest_holm_p", unless_raw(lambda c: c.smallest_holm_p)),
         ("detectable_points", tested(lambda c: c.detectable)),
         ("margin_points", primary(lambda c: c.margin)),
         ("equivalence_p", tested(lambda c: c.equivalence_p)),
         ("holm_equivalence_p", tested(lambda c: c.holm_equivalence_p)),
         ("fold_level_p", tested(lambda c: c.fold_level and c.fold_level.p)),
     ]
-    subjects = [(c, rule, metric) for c in summary.comparisons for rule in c.rules for metric in METRICS]
+    above = [c for data in summary.data_sets for raw in data.raw for c in data.above(raw)]
+    compared = [*summary.comparisons, *summary.attributions, *above]
+    subjects = [(c, rule, metric) for c in compared for rule in c.rules for metric in METRICS]
     return _keyed("comparisons", cells, subjects)
+
+
+def _against(comparison: Comparison) -> str:
+    """The method of the other side; of features as they are the name in the loss's place."""
+    other = comparison.baseline
+    return other.loss if other.is_raw else other.method
 
 
 def curves(summary: Summary) -> Table:

@@ -37,11 +37,12 @@ def write_markdown(contents: Contents) -> str:
 
 def _lines(contents: Contents) -> Iterator[str]:
     yield from (f"# {escaped(contents.title)}", "", escaped(" ".join(contents.overview), code=True))
-    if contents.findings:
-        yield ""
-    for finding in contents.findings:
-        sentence = escaped(finding.sentence, code=True)
-        yield f"- **{escaped(finding.headline)}** ({finding.verdict}). {sentence}"
+    for title, found in (("", contents.findings), ("What methods add to their controls:", contents.attributions)):
+        if found:
+            yield from ("", title, "") if title else ("",)
+        for finding in found:
+            sentence = escaped(finding.sentence, code=True)
+            yield f"- **{escaped(finding.headline)}** ({finding.verdict}). {sentence}"
     if contents.cautions:
         yield ""
         yield from (f"- {escaped(caution, code=True)}" for caution in contents.cautions)

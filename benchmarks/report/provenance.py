@@ -18,7 +18,7 @@ class Provenance(NamedTuple):
 
 
 def provenance(summary: Summary) -> Provenance:
-    runs = summary.runs
+    runs = summary.all_runs
     names = "\n".join(sorted(run.name for run in runs))
     began = sorted(str(run.environment.get("started")) for run in runs)
     return Provenance(

@@ -62,12 +62,22 @@ class Cell:
         return self.runs[0].method
 
     @property
+    def is_raw(self) -> bool:
+        """Whether these are the features as they are, one run per fold, which have no seeds."""
+        return self.runs[0].is_raw
+
+    @property
     def seeds(self) -> list[int]:
         return sorted({run.seed for run in self.runs})
 
     @property
     def folds(self) -> list[int]:
         return sorted({run.fold for run in self.runs})
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """Methods by name, and what each lacks of this one."""
+        return {name: lacks for run in self.runs for name, lacks in run.controls.items()}
 
     @property
     def rule(self) -> str:
@@ -130,16 +140,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against its baseline, paired by (seed, fold)."""
+    """A method against its baseline, or against one of its controls, paired by (seed, fold)."""
 
     method: Cell
     baseline: Cell
     margin: float = MARGIN  # points within which two losses count as equivalent
-    family: int = 1  # comparisons of the report, for all of which p is adjusted
-    holm_p: float = 1.0  # adjusted over all comparisons of the report
-    smallest_holm_p: float = 1.0  # what holm_p would be if all comparisons had the smallest p their seeds can reach
+    family: int = 1  # comparisons of the report of the same question, for all of which p is adjusted
+    holm_p: float = 1.0  # adjusted over the family
+    smallest_holm_p: float = 1.0  # what holm_p would be if all of the family had the smallest p their seeds can reach
     holm_equivalence_p: float | None = None  # adjusted over those with at least two seeds
     extra: Cell | None = None  # the baseline, tuned with more trials
+    lacks: str | None = None  # what the control, which `baseline` is then, lacks of the method; None: no control
 
     @property
     def num_seeds(self) -> int:
@@ -262,7 +273,9 @@ class DataSummary:
     data: str
     cells: tuple[Cell, ...]
     comparisons: tuple[Comparison, ...]
-    controls: tuple[Comparison, ...] = ()  # baselines tuned with more trials, against themselves
+    extended: tuple[Comparison, ...] = ()  # baselines tuned with more trials, against themselves
+    attributions: tuple[Comparison, ...] = ()  # methods against their controls
+    raw: tuple[Cell, ...] = ()  # the features as they are, and standardised
 
     @property
     def rule(self) -> str:
@@ -276,12 +289,29 @@ class DataSummary:
 
     def comparison(self, cell: Cell) -> Comparison | None:
         """The comparison of a method's cell; None for a baseline."""
-        return next((c for c in (*self.comparisons, *self.controls) if c.method is cell), None)
+        return next((c for c in (*self.comparisons, *self.extended) if c.method is cell), None)
+
+    @cached_property
+    def features(self) -> Cell | None:
+        """Of the features as they are and standardised those that validation prefers; without it, as they are."""
+
+        def validation(cell: Cell) -> float:
+            return float(np.mean([run.curve.get(0, 0.0) for run in cell.runs]))
+
+        return max(self.raw, key=validation, default=None)
+
+    def above(self, raw: Cell) -> tuple[Comparison, ...]:
+        """Each cell against features as they are, paired by fold: the same features for every seed."""
+        scored = {run.fold: run for run in raw.runs}
+        return tuple(
+            Comparison(cell, Cell(tuple(replace(scored[run.fold], seed=run.seed) for run in cell.runs)))
+            for cell in self.cells
+        )
 
 
 @dataclass(frozen=True)
 class Summary:
-    runs: tuple[Run, ...]
+    runs: tuple[Run, ...]  # trainings
     data_sets: tuple[DataSummary, ...]
     margin: float = MARGIN
     studies: tuple[Study, ...] = ()  # that the runs come from
@@ -290,6 +320,16 @@ class Summary:
     def comparisons(self) -> tuple[Comparison, ...]:
         return tuple(comparison for data in self.data_sets for comparison in data.comparisons)
 
+    @property
+    def attributions(self) -> tuple[Comparison, ...]:
+        """Methods against their controls."""
+        return tuple(comparison for data in self.data_sets for comparison in data.attributions)
+
+    @property
+    def all_runs(self) -> tuple[Run, ...]:
+        """Those of the features as they are, then the trainings."""
+        return (*(run for data in self.data_sets for cell in data.raw for run in cell.runs), *self.runs)
+
 
 def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Study] = ()) -> Summary:
     """The report's numbers from runs that passed ``check_comparable``.
@@ -297,11 +337,13 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
     Holm's family is every comparison of the report on test MAP@R by the honest rule: at the epoch that the validation
     fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A comparison
     without a verdict (:attr:`Comparison.judged`) counts in both with p = 1, so that leaving it out gains nothing. A
-    baseline that was tuned with more trials is a control and no claim, so it is in neither.
+    baseline that was tuned with more trials is a reference and no claim, so it is in neither, and nor are features as
+    they are. Methods against their controls are two families more: another question, asked of the same runs.
     """
-    runs = tuple(sorted(runs, key=lambda run: (run.data, run.loss, order(run.method), run.pair)))
+    given = tuple(sorted(runs, key=lambda run: (run.data, run.loss, order(run.method), run.pair)))
+    runs = tuple(run for run in given if not run.is_raw)
     cells: dict[tuple[str, str, str], list[Run]] = {}
-    for run in runs:
+    for run in given:
         cells.setdefault((run.data, run.loss, run.method), []).append(run)
     made = {key: Cell(tuple(group)) for key, group in cells.items()}
     plain = [
@@ -309,14 +351,28 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
         for (data, loss, method), cell in made.items()
         if method != BASELINE
     ]
+    attributions = _adjusted(
+        [
+            Comparison(cell, made[data, loss, control], margin=margin, lacks=lacks)
+            for (data, loss, _), cell in made.items()
+            for control, lacks in cell.controls.items()
+            if (data, loss, control) in made
+        ]
+    )
     comparisons = _adjusted([comparison for comparison in plain if comparison.method.method != EXTENDED_BASELINE])
-    controls = [comparison for comparison in plain if comparison.method.method == EXTENDED_BASELINE]
+    extended = [comparison for comparison in plain if comparison.method.method == EXTENDED_BASELINE]
+
+    def on(data: str, found: Iterable[Comparison]) -> tuple[Comparison, ...]:
+        return tuple(comparison for comparison in found if comparison.method.data == data)
+
     data_sets = [
         DataSummary(
             data,
-            tuple(cell for key, cell in made.items() if key[0] == data),
-            tuple(comparison for comparison in comparisons if comparison.method.data == data),
-            tuple(comparison for comparison in controls if comparison.method.data == data),
+            tuple(cell for key, cell in made.items() if key[0] == data and not cell.is_raw),
+            on(data, comparisons),
+            on(data, extended),
+            on(data, attributions),
+            tuple(cell for key, cell in made.items() if key[0] == data and cell.is_raw),
         )
         for data in sorted({run.data for run in runs})
     ]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.report.fold_ensemble import FoldEnsemble
 from benchmarks.report.formatting import searched, setting, span
-from benchmarks.report.labels import METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
+from benchmarks.report.labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
 from benchmarks.report.study import Study
 from benchmarks.report.summary import Cell, Comparison, DataSummary, Estimate, Summary
 from benchmarks.runs.schema import PER_QUERY, PRIMARY
@@ -64,25 +64,35 @@ def _table(key: str, title: str, caption: str, cells: Cells, subjects: Iterable[
 
 
 def _method_of(subject: Any) -> str:
-    """The method that a row is about: of a comparison, a cell or a (cell, parameter) pair."""
+    """The method that a row is about: of a comparison, a cell or a (cell, parameter) pair; "" of raw features."""
     cell = subject[0] if type(subject) is tuple else subject
+    if isinstance(cell, Cell) and cell.is_raw:
+        return ""
     return str(cell.method.method if isinstance(cell, Comparison) else cell.method)
 
 
-def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], controls: dict[str, list[str]]) -> list[Section]:
-    """Every section of tables, in the order of the report."""
+def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[str, list[str]]) -> list[Section]:
+    """Every section of tables, in the order of the report; ``longer``: sentences on longer tuning, by data set."""
     several = len(summary.data_sets) > 1
     found = []
     for number, data in enumerate(summary.data_sets, start=1):
         on = f" on {data.data}" if several else ""
         together = [ensemble for ensemble in ensembles if ensemble.data == data.data]
-        compared = [difference(data, summary), other_metrics(data, controls[data.data])] if data.comparisons else []
+        compared = [difference(data, summary), other_metrics(data, longer[data.data])] if data.comparisons else []
+        attributed = [attribution(data, summary)] if data.attributions else []
+        above = [above_features(data)] if data.raw else []
         found += [
             Section(
                 f"accuracy-{number}",
                 f"Accuracy{on}",
                 (),
-                (accuracy(data), *compared, *([fold_ensembles(data, together)] if together else [])),
+                (
+                    accuracy(data),
+                    *compared,
+                    *attributed,
+                    *above,
+                    *([fold_ensembles(data, together)] if together else []),
+                ),
             ),
             Section(f"selection-{number}", f"Choice of epoch{on}", *_selection(data)),
             Section(f"cost-{number}", f"Cost{on}", (), (cost(data),)),
@@ -108,39 +118,80 @@ def _inflation(rule: str) -> Callable[[Cell], Estimate]:
 
 def accuracy(data: DataSummary) -> Table:
     cells: Cells = [
-        *NAMES,
-        (Column("Seeds"), lambda cell: len(cell.seeds)),
+        (LOSS, lambda cell: loss_name(cell.loss)),
+        (METHOD, lambda cell: None if cell.is_raw else method_name(cell.method)),
+        (Column("Seeds"), lambda cell: None if cell.is_raw else len(cell.seeds)),
         (Column("Folds"), lambda cell: len(cell.folds)),
         *((Column(METRIC_NAMES[metric], digits=1), _score(metric)) for metric in PER_QUERY),
     ]
     epoch = counted_epoch(data.rule, "the validation fold")
     caption = f"Test scores in points on {data.data} at the {epoch}: mean over seeds with its 95 % t-interval."
-    return _table(f"{data.data}-accuracy", "", caption, cells, data.cells)
+    if data.raw:
+        caption += " Features as they are are compared by cosine, without training, so they have no seeds."
+    return _table(f"{data.data}-accuracy", "", caption, cells, [*data.raw, *data.cells])
 
 
 def difference(data: DataSummary, summary: Summary) -> Table:
-    cells: Cells = [
-        *OF_COMPARISON,
-        (Column(METRIC_NAMES[PRIMARY], signed=True), lambda c: c.primary),
-        (Column("Over seeds", "bootstrap"), lambda c: c.bootstrap),
-        (Column("Over classes", "bootstrap"), lambda c: c.over_classes),
-        (Column("p", "sign-flip", kind="p"), lambda c: c.p if c.judged else None),
-        (Column("p", f"Holm, of {len(summary.comparisons)}", kind="p"), lambda c: c.holm_p if c.judged else None),
-        (Column("Smallest p", kind="p"), lambda c: c.smallest_p),
-        (Column("Smallest p", "Holm", kind="p"), lambda c: c.smallest_holm_p),
-        (Column("Detectable"), lambda c: c.detectable if c.judged else None),
-        (Column("Equivalence p", "Holm", kind="p"), lambda c: c.holm_equivalence_p if c.judged else None),
-    ]
     caption = (
         f"Test MAP@R on {data.data}, method minus baseline, in points, paired by seed and fold, with 95 % intervals: "
         "Student's t, and percentile bootstraps over seeds and over test classes. Smallest p: attainable with this "
         "number of seeds. Detectable: true difference that the Holm-adjusted test finds with a power of 80 %. "
         f"Equivalence: tests for a true difference within {setting(summary.margin)} points."
     )
+    cells = [*OF_COMPARISON, *_tested(len(summary.comparisons))]
     return _table(f"{data.data}-difference", "Difference to the baseline", caption, cells, data.comparisons)
 
 
-def other_metrics(data: DataSummary, controls: Sequence[str]) -> Table:
+def attribution(data: DataSummary, summary: Summary) -> Table:
+    """What each method adds to its controls."""
+    caption = (
+        f"Test MAP@R on {data.data}, method minus control, in points. A control keeps all of the method but the part "
+        "to which its gain is attributed. Columns as in the table above; Holm's correction counts the comparisons with "
+        "controls alone."
+    )
+    control = (Column("Control", kind="text"), lambda c: method_name(c.baseline.method))
+    cells = [*OF_COMPARISON, control, *_tested(len(summary.attributions))]
+    lacking = {(c.baseline.method, c.method.method): c.lacks for c in data.attributions if c.lacks}
+    notes = tuple(f"{method_name(one)} lacks of {method_name(of)}: {what}." for (one, of), what in lacking.items())
+    return _table(f"{data.data}-control", "Difference to the control", caption, cells, data.attributions, notes=notes)
+
+
+def _tested(family: int) -> Cells:
+    """Columns of a difference, its intervals and its tests."""
+    return [
+        (Column(METRIC_NAMES[PRIMARY], signed=True), lambda c: c.primary),
+        (Column("Over seeds", "bootstrap"), lambda c: c.bootstrap),
+        (Column("Over classes", "bootstrap"), lambda c: c.over_classes),
+        (Column("p", "sign-flip", kind="p"), lambda c: c.p if c.judged else None),
+        (Column("p", f"Holm, of {family}", kind="p"), lambda c: c.holm_p if c.judged else None),
+        (Column("Smallest p", kind="p"), lambda c: c.smallest_p),
+        (Column("Smallest p", "Holm", kind="p"), lambda c: c.smallest_holm_p),
+        (Column("Detectable"), lambda c: c.detectable if c.judged else None),
+        (Column("Equivalence p", "Holm", kind="p"), lambda c: c.holm_equivalence_p if c.judged else None),
+    ]
+
+
+def above_features(data: DataSummary) -> Table:
+    """What training adds to the features as they are."""
+    above = {raw.loss: {id(c.method): c.primary for c in data.above(raw)} for raw in data.raw}
+
+    def added(loss: str) -> Callable[[Cell], Estimate]:
+        return lambda cell: above[loss][id(cell)]
+
+    cells = [*NAMES, *((Column(METRIC_NAMES[PRIMARY], _above(raw), signed=True), added(raw.loss)) for raw in data.raw)]
+    caption = (
+        f"Test MAP@R on {data.data} in points, minus that of the features that the training started from, paired by "
+        "fold, with 95 % t-intervals over the seeds of the training. The features have no seeds, and these differences "
+        "are described, not tested."
+    )
+    return _table(f"{data.data}-features", "Difference to the features as they are", caption, cells, data.cells)
+
+
+def _above(raw: Cell) -> str:
+    return f"minus {FEATURES[raw.loss]}"
+
+
+def other_metrics(data: DataSummary, longer: Sequence[str]) -> Table:
     """Differences in the metrics that are not tested; over folds; to the baseline that was tuned longer."""
     cells: list[tuple[Column, Callable[[Any], Any]]] = [
         *OF_COMPARISON,
@@ -156,7 +207,7 @@ def other_metrics(data: DataSummary, controls: Sequence[str]) -> Table:
     if any(comparison.against_extra for comparison in data.comparisons):
         caption += "; MAP@R against the baseline that was tuned with the methods' extra budget"
         cells.append((Column("MAP@R", "to baseline, tuned longer", signed=True), lambda c: c.against_extra))
-    notes = tuple(f"{sentence} This is a control, not a claim, so no correction counts it." for sentence in controls)
+    notes = tuple(f"{sentence} This is a reference, not a claim, so no correction counts it." for sentence in longer)
     return _table(f"{data.data}-metrics", "Other metrics", f"{caption}.", cells, data.comparisons, notes=notes)
 
 
@@ -337,5 +388,5 @@ def run_list(summary: Summary) -> Table:
         (Column("Epoch"), lambda run: run.selected().epoch),
         (Column("Test MAP@R"), lambda run: 100 * run.selected().test[PRIMARY]),
     ]
-    title = f"All {len(summary.runs)} runs, named by the hash of their configuration"
-    return _table("runs", "", "Runs used.", cells, summary.runs, paper=False, folded=title)
+    title = f"All {len(summary.all_runs)} runs, named by the hash of their configuration"
+    return _table("runs", "", "Runs used.", cells, summary.all_runs, paper=False, folded=title)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from benchmarks import statistics
 from benchmarks.report.formatting import estimate, interval, number, p_value
-from benchmarks.report.labels import loss_name, method_name
+from benchmarks.report.labels import FEATURES, loss_name, method_name
 from benchmarks.report.summary import Comparison, DataSummary, Summary
 from benchmarks.runs.reader import Run
+from benchmarks.runs.schema import PRIMARY
 
 ALPHA = 0.05
 VERDICTS = (
@@ -50,37 +51,47 @@ def within_margin(comparison: Comparison) -> bool:
 
 
 def findings(summary: Summary) -> list[Finding]:
-    several = len(summary.data_sets) > 1
-    return [_finding(comparison, len(summary.comparisons), several) for comparison in summary.comparisons]
+    """One for each method against its baseline."""
+    return [_finding(comparison, len(summary.data_sets) > 1) for comparison in summary.comparisons]
 
 
-def _finding(comparison: Comparison, family: int, name_data: bool) -> Finding:
+def attributions(summary: Summary) -> list[Finding]:
+    """One for each method against each of its controls."""
+    return [_finding(comparison, len(summary.data_sets) > 1) for comparison in summary.attributions]
+
+
+def _finding(comparison: Comparison, name_data: bool) -> Finding:
     effect, judged = comparison.primary, verdict(comparison)
     method, loss = method_name(comparison.method.method), loss_name(comparison.method.loss)
     where = f" on {comparison.method.data}" if name_data else ""
-    headline = f"{loss} + {method}{where}"
+    headline, than = f"{loss} + {method}{where}", ""
+    if comparison.lacks is not None:
+        control = method_name(comparison.baseline.method)
+        headline += f" against {control}"
+        than = f" than with its control {control}" + (f", which lacks {comparison.lacks}" if comparison.lacks else "")
     start = f"With {method}, the test MAP@R of {loss} is"
     if judged == "no verdict":
         return Finding(judged, headline, withheld(comparison))
     if not any(effect.per_seed):
-        return Finding(judged, headline, f"{start} the same in every run.")
+        return Finding(judged, headline, f"{start} the same in every run{than.replace('than', 'as', 1)}.")
     direction = "higher" if effect.mean > 0 else "lower"
-    start = f"{start} {number(abs(effect.mean))} points {direction}"
+    start = f"{start} {number(abs(effect.mean))} points {direction}{than}"
     if comparison.num_seeds == 1:
         return Finding(judged, headline, f"{start} with one seed, which allows neither an interval nor a test.")
     numbers = (
         f"{start} (difference {number(effect.mean, signed=True)}, 95\u00a0% interval {interval(effect.interval)}; "
         f"p = {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}; {comparison.num_seeds} seeds)."
     )
-    return Finding(judged, headline, f"{numbers} {_certainty(comparison, judged, family)}")
+    return Finding(judged, headline, f"{numbers} {_certainty(comparison, judged)}")
 
 
 def withheld(comparison: Comparison) -> str:
     """Why there is no verdict, with the runs; "" where there is one."""
-    method = method_name(comparison.method.method)
+    idle = " and ".join(sorted({method_name(run.method) for run in comparison.inactive}))
+    other = "baseline" if comparison.lacks is None else "control"
     reasons = (
-        (comparison.inactive, f"{method} made no synthetic point in any step of"),
-        (comparison.identical, "every evaluation is identical to the baseline's, so the method had no effect, in"),
+        (comparison.inactive, f"{idle} made no synthetic point in any step of"),
+        (comparison.identical, f"every evaluation is identical to the {other}'s, so the method had no effect, in"),
         (comparison.untrained, "validation chose the untrained model (epoch 0) in"),
     )
     found = [f"{reason} {_named(runs)}" for runs, reason in reasons if runs]
@@ -93,12 +104,12 @@ def _named(runs: Sequence[Run]) -> str:
     return ", ".join(described) + more
 
 
-def controls(data: DataSummary) -> list[str]:
+def longer_tuning(data: DataSummary) -> list[str]:
     """The effect of more trials alone, for each baseline that was tuned longer."""
     found = []
-    for control in data.controls:
-        effect, loss = control.primary, loss_name(control.method.loss)
-        same = {run.name for run in control.method.runs} == {run.name for run in control.baseline.runs}
+    for longer in data.extended:
+        effect, loss = longer.primary, loss_name(longer.method.loss)
+        same = {run.name for run in longer.method.runs} == {run.name for run in longer.baseline.runs}
         if same:
             effect_of_trials = "the search with the methods' extra budget found the same trial, hence the same runs"
         else:
@@ -109,8 +120,8 @@ def controls(data: DataSummary) -> list[str]:
     return found
 
 
-def _certainty(comparison: Comparison, judged: str, family: int) -> str:
-    seeds = comparison.num_seeds
+def _certainty(comparison: Comparison, judged: str) -> str:
+    seeds, family = comparison.num_seeds, comparison.family
     over = f"after Holm's correction for {family} comparisons" if family > 1 else "with the exact test"
     margin = f"{comparison.margin:g} points (TOST, Holm p = {p_value(comparison.holm_equivalence_p or 0)})"
     if judged.startswith("established"):
@@ -135,12 +146,33 @@ def _certainty(comparison: Comparison, judged: str, family: int) -> str:
 
 
 def overview(summary: Summary) -> list[str]:
-    """One to three sentences above everything else."""
-    comparisons = summary.comparisons
-    if not comparisons:
-        return ["Only baselines were run, so nothing is compared."]
-    counts = Counter(verdict(comparison) for comparison in comparisons)
-    return [_outcome(counts, len(comparisons)), *_limits(summary)]
+    """A few sentences above everything else."""
+    above = [sentence for data in summary.data_sets for sentence in _above_features(data)]
+    if not summary.comparisons:
+        return ["Only baselines were run, so nothing is compared.", *above]
+    attributed = [_outcome(summary.attributions, "control")] if summary.attributions else []
+    return [_outcome(summary.comparisons, "baseline"), *attributed, *above, *_limits(summary)]
+
+
+def _above_features(data: DataSummary) -> Iterator[str]:
+    """The losses and methods that end below the features as they are."""
+    if data.features is None:
+        return
+    level = number(data.features.score(PRIMARY).mean)
+    preferred = ", which validation prefers" if len(data.raw) > 1 and data.rule == "validation" else ""
+    what = f"the {FEATURES[data.features.loss]} as they are (cosine, MAP@R {level}{preferred})"
+    compared = data.above(data.features)
+    below = sorted((c for c in compared if c.primary.mean < 0), key=lambda c: c.primary.mean)
+    if not below:
+        yield f"On {data.data}, no loss or method ends below {what}."
+        return
+    named = "; ".join(
+        f"{loss_name(c.method.loss)} {method_name(c.method.method)} {estimate(c.primary, signed=True)}" for c in below
+    )
+    yield (
+        f"On {data.data}, {len(below)} of {len(compared)} losses and methods end below {what}: {named} (points, paired "
+        "by fold, 95\u00a0% t-intervals over seeds; the features have no seeds, and no correction counts this)."
+    )
 
 
 def which_epoch(summary: Summary) -> str:
@@ -155,13 +187,16 @@ def which_epoch(summary: Summary) -> str:
     return "; ".join((f"on {', '.join(data)} " if several else "") + described[rule] for rule, data in found.items())
 
 
-def _outcome(counts: Counter[str], family: int) -> str:
+def _outcome(compared: Sequence[Comparison], other: str) -> str:
+    """How many comparisons of methods with their baselines, or with their controls, have which verdict."""
+    counts, family = Counter(map(verdict, compared)), len(compared)
+    between = f"between a method and its {other}"
     comparisons = "one comparison" if family == 1 else f"{family} comparisons"
     gains, losses = counts["established gain"], counts["established loss"]
     none = counts["no verdict"]
     without = f"{none} {'has' if none == 1 else 'have'} no verdict"
     if not gains + losses + counts["equivalent"]:
-        start = f"Of {comparisons} between a method and its baseline, none is established"
+        start = f"Of {comparisons} {between}, none is established"
         return f"{start}; {without}." if none else f"{start}."
     parts = []
     if gains:
@@ -174,7 +209,7 @@ def _outcome(counts: Counter[str], family: int) -> str:
         parts.append(f"{rest} {'is' if rest == 1 else 'are'} not established")
     if none:
         parts.append(without)
-    return f"Of {comparisons} between a method and its baseline, {', '.join(parts)}."
+    return f"Of {comparisons} {between}, {', '.join(parts)}."
 
 
 def _limits(summary: Summary) -> Iterator[str]:

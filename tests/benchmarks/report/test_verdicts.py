@@ -5,7 +5,7 @@ import pytest
 from benchmarks.report.study import read_studies
 from benchmarks.report.summary import summarize
 from benchmarks.report.tuned_runs import by_search
-from benchmarks.report.verdicts import cautions, controls, findings, overview
+from benchmarks.report.verdicts import cautions, findings, longer_tuning, overview
 from benchmarks.runs.reader import read_runs
 
 
@@ -193,7 +193,7 @@ def test_a_baseline_loss_that_was_tuned_longer_is_a_control_and_not_one_of_the_c
     summary = summarize(by_search(read_runs(canned.root), read_studies(canned.root)))
     assert [comparison.method.method for comparison in summary.comparisons] == ["ee"]
     assert summary.comparisons[0].against_extra.mean == pytest.approx(1.5)
-    assert controls(summary.data_sets[0]) == [
+    assert longer_tuning(summary.data_sets[0]) == [
         "Triplet, baseline: tuned with the methods' extra budget, MAP@R changes by +0.50 [0.50 to 0.50] points."
     ]
 
@@ -205,4 +205,4 @@ def test_more_trials_that_end_with_the_same_one_are_said_to(canned):
     for method in ("none", "ee"):
         canned.tuned(study, method)
     summary = summarize(by_search(read_runs(canned.root), read_studies(canned.root)))
-    assert "found the same trial" in controls(summary.data_sets[0])[0]
+    assert "found the same trial" in longer_tuning(summary.data_sets[0])[0]
