@@ -28,7 +28,7 @@ from benchmarks.training.build import build_trunk
 from benchmarks.training.device import choose_device, repeatable
 from benchmarks.training.images import StoredImages, eval_images, training_images
 from benchmarks.training.pixel_store import store_of
-from benchmarks.training.precision import autocast
+from benchmarks.training.precision import autocast, lay_out
 from benchmarks.training.seeds import stream_seed
 from benchmarks.trunks.weights import hash_of
 
@@ -71,6 +71,8 @@ def extract(
     with repeatable(options.threads):
         trunk, width = build_trunk(config, data.channels, data.image_size)
         provenance = _provenance(config, data, trunk, views, bfloat16, device)
+        if config.protocol.channels_last:
+            lay_out(trunk)
         shape = (len(data.labels), width) if views == 0 else (len(data.labels), 1 + views, width)
         unfinished = out.with_name(f"{out.name}.unfinished")
         with _held(unfinished):
@@ -169,6 +171,7 @@ def _provenance(
         "precision": "bfloat16" if bfloat16 else "float32",
         "device": device.type,
         "versions": versions,
+        **({"channels_last": True} if config.protocol.channels_last else {}),
     }
 
 

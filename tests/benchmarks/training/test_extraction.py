@@ -62,6 +62,15 @@ def test_smaller_numbers_are_near_the_larger_ones(tmp_path: Path) -> None:
     assert 0 < np.abs(brain - full).max() < 0.1 * np.abs(full).max()
 
 
+def test_the_layout_of_the_weights_changes_only_rounding_and_is_recorded(tmp_path: Path) -> None:
+    config, options = compose(TINY)
+    planes = read_features(extract(config, options, tmp_path / "planes.npz"))
+    config, options = compose([*TINY, "protocol.channels_last=true"])
+    pixels = read_features(extract(config, options, tmp_path / "pixels.npz"))
+    np.testing.assert_allclose(pixels.features, planes.features, rtol=1e-4, atol=1e-5)
+    assert "channels_last" not in planes.provenance and pixels.provenance["channels_last"] is True
+
+
 def test_a_finished_file_is_kept_and_another_one_is_not_overwritten(tmp_path: Path) -> None:
     config, options = compose(TINY)
     path = extract(config, options, tmp_path / "features.npz")
