@@ -9,8 +9,7 @@ from torch import nn
 
 from pml_aug.host.proxies import Proxies
 
-EE, IAA, PS = "EmbeddingExpansion", "IntraClassAdaptiveAugmentation", "ProxySynthesis"
-WITH_PROXIES = "ProxyLossWrapper"  # and what derives from it
+MATRIX, COPIES, PROXIES = "distance matrix", "copies", "proxies"  # what a wrapper may need of a loss, in its `needs`
 SEE = "SphericalEmbeddingExpansion"
 MEMORY, EXPANSION_MINER = "CrossBatchMemory", "ExpansionMiner"
 SIMILARITY, DISTANCE = "IntrospectiveSimilarity", "IntrospectiveDistance"
@@ -29,14 +28,23 @@ class Facts:
     """What cannot be combined with a loss or miner.
 
     Args:
-        refused_by: name of a class of pml_aug -> why it cannot be combined with this loss or miner.
+        refused_by: name of a class of pml_aug, or something that it needs -> why it cannot be combined with this loss
+            or miner.
     """
 
     refused_by: Mapping[str, str] = field(default_factory=dict)
 
-    def reason_against(self, user: str) -> str | None:
-        """Why the class of pml_aug called `user` cannot be combined with the loss or miner; None if it can."""
-        return self.refused_by.get(user)
+    def reason_against(self, user: type[nn.Module]) -> str | None:
+        """Why a class of pml_aug cannot be combined with the loss or miner; None if it can.
+
+        The names of the class and of those that it derives from count, and what it names in an attribute `needs`.
+        """
+        names = [*(kind.__name__ for kind in user.__mro__), *getattr(user, "needs", ())]
+        return next((reason for name in names if (reason := self.reason_of(name)) is not None), None)
+
+    def reason_of(self, name: str) -> str | None:
+        """The reason under one name alone."""
+        return self.refused_by.get(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +71,24 @@ class LossFacts(Facts):
     reads_ref_emb: bool = True
     compares_all: bool = False
 
-    def reason_against(self, user: str) -> str | None:
-        if user in self.refused_by:
-            return self.refused_by[user]
-        if user in (PS, WITH_PROXIES) and self.proxies is None:
+    def reason_of(self, name: str) -> str | None:
+        if name in self.refused_by:
+            return self.refused_by[name]
+        if name == PROXIES and self.proxies is None:
             return (
                 "it has no proxies of its classes to synthesise from; use EmbeddingExpansion, or a proxy loss such as "
                 "ProxyAnchorLoss"
             )
-        if user == SEE and self.proxies is None:
+        if name == SEE and self.proxies is None:
             return (
                 "it has no proxies of its classes around which points could be spread; use EmbeddingExpansion, or a "
                 "proxy loss such as ProxyAnchorLoss"
             )
-        if user == SEE and self.proxies is not None and self.proxies.per_class is not None:
+        if name == SEE and self.proxies is not None and self.proxies.per_class is not None:
             return "it has several proxies per class, and a row has no single one to spread points around"
-        if user == MEMORY and self.proxies is not None:
+        if name == MEMORY and self.proxies is not None:
             return _ONLY_PROXIES
-        if user == MEMORY and not self.reads_ref_emb:
+        if name == MEMORY and not self.reads_ref_emb:
             return "it compares the rows of one batch with each other and takes no others"
         return None
 
@@ -122,7 +130,7 @@ _W = Proxies("W", dim=1)
 _TRIPLETS = LossFacts(forms_triplets=True)
 
 LOSSES: Mapping[type[nn.Module], LossFacts] = {
-    losses.AngularLoss: LossFacts(refused_by={EE: _NO_MATRIX, **_WHOLE_ROWS}),
+    losses.AngularLoss: LossFacts(refused_by={MATRIX: _NO_MATRIX, **_WHOLE_ROWS}),
     losses.ArcFaceLoss: _with_proxies(_W._replace(only_in_distance=True), _WANTS_SIMILARITY),
     losses.CircleLoss: LossFacts(refused_by=_WANTS_SIMILARITY),
     losses.ContrastiveLoss: LossFacts(),
@@ -142,8 +150,8 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
         reads_tuples=False,
         reads_ref_emb=False,
         refused_by={
-            EE: "it makes every sample a class of its own, so no two embeddings share one",
-            IAA: "it makes every sample a class of its own, so a copy would belong to none",
+            MATRIX: "it makes every sample a class of its own, so no two embeddings share one",
+            COPIES: "it makes every sample a class of its own, so a copy would belong to none",
             **_WANTS_SIMILARITY,
         },
     ),
@@ -159,9 +167,9 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
     losses.ManifoldLoss: LossFacts(
         reads_ref_emb=False,
         refused_by={
-            EE: "it takes no labels, so there are no same-class embeddings to expand",
-            IAA: "it takes no labels, and its proxies belong to no class",
-            **dict.fromkeys((PS, WITH_PROXIES, SEE), "its proxies belong to no class"),
+            MATRIX: "it takes no labels, so there are no same-class embeddings to expand",
+            COPIES: "it takes no labels, and its proxies belong to no class",
+            **dict.fromkeys((PROXIES, SEE), "its proxies belong to no class"),
             MEMORY: _ONLY_PROXIES,
             **_WANTS_SIMILARITY,
         },
@@ -178,14 +186,14 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
     losses.NPairsLoss: LossFacts(
         reads_ref_emb=False,
         refused_by={
-            EE: "it takes one pair per class out of the batch before it computes distances",
-            IAA: "it takes the first pair of each class out of the batch, in which no copy would ever be",
+            MATRIX: "it takes one pair per class out of the batch before it computes distances",
+            COPIES: "it takes the first pair of each class out of the batch, in which no copy would ever be",
         },
     ),
     losses.NTXentLoss: LossFacts(),
     losses.NormalizedSoftmaxLoss: _with_proxies(_W._replace(only_in_distance=True)),
     losses.P2SGradLoss: _with_proxies(
-        Proxies("weight", dim=1, to_unit=True), {EE: _OWN_LOGITS, **_WHOLE_ROWS}, reads_tuples=False
+        Proxies("weight", dim=1, to_unit=True), {MATRIX: _OWN_LOGITS, **_WHOLE_ROWS}, reads_tuples=False
     ),
     losses.PNPLoss: _ranking(_WANTS_SIMILARITY, reads_tuples=False),
     losses.ProxyAnchorLoss: _with_proxies(Proxies("proxies", dim=0, only_in_distance=True)),
@@ -207,7 +215,7 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
         copies=CopyMode.INDEXED,
         reads_ref_emb=False,
         refused_by={
-            EE: _NO_MATRIX,
+            MATRIX: _NO_MATRIX,
             MEMORY: "it looks up positives and negatives in the batch, wherever they are",
             **_WHOLE_ROWS,
         },
@@ -217,8 +225,8 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
     losses.VICRegLoss: LossFacts(
         reads_ref_emb=False,
         refused_by={
-            EE: "it has no distance and no negatives",
-            IAA: "it takes no labels, by which to tell what a copy may vary",
+            MATRIX: "it has no distance and no negatives",
+            COPIES: "it takes no labels, by which to tell what a copy may vary",
             MEMORY: "it compares two views row by row and knows no labels",
             **_no_introspection("VICRegLoss cannot use a distance function"),  # PML's sentence
         },
@@ -236,7 +244,7 @@ _SWAPPED_TRIPLETS = replace(
 MINERS: Mapping[type[nn.Module], Facts] = {
     miners.AngularMiner: Facts(
         refused_by={
-            EE: "it measures angles in triplets of embeddings and never uses the distance matrix",
+            MATRIX: "it measures angles in triplets of embeddings and never uses the distance matrix",
             EXPANSION_MINER: "it measures angles in triplets of embeddings and never uses the matrix",
             **_WANTS_DISTANCE,
         }
@@ -244,7 +252,7 @@ MINERS: Mapping[type[nn.Module], Facts] = {
     miners.DistanceWeightedMiner: Facts(refused_by=_WANTS_DISTANCE),
     miners.EmbeddingsAlreadyPackagedAsTriplets: Facts(
         refused_by={
-            IAA: "its triplets are rows of the batch in a fixed order, in which no copy would ever be",
+            COPIES: "its triplets are rows of the batch in a fixed order, in which no copy would ever be",
             EXPANSION_MINER: "its triplets are rows of the batch in a fixed order",
         }
     ),
@@ -290,7 +298,6 @@ def refuse(part: nn.Module, user: nn.Module, claim: str) -> None:
         semantic content
     """
     facts = facts_of(part) if isinstance(part, losses.BaseMetricLossFunction) else _facts_of(part)
-    for kind in type(user).__mro__:
-        reason = facts.reason_against(kind.__name__)
-        if reason is not None:
-            raise ValueError(f"{claim}: {reason}")
+    reason = facts.reason_against(type(user))
+    if reason is not None:
+        raise ValueError(f"{claim}: {reason}")

@@ -47,6 +47,7 @@ class LossWrapper(BaseMetricLossFunction):
         miner: mines on the augmented batch; None uses all pairs or triplets, as the baseline loss does.
 
     Attributes:
+        needs: what it needs of a loss, of those named in `pml_aug.host.losses`: a loss without it is refused.
         wraps: the wrappers that it can go around; None for all.
         off: arguments with which the wrapper returns the baseline loss.
 
@@ -57,6 +58,7 @@ class LossWrapper(BaseMetricLossFunction):
         RuntimeError: in a call, another thread is using the wrapped loss or miner.
     """
 
+    needs: ClassVar[tuple[str, ...]] = ()
     wraps: ClassVar[tuple[type["LossWrapper"], ...] | None] = None
     off: ClassVar[Mapping[str, Any]] = {}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance, same_distance
 from pml_aug.expansion.points import ExpandedBatch, Expansion, num_points_compared
 from pml_aug.expansion.pooling import SELECTIONS, PooledProxyDistance, pool, random_hardness, share_at_points
+from pml_aug.host import MATRIX
 from pml_aug.miners.expansion_miner import TuplesByPoints
 from pml_aug.validation import check_choice, check_class_labels
 from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
@@ -82,6 +83,7 @@ class EmbeddingExpansion(LossWrapper):
         True
     """
 
+    needs: ClassVar[tuple[str, ...]] = (MATRIX,)
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = (ProxySynthesis,)
     off: ClassVar[Mapping[str, Any]] = {"num_points": 0}
 

@@ -10,7 +10,7 @@ from pytorch_metric_learning.reducers import PerAnchorReducer
 from torch import Tensor, nn
 
 from pml_aug.distances.delegating import PrecomputedDistance, same_distance
-from pml_aug.host import CopyMode
+from pml_aug.host import COPIES, CopyMode
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import patched
 from pml_aug.regularizers.on_first_rows import OnFirstRows
@@ -107,6 +107,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         0
     """
 
+    needs: ClassVar[tuple[str, ...]] = (COPIES,)
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = (EmbeddingExpansion, ProxySynthesis)
     off: ClassVar[Mapping[str, Any]] = {"num_copies": 0}
 
@@ -373,7 +374,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
             )
         check_class_labels(batch.labels, statistics.num_classes, of=name)
         if batch.ref_emb is not None and not self.loss_facts.reads_ref_emb:
-            reason = self.loss_facts.reason_against("CrossBatchMemory")
+            reason = self.loss_facts.reason_of("CrossBatchMemory")
             raise ValueError(f"{name} takes no `ref_emb` around {type(innermost(self.loss)).__name__}: {reason}")
         if batch.indices_tuple is None:
             return

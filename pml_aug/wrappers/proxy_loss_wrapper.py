@@ -8,7 +8,7 @@ from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor
 from torch.func import functional_call
 
-from pml_aug.host import LOSSES
+from pml_aug.host import LOSSES, PROXIES
 from pml_aug.patching import patched
 from pml_aug.regularizers.on_first_rows import OnFirstRows
 from pml_aug.synthesis.mix_classes import is_plain_cosine
@@ -32,6 +32,7 @@ class ProxyLossWrapper(LossWrapper):
         TypeError: `loss` is not from PML.
     """
 
+    needs: ClassVar[tuple[str, ...]] = (PROXIES,)
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = ()
 
     def __init__(self, loss: losses.BaseMetricLossFunction) -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from pml_aug.distances.delegating import PrecomputedDistance, unwrap
 from pml_aug.distances.introspective_base import IntrospectiveBase
-from pml_aug.host import LOSSES
+from pml_aug.host import LOSSES, PROXIES
 from pml_aug.patching import patched
 from pml_aug.regularizers.on_first_rows import OnFirstRows
 from pml_aug.synthesis.mix_classes import draw_mixing, is_plain_cosine, mix, mixed_cosines, taken
@@ -83,6 +83,7 @@ class ProxySynthesis(LossWrapper):
         0
     """
 
+    needs: ClassVar[tuple[str, ...]] = (PROXIES,)
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = ()
     off: ClassVar[Mapping[str, Any]] = {"ratio": 0.0}
 

@@ -61,10 +61,9 @@ def makers(num_classes: int, embedding_size: int) -> dict[str, Callable[..., Bas
 
 
 def reason_against(loss: str, user: str) -> str | None:
-    """Why the class of pml_aug called `user`, or one that it derives from, refuses the loss; None if it does not."""
+    """Why the class of pml_aug called `user` refuses the loss; None if it does not."""
     (kind,) = {getattr(package, user) for package in (distances, miners, wrappers) if hasattr(package, user)}
-    reasons = (LOSSES[KINDS[loss]].reason_against(base.__name__) for base in kind.__mro__)
-    return next((reason for reason in reasons if reason is not None), None)
+    return LOSSES[KINDS[loss]].reason_against(kind)
 
 
 def accepted_by(user: str) -> list[str]:
