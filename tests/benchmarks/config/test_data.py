@@ -18,7 +18,6 @@ def group(*overrides: str) -> DataConfig:
 def test_kinds_are_those_of_the_files_and_of_the_readers() -> None:
     assert set(KINDS) <= set(options_of("data"))
     assert all(group(f"data={kind}").kind == kind for kind in KINDS)
-    assert all(group(f"data={name}").name == name for name in options_of("data"))
     assert set(PUBLISHED_KINDS) == set(PUBLISHED)
 
 
