@@ -211,6 +211,11 @@ class EmbeddingExpansion(LossWrapper):
             raise ValueError(
                 "EmbeddingExpansion takes no `miner` around ProxySynthesis, which reads no index tuples: leave it out"
             )
+        if isinstance(self.loss, ProxySynthesis) and not self.loss.synthetic_proxies:
+            raise ValueError(
+                "EmbeddingExpansion cannot wrap ProxySynthesis(synthetic_proxies=False): mixtures of two classes have "
+                "no distance to proxies of other classes that could be replaced; use synthetic_proxies=True"
+            )
 
 
 def _has_tuples(labels: Tensor, ref_labels: Tensor, indices_tuple: IndicesTuple | None) -> bool:

@@ -18,7 +18,7 @@ from pml_aug.regularizers.on_first_rows import OnFirstRows
 from pml_aug.synthesis.mix_classes import draw_mixing, is_plain_cosine, mix, mixed_cosines, taken
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
 from pml_aug.to_device import to_device
-from pml_aug.validation import check_choice, check_class_labels, check_number
+from pml_aug.validation import check_choice, check_class_labels, check_flag, check_number
 from pml_aug.wrappers.base import Batch, LossWrapper
 
 PAIRINGS = ("different_class", "roll", "reordered_roll")
@@ -56,9 +56,15 @@ class ProxySynthesis(LossWrapper):
             class, see :func:`different_class_pairs`), "roll" (with the row before it, whatever its class: the official
             loss) or "reordered_roll" (the same after the search of the official training loop for an order without
             equal neighbours; slow, loops over rows).
+        synthetic_proxies: whether mixtures are classes of their own, as above. False is the control that shows what
+            these classes add: the same mixed rows belong to the classes of both rows, and the value is
+            :math:`\lambda` times the loss with all of them in class :math:`y_i` plus :math:`1 - \lambda` times that
+            with all in :math:`y_j` (mixup of embeddings). It takes two calls of the loss, which has to return a number:
+            no DoNothingReducer.
 
     Attributes:
-        num_synthetic: number of synthetic classes in the last call.
+        num_synthetic: number of mixed rows in the last call; each is a synthetic class unless `synthetic_proxies` is
+            False.
         mixing: lambda of the last call.
 
     Shapes:
@@ -93,10 +99,12 @@ class ProxySynthesis(LossWrapper):
         alpha: float = 0.4,
         ratio: float = 1.0,
         pairing: str = "different_class",
+        synthetic_proxies: bool = True,
     ) -> None:
         check_number("alpha", alpha, above=0)
         check_number("ratio", ratio, minimum=0, maximum=1)
         check_choice("pairing", pairing, PAIRINGS)
+        check_flag("synthetic_proxies", synthetic_proxies)
         super().__init__(loss)
         proxies = self.loss_facts.proxies
         assert proxies is not None  # refused otherwise
@@ -109,6 +117,7 @@ class ProxySynthesis(LossWrapper):
         self.alpha = alpha
         self.ratio = ratio
         self.pairing = pairing
+        self._synthetic_proxies = synthetic_proxies
         self.add_to_recordable_attributes(list_of_names=["alpha", "ratio"], is_stat=False)
         self.mixing = 0.0
         self.num_synthetic = 0
@@ -119,6 +128,11 @@ class ProxySynthesis(LossWrapper):
     def num_classes(self) -> int:
         """Classes of the wrapped loss, without synthetic ones."""
         return self.layout.count(self.loss) // self.layout.count_per_class(self.loss)
+
+    @property
+    def synthetic_proxies(self) -> bool:
+        """Whether mixtures are classes of their own."""
+        return self._synthetic_proxies
 
     def wrapped(
         self, batch: Batch, generator: torch.Generator | None = None, mixing: float | None = None, **random_inputs: Any
@@ -155,6 +169,8 @@ class ProxySynthesis(LossWrapper):
         every_class = torch.arange(num_classes + self.num_synthetic, device=embeddings.device)
         labels = every_class[:num_classes].index_select(0, _moved(labels, embeddings.device))
         pairs = Pairs(*(_moved(rows, embeddings.device) for rows in pairs))
+        if not self.synthetic_proxies:
+            return self._in_both_classes(embeddings, labels, pairs, random_inputs)
         enlarged = self._enlarged(embeddings, labels, pairs)
         overrides: dict[str, Any] = {
             "distance": enlarged.distance,
@@ -172,6 +188,28 @@ class ProxySynthesis(LossWrapper):
                 (enlarged.embeddings, torch.cat([labels, every_class[num_classes:]])),
                 random_inputs,
             )
+
+    def _in_both_classes(
+        self, embeddings: Tensor, labels: Tensor, pairs: Pairs, random_inputs: dict[str, Any]
+    ) -> Tensor:
+        """The loss with every mixture in the class of its first end and in that of its second, in their proportion."""
+        loss = self.loss
+        overrides: dict[str, Any] = {}
+        start, end = taken(embeddings, torch.cat(pairs)).chunk(2)
+        rows = torch.cat([embeddings, _mixed_rows(unwrap(loss.distance), start, end, self.mixing)])
+        if loss.embedding_regularizer is not None:
+            overrides["embedding_regularizer"] = OnFirstRows(loss.embedding_regularizer, len(embeddings))
+        with patched(loss, **overrides):
+            first, second = (
+                loss(rows, torch.cat([labels, labels.index_select(0, rows_of_end)]), **random_inputs)
+                for rows_of_end in pairs
+            )
+        if not isinstance(first, Tensor):
+            raise ValueError(
+                "ProxySynthesis(synthetic_proxies=False) adds two values of its loss, but "
+                f"{type(loss.reducer).__name__} returns none: use another reducer"
+            )
+        return torch.lerp(second, first, self.mixing)
 
     def _pair(self, labels: Tensor, generator: torch.Generator | None) -> Pairs:
         check_number("ratio", self.ratio, minimum=0, maximum=1)  # both may have been set after construction

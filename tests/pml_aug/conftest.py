@@ -31,6 +31,7 @@ class Case(NamedTuple):
     baseline: Callable[..., BaseMetricLossFunction]  # constructs the loss to wrap; takes the loss's own options
     wrap: Callable[[BaseMetricLossFunction], LossWrapper]  # the wrapper with its defaults
     switched_off: Callable[[BaseMetricLossFunction], LossWrapper]  # the wrapper without synthetic points
+    adds_values: bool = False  # of two calls of the loss, so that a reducer that returns no number is refused
 
 
 def _nested(kinds: tuple[type[LossWrapper], ...], off: bool, loss: BaseMetricLossFunction) -> LossWrapper:
@@ -68,6 +69,9 @@ CASES = (
             "MultiSimilarityLoss", IntraClassAdaptiveAugmentation
         )._replace(
             wrap=lambda loss: wrapped(IntraClassAdaptiveAugmentation, loss, NUM_CLASSES, SIZE, variances="shared")
+        ),
+        "ProxySynthesis-ProxyAnchorLoss-mixtures": _case("ProxyAnchorLoss", ProxySynthesis)._replace(
+            wrap=partial(ProxySynthesis, synthetic_proxies=False), adds_values=True
         ),
     }
 )
