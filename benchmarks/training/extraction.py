@@ -4,17 +4,12 @@ import importlib.metadata
 import json
 import os
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -22,8 +17,9 @@ from benchmarks.config.compose import RunConfig, RunOptions
 from benchmarks.data import ImageArrays, load
 from benchmarks.data.features import FEATURES, REST, Features, npz_bytes, read_features
 from benchmarks.data.split import class_disjoint_split
-from benchmarks.errors import RunLockedError, UserError
-from benchmarks.runs.writer import UNFINISHED, write_whole
+from benchmarks.errors import UserError
+from benchmarks.runs.resumable import PROGRESS, ResumableArray, held
+from benchmarks.runs.writer import write_whole
 from benchmarks.training.build import build_trunk
 from benchmarks.training.device import choose_device, repeatable
 from benchmarks.training.images import StoredImages, eval_images, training_images
@@ -33,8 +29,6 @@ from benchmarks.training.seeds import stream_seed
 from benchmarks.trunks.weights import hash_of
 
 BATCH_SIZE = 64
-PROGRESS = "progress.json"
-SAVE_AFTER = 2.0  # seconds
 PACKAGES = ("numpy", "pml-aug", "timm", "torch", "torchvision")
 DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.float16}
 
@@ -75,28 +69,22 @@ def extract(
             lay_out(trunk)
         shape = (len(data.labels), width) if views == 0 else (len(data.labels), 1 + views, width)
         unfinished = out.with_name(f"{out.name}.unfinished")
-        with _held(unfinished):
+        with held(unfinished):
             if out.exists():
                 _require_same(out, provenance, dtype)
                 shutil.rmtree(unfinished)
                 return out
-            identity = {"provenance": provenance, "shape": list(shape), "dtype": dtype}
-            features, done = _opened(unfinished, identity, shape, DTYPES[dtype])
+            features = ResumableArray(unfinished, FEATURES, {"provenance": provenance}, shape, DTYPES[dtype])
             precision = "bfloat16" if bfloat16 else "float32"
             rows = _Rows(config, data, trunk.to(device).eval(), device, learned, views, precision)
-            with tqdm(
-                total=len(features), initial=done, unit="image", desc=f"features of {data.name}", disable=options.quiet
-            ) as progress:
-                saved_at = time.perf_counter()
-                for start in range(done, len(features), BATCH_SIZE):
-                    block = rows.features(start, min(start + BATCH_SIZE, len(features)))
-                    features[start : start + len(block)] = _as(dtype, block, start)
+            title, done = f"features of {data.name}", features.rows
+            with tqdm(total=shape[0], initial=done, unit="image", desc=title, disable=options.quiet) as progress:
+                for start in range(done, shape[0], BATCH_SIZE):
+                    block = rows.features(start, min(start + BATCH_SIZE, shape[0]))
+                    features.add(_as(dtype, block, start))
                     progress.update(len(block))
-                    if time.perf_counter() - saved_at >= SAVE_AFTER:
-                        _save(unfinished, features, identity, start + len(block))
-                        saved_at = time.perf_counter()
-            _save(unfinished, features, identity, len(features))
-            _finish(out, unfinished, features, data, provenance)
+            features.save()
+            _finish(out, unfinished, features.array, data, provenance)
     return out
 
 
@@ -184,48 +172,6 @@ def _require_same(out: Path, provenance: dict[str, Any], dtype: str) -> None:
     if found.provenance != wanted or found.features.dtype != DTYPES[dtype]:
         differing = [key for key in wanted if found.provenance.get(key) != wanted[key]] or ["dtype"]
         raise UserError(f"{out} is there already with other {', '.join(differing)}: choose another --out, or delete it")
-
-
-@contextmanager
-def _held(unfinished: Path) -> Iterator[None]:
-    """The directory of unfinished work is this process's alone; the system frees it when the process ends."""
-    unfinished.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(unfinished.with_name(f"{unfinished.name}.lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise RunLockedError(f"another process computes {unfinished}: wait for it, or choose another --out") from None
-    try:
-        yield
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def _opened(
-    unfinished: Path, identity: dict[str, Any], shape: tuple[int, ...], dtype: type[np.floating]
-) -> tuple[np.memmap, int]:
-    """The array to write into, and how many rows an earlier process has written."""
-    progress, array = unfinished / PROGRESS, unfinished / FEATURES
-    for file in unfinished.glob(f"*{UNFINISHED}"):  # what a killed process was writing
-        file.unlink()
-    try:
-        before = json.loads(progress.read_text())
-    except (OSError, ValueError):  # nothing was saved, or not whole
-        before = {}
-    done = before.get("rows") if before.get("identity") == json.loads(json.dumps(identity)) else None
-    if isinstance(done, int) and 0 <= done <= shape[0] and array.is_file():
-        try:
-            return open_memmap(array, mode="r+"), done
-        except ValueError:  # another program's file: start again
-            pass
-    progress.unlink(missing_ok=True)
-    return open_memmap(array, mode="w+", dtype=dtype, shape=shape), 0
-
-
-def _save(unfinished: Path, features: np.memmap, identity: dict[str, Any], rows: int) -> None:
-    features.flush()
-    write_whole(unfinished / PROGRESS, json.dumps({"identity": identity, "rows": rows}).encode())
 
 
 def _finish(out: Path, unfinished: Path, features: np.memmap, data: ImageArrays, provenance: dict[str, Any]) -> None:

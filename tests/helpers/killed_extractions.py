@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.compose import compose
+from benchmarks.runs import resumable
 from benchmarks.training import extraction
 from benchmarks.trunks import SmallCNN
 
@@ -40,7 +41,7 @@ def attempt(out: Path, place: str | None = None, calls: int = 0) -> int:
     process = os.fork()
     if process == 0:
         try:
-            extraction.SAVE_AFTER, extraction.BATCH_SIZE = 0.0, 32
+            resumable.SAVE_AFTER, extraction.BATCH_SIZE = 0.0, 32
             if place == "forward":
                 SmallCNN.forward = dying(SmallCNN.forward, calls)  # type: ignore[method-assign]
             elif place == "replace":
@@ -77,7 +78,7 @@ def main(scratch: Path, name: str, places: list[tuple[str, int]]) -> None:
     seen = []
     for place, calls in places:
         killed = attempt(mended, place, calls)
-        progress = mended.with_name(f"{name}.unfinished") / extraction.PROGRESS
+        progress = mended.with_name(f"{name}.unfinished") / resumable.PROGRESS
         rows = json.loads(progress.read_text())["rows"] if progress.exists() else None
         seen.append({"signal": killed, "rows": rows, "whole": mended.exists()})
     attempt(mended)

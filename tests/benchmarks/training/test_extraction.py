@@ -15,6 +15,7 @@ from benchmarks.data import load
 from benchmarks.data.features import read_features
 from benchmarks.data.split import class_disjoint_split
 from benchmarks.errors import UserError
+from benchmarks.runs import resumable
 from benchmarks.training import extraction
 from benchmarks.training.build import build_trunk
 from benchmarks.training.extraction import extract
@@ -87,7 +88,7 @@ def test_a_finished_file_is_kept_and_another_one_is_not_overwritten(tmp_path: Pa
 
 
 def test_work_with_other_settings_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "SAVE_AFTER", 0.0)
+    monkeypatch.setattr(resumable, "SAVE_AFTER", 0.0)
     monkeypatch.setattr(extraction, "_finish", lambda *_: None)
     out = tmp_path / "features.npz"
     extract(*compose([*TINY, "seed=1"]), out)
