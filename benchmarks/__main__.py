@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": "say in one line how much better one run, or one folder of runs, is than another",
     "data": "look at a data set, or make what its first training would",
     "features": "compute a trunk's features of a data set once, into a file to train on",
+    "embed": "compute the embeddings of images by a trained model",
     "cost": "measure what each piece costs beside the baseline",
     "speed": "measure images per second, piece by piece, beside what the machine could do",
 }

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from benchmarks.errors import UserError
@@ -22,6 +23,19 @@ class Parser(argparse.ArgumentParser):
 def add_overrides(parser: argparse.ArgumentParser, about: str) -> None:
     """Add ``KEY=VALUE ...`` and ``--allow PACKAGE``, which is short for the override ``allow=[PACKAGE]``."""
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=about)
+    _add_allow(parser)
+
+
+def add_model(parser: Parser) -> None:
+    """Add ``RUN``, ``--device`` and ``--allow PACKAGE``: what loading a trained model takes."""
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="run directory with model.json, or a directory exported from one"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    _add_allow(parser)
+
+
+def _add_allow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow",
         action="append",

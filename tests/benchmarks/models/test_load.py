@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pytorch_metric_learning.utils.inference import InferenceModel
 from safetensors.torch import load_file, save_file
 from tiny_runs import run_tiny
@@ -14,34 +16,6 @@ from benchmarks.data import load
 from benchmarks.data.split import class_disjoint_split
 from benchmarks.errors import UserError
 from benchmarks.models import load_model
-
-SETTINGS = ["protocol.test_scoring=every", "protocol.keep_embeddings=true"]
-IDML = ["method=idml_no_mixup", "loss=proxy_anchor", "protocol.epochs=1"]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_tiny(tmp_path_factory.mktemp("runs"), *SETTINGS)
-
-
-@pytest.fixture(scope="module")
-def introspective(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_tiny(tmp_path_factory.mktemp("runs"), *IDML)
-
-
-@pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on features, one of which is constant."""
-    folder, random = tmp_path_factory.mktemp("features"), np.random.default_rng(0)
-    labels = np.repeat(np.arange(24), 4)
-    rows = (3 + random.normal(size=(24, 6))[labels] + random.normal(size=(96, 6))).astype(np.float32)
-    rows[:, 2] = 5
-    np.savez(folder / "rows.npz", features=rows, labels=labels)
-    small = ["protocol.batch_size=8", "protocol.embedding_size=4", "protocol.epochs=1", "quiet=true", "device=cpu"]
-    from benchmarks.training.train import train
-
-    data = ["data=features", f"data.path={folder / 'rows.npz'}", "data.drop_constant=true"]
-    return train(*compose([*data, *small, *SETTINGS, "protocol.iterations_per_epoch=4", f"runs={folder}"]))
 
 
 @pytest.fixture
@@ -101,8 +75,6 @@ def test_loading_leaves_the_random_numbers_of_the_caller_alone(run: Path) -> Non
 
 
 def test_an_image_of_any_kind_is_brought_into_the_form_of_the_training(run: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
     transform = load_model(run).transform
     assert transform is not None
     picture = Image.new("RGBA", (40, 24), (10, 10, 10, 255))
@@ -179,6 +151,4 @@ def edit(directory: Path, **changed: object) -> None:
 
 
 def sha256(path: Path) -> str:
-    import hashlib
-
     return hashlib.sha256(path.read_bytes()).hexdigest()
