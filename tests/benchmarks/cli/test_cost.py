@@ -31,6 +31,7 @@ def test_the_command_writes_table_figure_and_environment(tmp_path, capsys):
     assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_growth_changes_one_quantity_at_a_time(tmp_path):
     main(["cost", "--only", "8 points", "--rounds", "1", "--out", str(tmp_path)])
     with (tmp_path / "cost.csv").open() as file:

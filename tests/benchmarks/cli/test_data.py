@@ -38,6 +38,7 @@ def test_check_says_what_there_is_without_decoding_it(folder: Path, capsys: pyte
     assert not (folder / "cache").exists()
 
 
+@pytest.mark.slow
 def test_build_decodes_and_check_then_looks_at_the_pixels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", *arguments(folder)]) == 0
     built = capsys.readouterr().out.splitlines()
@@ -142,6 +143,7 @@ def test_built_emoji_go_where_the_configuration_looks_with_their_licences(
     assert "note      not what others compare on" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_built_glyphs_are_compared_with_the_shipped_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

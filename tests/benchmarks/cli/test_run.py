@@ -68,6 +68,7 @@ def test_record_keeper_and_tensorboard_have_written(finished: Path) -> None:
     assert list(finished.glob("tensorboard/events*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("triplet", "ee"), ("proxy_anchor", "ps"), ("proxy_anchor", "iaa_ps")])
 def test_the_same_command_gives_the_same_numbers(names: tuple[str, str], tmp_path: Path) -> None:
     choice = [f"loss={names[0]}", f"method={names[1]}"]
@@ -78,6 +79,7 @@ def test_the_same_command_gives_the_same_numbers(names: tuple[str, str], tmp_pat
             assert all((one[key] == other[key]).all() for key in one.files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", [("multi_similarity", "ee"), ("proxy_anchor", "ps"), ("multi_similarity", "iaa"), ("triplet", "idml")]
 )

@@ -34,6 +34,7 @@ def test_a_suite_is_every_data_loss_method_fold_and_seed_once() -> None:
     assert len({task.folder.path for task in tasks}) == len(tasks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", ["quickstart", "standard"])
 def test_every_loss_of_a_suite_is_there_baseline_and_with_a_method_over_enough_seeds(suite: str) -> None:
     config, _ = read_suite(suite, [])
@@ -123,6 +124,7 @@ def test_an_unknown_suite_is_refused_with_the_nearest_one(capsys: pytest.Capture
     assert "unknown suite 'quikstart'; the nearest known one is 'quickstart'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+@pytest.mark.slow
 def test_every_search_has_its_trials_its_images_and_its_best_one(tuned: Path) -> None:
     found = files(tuned)
     cells = found["study"]["cells"]
@@ -69,6 +70,7 @@ def test_every_search_has_its_trials_its_images_and_its_best_one(tuned: Path) ->
     assert found["best"]["triplet/none+"]["score"] >= found["best"]["triplet/none"]["score"]
 
 
+@pytest.mark.slow
 def test_a_study_that_has_ended_is_not_searched_again(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (tuned / "studies/smoke/ledger.jsonl").read_bytes()
     assert main(["tune", "smoke", *SETTINGS, f"runs={tuned}"]) == 0
@@ -76,6 +78,7 @@ def test_a_study_that_has_ended_is_not_searched_again(tuned: Path, capsys: pytes
     assert (tuned / "studies/smoke/ledger.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "named"), [("trials=5", "trials"), ("protocol.epochs=3", "cells"), ("sampler=tpe", "sampler")]
 )
@@ -87,6 +90,7 @@ def test_another_search_under_the_same_name_is_refused(
     assert f"holds a study with other {named}" in shown and "runs=ANOTHER_FOLDER" in shown
 
 
+@pytest.mark.slow
 def test_a_study_on_other_images_is_refused(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = shutil.copytree(tuned, tmp_path / "runs")
     path = runs / "studies/smoke/study.json"
@@ -173,6 +177,7 @@ def test_two_commands_share_a_study_and_one_that_is_killed_leaves_its_trial_to_t
     assert sorted(trials) == sorted((line["cell"], line["trial"]) for line in alone["ledger"])
 
 
+@pytest.mark.slow
 def test_final_runs_take_the_best_trials_score_the_test_set_once_and_write_the_report(
     tuned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +200,7 @@ def test_final_runs_take_the_best_trials_score_the_test_set_once_and_write_the_r
     assert len(together) == len(results) / 2 and {entry["embedding_size"] for entry in together} == {16}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
@@ -213,6 +219,7 @@ def test_final_runs_that_would_not_be_what_was_tuned_are_refused(
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_that_has_not_ended_leads_to_no_final_runs(
     tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

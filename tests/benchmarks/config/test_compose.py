@@ -157,6 +157,7 @@ def test_the_identity_holds_everything_that_moves_the_numbers() -> None:
         assert compose([override])[0].identity() != plain
 
 
+@pytest.mark.slow
 def test_every_option_of_every_group_composes() -> None:
     from benchmarks.config.compose import GROUPS
 

@@ -25,6 +25,7 @@ def config_of(recipe: str, *overrides: str) -> RunConfig:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_recipe_can_be_built_and_has_a_protocol_of_its_own(recipe: str) -> None:
     config = config_of(recipe)

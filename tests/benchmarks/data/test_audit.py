@@ -129,6 +129,7 @@ def test_the_bound_loses_no_pair(threshold, monkeypatch):
     assert (every[expected, twin[expected]] >= threshold).all()
 
 
+@pytest.mark.slow
 def test_images_that_are_all_alike_are_found_without_comparing_each_pair_in_full():
     alike = np.full((3000, 64), 1 / 8, np.float32)
     assert (find_twins(alike, alike, 0.995) >= 0).all()
@@ -170,6 +171,7 @@ def test_pixels_that_changed_since_they_were_decoded_are_refused():
         audit(replace(arrays(pictures()), images=ragged(digests)), SPLIT)
 
 
+@pytest.mark.slow
 def test_the_shipped_glyphs_may_be_used_as_configured():
     glyphs = load(DataConfig("glyphs", "glyphs", image_size=32))
     for fold in (0, 2):

@@ -83,6 +83,7 @@ def with_damaged_member(content: bytes, random: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_damaged_npz_is_read_soundly_or_refused(tmp_path: Path, fuzz_seeds: Seeds) -> None:
     file, read = tmp_path / "data.npz", 0
     for seed in fuzz_seeds(1500):

@@ -25,6 +25,7 @@ def drawings(arrays: Arrays) -> dict[tuple[str, str], np.ndarray]:
     return dict(zip(zip(classes.tolist(), faces.tolist(), strict=True), arrays["images"], strict=True))
 
 
+@pytest.mark.slow
 def test_builder_gives_the_shipped_file_wherever_the_versions_are_the_recorded_ones(
     built: Arrays, shipped: Arrays
 ) -> None:

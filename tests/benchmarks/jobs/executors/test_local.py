@@ -13,6 +13,7 @@ from benchmarks.jobs.executors.local import run_all, visible_gpus
 DIE = "__import__('os')._exit(3)"
 
 
+@pytest.mark.slow
 def test_tasks_that_raise_or_kill_their_process_leave_the_others_alone() -> None:
     tasks = ["1 + 1", "1 / 0", DIE, "2 + 2", DIE, "3 + 3"]
     outcomes = dict(run_all(eval, tasks, workers=2))
@@ -32,6 +33,7 @@ def test_nothing_to_do_needs_no_process() -> None:
     assert list(run_all(eval, [], workers=2)) == []
 
 
+@pytest.mark.slow
 def test_leaving_early_ends_the_processes() -> None:
     outcomes = run_all(eval, ["1 + 1", "__import__('time').sleep(600)"], workers=2)
     assert next(outcomes).error is None
@@ -65,11 +67,13 @@ def sees(gpu: str) -> str:
     return f"1 / (__import__('os').environ['CUDA_VISIBLE_DEVICES'] == {gpu!r})"
 
 
+@pytest.mark.slow
 def test_processes_get_the_gpus_in_turn() -> None:
     outcomes = run_all(eval, [sees("3"), sees("5"), sees("3")], workers=3, gpus=["3", "5"])
     assert [outcome.error for outcome in outcomes] == [None, None, None]
 
 
+@pytest.mark.slow
 def test_a_process_in_place_of_a_dead_one_gets_its_gpu() -> None:
     outcomes = dict(run_all(eval, [DIE, sees("3"), sees("5")], workers=1, gpus=["3", "5"]))
     assert outcomes[1] is None and "ZeroDivisionError" in outcomes[2]
