@@ -5,6 +5,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from pml_aug.synthesis.pairs import random_circle
 from pml_aug.validation import check_flag, check_integer
 
 UNIT_EPS = 1e-12  # added to the squared length, as in the official network
@@ -34,6 +35,10 @@ class IntrospectiveHead(nn.Module):
         normalize_semantic: normalise m to unit length.
         bound_uncertainty: keep v shorter than 1, as above. False uses v = u; if the scale of the features or D makes u
             long, every pair is so uncertain that the loss has no gradient. No effect with `normalize_uncertainty`.
+        shuffle_uncertainty: give each row of a training batch the uncertainty of another one, by a random circle of all
+            rows, drawn in every call from torch's global generator of their device. This is the control that shows what
+            it adds that an uncertainty is that of its own image: lengths, directions and gradients of the uncertainties
+            stay those of the batch.
 
     Shapes:
         (N, in_features) -> (N, 2 * D) in training, (N, D) in evaluation
@@ -62,6 +67,7 @@ class IntrospectiveHead(nn.Module):
         normalize_uncertainty: bool = False,
         normalize_semantic: bool = True,
         bound_uncertainty: bool = True,
+        shuffle_uncertainty: bool = False,
     ) -> None:
         super().__init__()
         check_integer("in_features", in_features, minimum=1)
@@ -69,11 +75,13 @@ class IntrospectiveHead(nn.Module):
         check_flag("normalize_uncertainty", normalize_uncertainty)
         check_flag("normalize_semantic", normalize_semantic)
         check_flag("bound_uncertainty", bound_uncertainty)
+        check_flag("shuffle_uncertainty", shuffle_uncertainty)
         self._is_checked = False  # whether the rows were seen to reach an introspective distance
         self.embedding_size = embedding_size
         self.normalize_uncertainty = normalize_uncertainty
         self.normalize_semantic = normalize_semantic
         self.bound_uncertainty = bound_uncertainty
+        self.shuffle_uncertainty = shuffle_uncertainty
         self.semantic_layer = nn.Linear(in_features, embedding_size)
         self.uncertainty_layer = nn.Linear(in_features, embedding_size)
         nn.init.kaiming_normal_(self.semantic_layer.weight, mode="fan_out")
@@ -85,7 +93,10 @@ class IntrospectiveHead(nn.Module):
             semantic = self._shortened(semantic, UNIT_EPS)
         if not self.training:
             return semantic
-        rows = torch.cat([semantic, self.uncertainty(features)], dim=1)
+        uncertainty = self.uncertainty(features)
+        if self.shuffle_uncertainty:
+            uncertainty = uncertainty.index_select(0, random_circle(len(features), device=features.device))
+        rows = torch.cat([semantic, uncertainty], dim=1)
         if rows.requires_grad and not self._is_checked and not torch.compiler.is_compiling():
             self._check_in_backward(rows)
         return rows

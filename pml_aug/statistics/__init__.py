@@ -1,5 +1,5 @@
 from pml_aug.statistics.class_statistics import ClassStatistics
-from pml_aug.statistics.less_specific import isotropic_variance, other_classes, shared_variance
+from pml_aug.statistics.less_specific import isotropic_variance, shared_variance
 from pml_aug.statistics.neighbor_correction import (
     NeighborCorrection,
     few_sample_weight,
@@ -14,6 +14,5 @@ __all__ = [
     "global_variance",
     "isotropic_variance",
     "neighbor_variance",
-    "other_classes",
     "shared_variance",
 ]

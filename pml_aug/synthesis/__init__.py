@@ -8,6 +8,7 @@ from pml_aug.synthesis.pairs import (
     all_positive_pairs,
     different_class_pairs,
     order_without_equal_neighbors,
+    random_circle,
     rolled_pairs,
     within_class_pairs,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "mix",
     "order_without_equal_neighbors",
     "points_of_equal_cosine",
+    "random_circle",
     "rolled_pairs",
     "simplex_corners",
     "to_unit_length",

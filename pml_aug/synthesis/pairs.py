@@ -163,3 +163,26 @@ def order_without_equal_neighbors(labels: Tensor, max_passes: int = 50) -> Tenso
         if not swapped:
             break
     return torch.tensor(order, dtype=torch.long, device=labels.device)
+
+
+def random_circle(
+    count: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
+) -> Tensor:
+    """For each of `count` things another one, each once: their successors in a random circle of all.
+
+    Args:
+        count: at least 0; a single thing gets itself.
+        generator: source of the order, which is drawn on its device; by default torch's global generator.
+        device: of the result; by default that of the generator, or the CPU.
+
+    Shapes:
+        -> (count,), long
+
+    Example:
+        >>> others = random_circle(3)
+        >>> sorted(others.tolist()), bool((others == torch.arange(3)).any())
+        ([0, 1, 2], False)
+    """
+    circle = torch.randperm(count, generator=generator, device=device if generator is None else generator.device)
+    others = torch.empty_like(circle).index_copy_(0, circle, circle.roll(1))
+    return others if device is None else to_device(others, torch.device(device))

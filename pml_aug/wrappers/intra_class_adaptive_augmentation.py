@@ -18,10 +18,10 @@ from pml_aug.statistics import (
     ClassStatistics,
     NeighborCorrection,
     isotropic_variance,
-    other_classes,
     shared_variance,
 )
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
+from pml_aug.synthesis.pairs import random_circle
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
 from pml_aug.validation import check_choice, check_class_labels, check_flag, check_integer, check_number
@@ -148,7 +148,7 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         self._variances = variances
         differs = corrects or variances != "class"
         self.register_buffer("variance_of_copies", torch.zeros(num_classes, embedding_size) if differs else None)
-        self.register_buffer("others", other_classes(num_classes) if variances == "shuffled" else None)
+        self.register_buffer("others", random_circle(num_classes) if variances == "shuffled" else None)
         self.num_copies = num_copies
         self.noise_std = noise_std
         self.strength = strength

@@ -129,3 +129,41 @@ def test_copies_and_pickles_give_the_same():
 def test_sizes_below_one_are_errors(name, sizes):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, but got 0"):
         IntrospectiveHead(*sizes)
+
+
+# ---- shuffled uncertainty, the control
+
+
+def test_shuffled_uncertainties_are_those_of_other_rows():
+    head, features = IntrospectiveHead(F, D, shuffle_uncertainty=True), torch.randn(5, F)
+    semantic, shuffled = head(features).split(D, dim=1)
+    own = head.uncertainty(features)
+    assert torch.equal(semantic, head.eval()(features))
+    source = torch.cdist(shuffled, own).argmin(dim=1)
+    assert torch.equal(shuffled, own[source])
+    assert sorted(source.tolist()) == list(range(5)) and not (source == torch.arange(5)).any()
+
+
+def test_one_row_or_equal_uncertainties_cannot_be_shuffled():
+    head, control = IntrospectiveHead(F, D), IntrospectiveHead(F, D, shuffle_uncertainty=True)
+    control.load_state_dict(head.state_dict())
+    assert torch.equal(head(torch.ones(1, F)), control(torch.ones(1, F)))
+    for each in (head, control):
+        each.uncertainty_layer.weight.data.zero_()
+    features = torch.randn(6, F)
+    loss = ProxyAnchorLoss(3, D, distance=IntrospectiveSimilarity(D))
+    labels = torch.arange(6) % 3
+    assert torch.equal(loss(head(features), labels), loss(control(features), labels))
+
+
+def test_shuffled_uncertainties_get_gradients_and_depend_on_the_seed():
+    head, features = IntrospectiveHead(F, D, shuffle_uncertainty=True).double(), torch.randn(6, F, dtype=torch.float64)
+    loss, labels = MultiSimilarityLoss(distance=IntrospectiveSimilarity(D)), torch.arange(6) % 2
+
+    def value(weight=None, seed=0):
+        torch.manual_seed(seed)
+        given = {} if weight is None else {"uncertainty_layer.weight": weight}
+        return loss(torch.func.functional_call(head, given, (features,)), labels)
+
+    assert torch.autograd.gradcheck(value, head.uncertainty_layer.weight.detach().clone().requires_grad_())
+    assert value() == value() and len({float(value(seed=seed)) for seed in range(5)}) > 1

@@ -10,6 +10,7 @@ from pml_aug.synthesis import (
     all_positive_pairs,
     different_class_pairs,
     order_without_equal_neighbors,
+    random_circle,
     rolled_pairs,
     within_class_pairs,
 )
@@ -107,3 +108,22 @@ def test_the_official_search_finds_the_recorded_order(golden, name):
 
 def test_the_search_stops_after_its_passes():
     assert order_without_equal_neighbors(torch.tensor([0, 0, 1, 1]), max_passes=0).tolist() == [0, 1, 2, 3]
+
+
+def test_a_random_circle_gives_everything_to_another_one():
+    for count in (2, 3, 50):
+        others = random_circle(count)
+        assert sorted(others.tolist()) == list(range(count)) and not (others == torch.arange(count)).any()
+    assert random_circle(1).tolist() == [0] and random_circle(0).tolist() == []
+
+
+def test_a_random_circle_is_drawn_from_the_generator():
+    first, again, other = (random_circle(50, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_every_successor_in_a_random_circle_is_equally_likely():
+    generator, counts = torch.Generator().manual_seed(0), torch.zeros(4, 4)
+    for _ in range(900):
+        counts[torch.arange(4), random_circle(4, generator)] += 1
+    assert (counts[~torch.eye(4, dtype=torch.bool)] - 300).abs().max() < 5 * 14  # five standard deviations

@@ -9,7 +9,7 @@ from iaa_cases import NUM_CLASSES, SIZE, batch, wrap
 from measuring import value_and_gradient
 from pytorch_metric_learning import losses, miners
 
-from pml_aug.statistics import isotropic_variance, other_classes, shared_variance
+from pml_aug.statistics import isotropic_variance, shared_variance
 from pml_aug.wrappers import EmbeddingExpansion, IntraClassAdaptiveAugmentation
 
 CONTROLS = ("shared", "isotropic", "shuffled")
@@ -131,12 +131,6 @@ def test_it_goes_around_expansion_and_miners_as_the_method_does(variances):
         (losses.TripletMarginLoss(), miners.BatchHardMiner()),
     ):
         assert torch.isfinite(wrap(loss, miner, variances=variances)(rows, labels))
-
-
-def test_the_circle_of_classes_comes_from_the_generator():
-    first, again = (other_classes(50, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(first, again) and not torch.equal(first, other_classes(50, torch.Generator().manual_seed(4)))
-    assert other_classes(1).tolist() == [0]
 
 
 def test_another_choice_is_refused_by_name():
