@@ -4,6 +4,7 @@ python docs/figures.py [FOLDER]
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -20,12 +21,19 @@ from torch.nn.functional import normalize
 from pml_aug.distances import IntrospectiveDistance
 from pml_aug.expansion import Expansion, pooled_distances
 from pml_aug.statistics import ClassStatistics
-from pml_aug.synthesis import class_gaussian_copies, different_class_pairs, mix
+from pml_aug.synthesis import class_gaussian_copies, different_class_pairs, mix, points_of_equal_cosine
 from pml_aug.wrappers import MemoryBasedVirtualClasses, ProxySynthesis
 
 COLORS = ("#1f77b4", "#d95f02", "#1b9e77")
+PICTURES: list[Callable[[], pyplot.Figure]] = []
 
 
+def _picture(draw: Callable[[], pyplot.Figure]) -> Callable[[], pyplot.Figure]:
+    PICTURES.append(draw)
+    return draw
+
+
+@_picture
 def embedding_expansion() -> pyplot.Figure:
     """Interior points between same-class rows, and the negative distance that they shorten."""
     rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.2, 0.5], [0.6, 1.5]])
@@ -50,6 +58,7 @@ def embedding_expansion() -> pyplot.Figure:
     return figure
 
 
+@_picture
 def intra_class_adaptive_augmentation() -> pyplot.Figure:
     """Copies spread as widely, and in the directions, as their own class is."""
     generator = torch.Generator().manual_seed(1)
@@ -72,6 +81,7 @@ def intra_class_adaptive_augmentation() -> pyplot.Figure:
     return figure
 
 
+@_picture
 def proxy_synthesis() -> pyplot.Figure:
     """Mixed rows and mixed proxies: classes that no image has."""
     torch.manual_seed(0)
@@ -99,6 +109,7 @@ def proxy_synthesis() -> pyplot.Figure:
     return figure
 
 
+@_picture
 def memory_based_virtual_classes() -> pyplot.Figure:
     """The rows and proxies of the present step, and those of two earlier ones: classes of their own."""
     angles = torch.tensor([0.1, 0.5, 2.0, 2.4, 4.0, 4.5])
@@ -123,6 +134,32 @@ def memory_based_virtual_classes() -> pyplot.Figure:
     return figure
 
 
+@_picture
+def spherical_embedding_expansion() -> pyplot.Figure:
+    """Points of a row around a proxy: all with the row's similarity to it, and far from each other."""
+    row, proxy = torch.tensor([[0.75, -0.2, 0.0, 0.7]]), torch.tensor([[0.0, 0.0, 0.0, 1.0]])
+    directions = torch.tensor([[[0.2, 1.0, 0.0, 0.0]]])
+    points = points_of_equal_cosine(row, proxy, directions)[0]
+    figure = pyplot.figure(figsize=(4.6, 4.6), layout="constrained")
+    axes = figure.add_subplot(projection="3d")
+    around, up = torch.meshgrid(torch.linspace(0, 2 * torch.pi, 25), torch.linspace(0, torch.pi / 2, 10), indexing="ij")
+    axes.plot_wireframe(up.sin() * around.cos(), up.sin() * around.sin(), up.cos(), color="lightgrey", linewidth=0.5)
+    angle = torch.linspace(0, 2 * torch.pi, 100)
+    row = normalize(row)[0]
+    axes.plot(*(row[:3].norm() * torch.stack([angle.cos(), angle.sin()])), row[3], color="grey", linestyle=":")
+    axes.scatter(*proxy[0, [0, 1, 3]], marker="*", s=160, color=COLORS[0], label="proxy")
+    axes.scatter(*row[[0, 1, 3]], s=45, color=COLORS[0], label="embedding")
+    axes.scatter(*points[:, [0, 1, 3]].T, s=45, facecolors="none", edgecolors=COLORS[0], label="points")
+    axes.set_axis_off()
+    axes.set_box_aspect((2, 2, 1), zoom=1.4)
+    axes.view_init(elev=35, azim=-60)
+    figure.suptitle("Spherical Embedding Expansion", fontsize=11)
+    axes.set_title(f"all at the cosine {row[3]:.2f} to the proxy", fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
+
+
+@_picture
 def introspective_metric() -> pyplot.Figure:
     """The distance of two rows as their uncertainty grows."""
     semantic = torch.linspace(0.01, 2, 100)
@@ -168,13 +205,7 @@ def _nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 def main(folder: Path) -> None:
     """Writes one PNG a method into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for draw in (
-        embedding_expansion,
-        intra_class_adaptive_augmentation,
-        proxy_synthesis,
-        memory_based_virtual_classes,
-        introspective_metric,
-    ):
+    for draw in PICTURES:
         figure = draw()
         figure.savefig(folder / f"{draw.__name__}.png", dpi=130)
         pyplot.close(figure)

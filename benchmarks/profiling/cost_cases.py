@@ -103,6 +103,16 @@ def _proxy_anchor(size: Size) -> nn.Module:
     return losses.ProxyAnchorLoss(size.classes, size.dimension)
 
 
+def _spherical_proxy_anchor(size: Size) -> nn.Module:
+    return wrappers.SphericalEmbeddingExpansion(_proxy_anchor(size))
+
+
+def _enlarged_proxy_anchor(size: Size) -> Step:
+    """With eight more rows for each of 40 % of the batch."""
+    size = size._replace(batch=size.batch + 8 * round(0.4 * size.batch))
+    return training_step(_proxy_anchor, by_class=True)(size)
+
+
 def _introspective_proxy_anchor(size: Size) -> nn.Module:
     return losses.ProxyAnchorLoss(size.classes, size.dimension, distance=_introspective(size))
 
@@ -152,6 +162,14 @@ CASES = (
         training_step(_virtual_softmax, by_class=True),
         goal=1.3,
         grows_with=("batch", "classes", "dimension"),
+    ),
+    Case(
+        "SEE, 8 points around 40 % of the rows + proxy anchor",
+        training_step(_proxy_anchor, by_class=True),
+        training_step(_spherical_proxy_anchor, by_class=True),
+        goal=2.2,
+        grows_with=("batch", "classes", "dimension"),
+        enlarged=_enlarged_proxy_anchor,
     ),
     Case(
         f"IAA, {COPIES} copies + multi-similarity",

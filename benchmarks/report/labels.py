@@ -1,6 +1,6 @@
 """Display names of losses, methods, metrics and selection rules."""
 
-ABBREVIATIONS = frozenset({"ee", "iaa", "idml", "ms", "nca", "nt", "ps", "snr", "xbm", "map"})
+ABBREVIATIONS = frozenset({"ee", "iaa", "idml", "ms", "nca", "nt", "ps", "see", "snr", "xbm", "map"})
 METRIC_NAMES = {
     "precision_at_1": "Precision@1",
     "r_precision": "R-precision",

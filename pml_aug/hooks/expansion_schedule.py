@@ -1,15 +1,13 @@
 """Schedule of the rows that Spherical Embedding Expansion expands: more of them from epoch to epoch."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from pytorch_metric_learning.trainers import BaseTrainer
 
+from pml_aug.hooks.wrappers_of_trainer import Hook, wrappers_of
 from pml_aug.validation import check_integer, check_number
 from pml_aug.wrappers.spherical_embedding_expansion import SphericalEmbeddingExpansion
-
-Hook = Callable[[BaseTrainer], Any]
 
 LONGEST_RISE = 200  # epochs, in the official code
 
@@ -100,15 +98,7 @@ def schedule_expansion(num_epochs: int, maximum: float = 0.4, minimum: float = 0
 
     def hook(trainer: BaseTrainer) -> Any:
         coming = min(trainer.epoch + 1, num_epochs)
-        modules = [module for loss in trainer.loss_funcs.values() for module in loss.modules()]
-        found = [module for module in modules if isinstance(module, SphericalEmbeddingExpansion)]
-        if not found:
-            kinds = {name: type(loss).__name__ for name, loss in trainer.loss_funcs.items()}
-            raise ValueError(
-                f"schedule_expansion found no SphericalEmbeddingExpansion among the trainer's loss_funcs {kinds}: wrap "
-                "the loss with it, or leave the hook out"
-            )
-        for wrapper in found:
+        for wrapper in wrappers_of(trainer, SphericalEmbeddingExpansion, "schedule_expansion"):
             if wrapper.select == "fraction":
                 wrapper.fraction = fraction_at(coming, num_epochs, maximum, minimum)
             else:

@@ -117,6 +117,10 @@ class SphericalEmbeddingExpansion(LossWrapper):
         """Classes of the wrapped loss."""
         return self.layout.count(self.loss)
 
+    def prepare(self, embeddings: Tensor, labels: Tensor) -> None:
+        if self.fraction == 0:  # a schedule begins with no rows
+            self.fraction = 0.4
+
     def wrapped(
         self,
         batch: Batch,
@@ -175,7 +179,7 @@ class SphericalEmbeddingExpansion(LossWrapper):
             lengths = rows.norm(dim=1)[:, None, None]
             points = points_of_equal_cosine(rows, axes, directions.to(rows)) * lengths
         points = points.flatten(0, 1)
-        source = selected.repeat_interleave(num_points)
+        source = selected[:, None].expand(-1, num_points).flatten()
         if uncertainty is not None:
             points = torch.cat([points, uncertainty[source]], dim=1)
         return Synthetic(points, labels[source], source)
