@@ -18,6 +18,7 @@ COMMANDS = {
     "data": "look at a data set, or make what its first training would",
     "features": "compute a trunk's features of a data set once, into a file to train on",
     "embed": "compute the embeddings of images by a trained model",
+    "search": "find the nearest images among embedded ones",
     "cost": "measure what each piece costs beside the baseline",
     "speed": "measure images per second, piece by piece, beside what the machine could do",
 }

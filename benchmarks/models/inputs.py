@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -73,20 +73,31 @@ def inputs_of(source: Path, model: EmbeddingModel, workers: int | None = None) -
         raise UserError(str(error)) from error
 
 
-class ImageFolder(Inputs):
-    """The image files of a folder and of its sub-folders, sorted by path; hidden ones are left out."""
+def queries_of(paths: Sequence[Path], model: EmbeddingModel) -> Inputs:
+    """The rows of image files; or of one folder or npz file, as of :func:`inputs_of`.
 
-    def __init__(self, folder: Path, model: EmbeddingModel, workers: int | None) -> None:
+    Raises:
+        UserError: there is nothing for this model.
+    """
+    if len(paths) == 1 and (model.transform is None or paths[0].is_dir() or paths[0].suffix == ".npz"):
+        return inputs_of(paths[0], model)
+    if model.transform is None:
+        raise UserError("the model takes features: give one npz file of them as --query")
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; --query must name images, a folder of them, or an npz file")
+    return ImageFiles(Path(), [str(path) for path in paths], model)
+
+
+class ImageFiles(Inputs):
+    """Image files by their paths relative to a folder."""
+
+    def __init__(self, folder: Path, names: list[str], model: EmbeddingModel, workers: int | None = None) -> None:
         assert model.transform is not None
-        self.folder, self.transform = folder, model.transform
-        files = list(_files(folder))
-        self.names = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
-        self.ignored = len(files) - len(self.names)
-        if not self.names:
-            raise ValueError(f"{folder}: holds no images ({', '.join(SUFFIXES)})")
+        self.folder, self.names, self.transform = folder, names, model.transform
         self.threads = ThreadPoolExecutor(workers or os.cpu_count() or 1)
         digest = hashlib.sha256()
-        for name in self.names:
+        for name in names:
             found = (folder / name).stat()
             digest.update(os.fsencode(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\0"))
         self.identity = {"source": str(folder.resolve()), "files": digest.hexdigest()}
@@ -103,6 +114,18 @@ class ImageFolder(Inputs):
             return self.transform(file)
         except (OSError, ValueError) as error:
             return str(error)
+
+
+class ImageFolder(ImageFiles):
+    """The image files of a folder and of its sub-folders, sorted by path; hidden ones are left out."""
+
+    def __init__(self, folder: Path, model: EmbeddingModel, workers: int | None) -> None:
+        files = list(_files(folder))
+        names = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
+        self.ignored = len(files) - len(names)
+        if not names:
+            raise ValueError(f"{folder}: holds no images ({', '.join(SUFFIXES)})")
+        super().__init__(folder, names, model, workers)
 
 
 class ImageRows(Inputs):
@@ -127,8 +150,7 @@ class ImageRows(Inputs):
             raise UserError(f"{self.identity['source']}: {error}") from error
 
     def picture(self, row: int) -> Image.Image | None:
-        image = self.images[row]
-        return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+        return _as_picture(self.images[row])
 
 
 class FeatureRows(Inputs):
@@ -165,12 +187,36 @@ class FeatureRows(Inputs):
         return None
 
 
+def pictures_at(source: Path, names: Sequence[str]) -> Callable[[int], Image.Image | None]:
+    """What shows the rows of embedded images, where those still lie in a folder or npz file; nothing where not.
+
+    Args:
+        source: the folder or file that was embedded.
+        names: of the rows; those that lead out of the folder are not opened.
+    """
+    if source.is_dir():
+        root = source.resolve()
+        files = [(root / name).resolve() for name in names]
+        return lambda row: picture_of(files[row]) if files[row].is_relative_to(root) else None
+    try:
+        images = read_arrays(source, ("images",)).get("images")
+    except (OSError, ValueError):  # features, or the file is no longer there
+        images = None
+    if images is None or images.dtype != np.uint8 or images.ndim not in (3, 4):
+        return lambda row: None
+    return lambda row: _as_picture(images[int(names[row])])
+
+
 def picture_of(file: Path) -> Image.Image | None:
     """An image file as a person sees it; None if it cannot be read any more."""
     try:
         return Image.fromarray(decode(file, Form(None, "square", upright=True)))
     except (OSError, ValueError):
         return None
+
+
+def _as_picture(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
 
 
 def _files(folder: Path) -> Iterator[str]:
