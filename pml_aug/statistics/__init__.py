@@ -1,4 +1,6 @@
+from pml_aug.statistics.channel_counts import ChannelCounts
 from pml_aug.statistics.class_statistics import ClassStatistics
+from pml_aug.statistics.difference_bank import DifferenceBank
 from pml_aug.statistics.less_specific import isotropic_variance, shared_variance
 from pml_aug.statistics.neighbor_correction import (
     NeighborCorrection,
@@ -8,7 +10,9 @@ from pml_aug.statistics.neighbor_correction import (
 )
 
 __all__ = [
+    "ChannelCounts",
     "ClassStatistics",
+    "DifferenceBank",
     "NeighborCorrection",
     "few_sample_weight",
     "global_variance",

@@ -13,6 +13,7 @@ from pml_aug.synthesis.pairs import (
     within_class_pairs,
 )
 from pml_aug.synthesis.points_of_equal_cosine import points_of_equal_cosine, simplex_corners
+from pml_aug.synthesis.scaled_and_shifted import scaled_and_shifted
 from pml_aug.synthesis.synthetic import Synthetic
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "random_circle",
     "rolled_pairs",
     "simplex_corners",
+    "scaled_and_shifted",
     "to_unit_length",
     "within_class_pairs",
 ]

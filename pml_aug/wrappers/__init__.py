@@ -1,5 +1,6 @@
 from pml_aug.wrappers.base import Batch, LossWrapper
 from pml_aug.wrappers.cross_batch_memory import CrossBatchMemory
+from pml_aug.wrappers.densely_anchored_sampling import DenselyAnchoredSampling
 from pml_aug.wrappers.distributed import DistributedLossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.intra_class_adaptive_augmentation import IntraClassAdaptiveAugmentation
@@ -10,6 +11,7 @@ from pml_aug.wrappers.spherical_embedding_expansion import SphericalEmbeddingExp
 __all__ = [
     "Batch",
     "CrossBatchMemory",
+    "DenselyAnchoredSampling",
     "DistributedLossWrapper",
     "EmbeddingExpansion",
     "IntraClassAdaptiveAugmentation",

@@ -37,6 +37,7 @@ def make_loss(name: str) -> nn.Module:
         "baseline": multi_similarity,
         "ee": wrappers.EmbeddingExpansion(multi_similarity, miner=miners.MultiSimilarityMiner()),
         "ps": wrappers.ProxySynthesis(proxy_anchor, ratio=0.5),
+        "das": wrappers.DenselyAnchoredSampling(multi_similarity, CLASSES, SIZE, shift=1.0),
         "memvir": wrappers.MemoryBasedVirtualClasses(proxy_anchor, num_steps=1, step_gap=0),
         "itself": multi_similarity,
         "vicreg": losses.VICRegLoss(),
@@ -87,6 +88,7 @@ def process(rank: int, port: int, name: str, results) -> None:
     "name",
     [
         "baseline",
+        "das",
         "drawn triplets",
         "ee",
         "ee of drawn triplets",
