@@ -79,9 +79,9 @@ class StoredFeatures(Dataset):
         drawn = 1 + torch.randint(views, (len(self),), generator=generator)
         self.values = self.store.values[self.rows, drawn.to(self.store.device)]
 
-    def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor]:
+    def __getitems__(self, positions: Tensor | list[int]) -> tuple[Tensor, Tensor]:
         """A batch, for PyTorch's DataLoader."""
-        index = to_device(torch.tensor(positions), self.store.device)
+        index = to_device(torch.as_tensor(positions), self.store.device)
         return self.values[index], self.labels[index]
 
     def ahead(self, batches: Iterable[Any]) -> Iterator[Any]:

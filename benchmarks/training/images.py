@@ -95,7 +95,7 @@ class StoredImages(Dataset):
     def start_epoch(self, epoch: int) -> None:
         self.generator.manual_seed(stream_seed(self.seed, "image augmentation", epoch))
 
-    def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor]:
+    def __getitems__(self, positions: Tensor | list[int]) -> tuple[Tensor, Tensor]:
         """A batch; PyTorch's DataLoader calls this method. See :func:`keep_batch`."""
         index = np.asarray(positions)
         levels = self.transform(self.store.pictures(self.rows[index]), self.generator)

@@ -25,8 +25,9 @@ from benchmarks.training.feature_store import FeatureStore
 from benchmarks.training.images import keep_batch, training_images
 from benchmarks.training.pixel_store import ImageStore, store_of
 from benchmarks.training.precision import compile_models, lay_out
+from benchmarks.training.records import open_records
 from benchmarks.training.resources import Meter
-from benchmarks.training.sampler import make_sampler
+from benchmarks.training.sampler import EpochBatches
 from benchmarks.training.seeds import generator_states, restore_generators, seed_shared_generators, stream_seed
 from benchmarks.training.selection import chosen_entry
 from benchmarks.training.trainer import EpochTrainer, Trainer
@@ -221,9 +222,7 @@ class Training:
         if self.saved is None:
             for leftover in (self.folder.records, self.folder.tensorboard):
                 shutil.rmtree(leftover, ignore_errors=True)
-        self.record_keeper, _, self.tensorboard = logging_presets.get_record_keeper(
-            str(self.folder.records), str(self.folder.tensorboard)
-        )
+        self.record_keeper, self.tensorboard = open_records(self.folder)
         return logging_presets.get_hook_container(self.record_keeper, save_models=False, log_freq=self.iterations)
 
     def _make_trainer(
@@ -239,7 +238,7 @@ class Training:
             **self.parts._asdict(),
             batch_size=batch_size,
             dataset=training_images(config, store, split.train, train_labels),
-            sampler=make_sampler(train_labels, config.loss.images_per_class, batch_size, self.iterations, config.seed),
+            sampler=EpochBatches(train_labels, config.loss.images_per_class, batch_size, self.iterations, config.seed),
             collate_fn=keep_batch,
             dataloader_num_workers=0,
             iterations_per_epoch=self.iterations,

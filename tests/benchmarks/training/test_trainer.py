@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from benchmarks.training.images import ModelInput, StoredImages, keep_batch
 from benchmarks.training.pixel_store import ImageStore
-from benchmarks.training.sampler import EpochSampler
+from benchmarks.training.sampler import EpochBatches
 from benchmarks.training.trainer import Trainer
 from benchmarks.training.transforms import RandomShift
 
@@ -40,7 +40,7 @@ def trainer_with(loss: nn.Module, dtype: torch.dtype = torch.float32) -> Trainer
         dataset=StoredImages(
             ImageStore(images, cpu), np.arange(16), labels, RandomShift(0.3), ModelInput(None, cpu), seed=0
         ),
-        sampler=EpochSampler(labels, 4, 8, batches=3, seed=0),
+        sampler=EpochBatches(labels, 4, 8, batches=3, seed=0),
         collate_fn=keep_batch,
         dataloader_num_workers=0,
         iterations_per_epoch=3,
