@@ -52,6 +52,7 @@ def results(summary: Summary) -> Table:
         ("steps", lambda of: of[0].activity and of[0].activity.steps),
         ("active_steps", lambda of: of[0].activity and of[0].activity.active_steps),
         ("synthetic_per_step", lambda of: of[0].activity and of[0].activity.synthetic_per_step),
+        ("synthetic_share", lambda of: of[0].activity and of[0].activity.synthetic_share),
         ("study", lambda of: of[0].tuned and of[0].tuned.study),
         ("trial", lambda of: of[0].tuned and of[0].tuned.trial),
         ("test_scorings", lambda of: of[0].test_scorings),

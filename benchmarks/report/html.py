@@ -1,8 +1,9 @@
 """The report as one page that requests nothing from anywhere."""
 
 from collections.abc import Mapping
+from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from benchmarks.report.contents import Contents
@@ -22,14 +23,7 @@ def write_html(contents: Contents, summary: Summary) -> str:
     colours = method_colours([cell.method for data in summary.data_sets for cell in data.cells] + searched)
     several = len(summary.data_sets) > 1
     figures = _figures(summary, colours)
-    environment = Environment(
-        loader=PackageLoader("benchmarks.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=True,
-    )  # fmt: skip
-    environment.filters.update(
-        formatted=formatted, loss=loss_name, method=method_name, setting=setting, with_code=with_code
-    )
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         contents=contents,
         sections=_with_curves(contents.sections, figures, summary),
         figures=figures,
@@ -40,6 +34,18 @@ def write_html(contents: Contents, summary: Summary) -> str:
         forest=forest(summary.comparisons, colours, several) if summary.comparisons else None,
         galleries=[gallery(comparison) for comparison in summary.comparisons],
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("benchmarks.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=True,
+    )  # fmt: skip
+    environment.filters.update(
+        formatted=formatted, loss=loss_name, method=method_name, setting=setting, with_code=with_code
+    )
+    return environment.get_template("report.html.j2")
 
 
 def _figures(summary: Summary, colours: dict[str, str]) -> dict[str, list[Figure]]:

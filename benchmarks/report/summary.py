@@ -134,6 +134,14 @@ class Cell:
         made = sum(activity.synthetic_per_step * activity.steps for activity in activities)
         return made / steps if steps else None
 
+    @cached_property
+    def synthetic_share(self) -> float | None:
+        """The share of distances between classes, over active steps, that were those of points; None: not counted."""
+        shares = [(run.activity.synthetic_share, run.activity.active_steps) for run in self.runs if run.activity]
+        counted = [(share, steps) for share, steps in shares if share is not None]
+        steps = sum(steps for _, steps in counted)
+        return sum(share * steps for share, steps in counted) / steps if steps else None
+
     def _estimate(self, value: Callable[[Run], float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
         return Estimate(tuple(statistics.over_seeds({run.pair: value(run) for run in self.runs}).tolist()), bounds)
 

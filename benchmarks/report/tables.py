@@ -152,7 +152,7 @@ def attribution(data: DataSummary, summary: Summary) -> Table:
     control = (Column("Control", kind="text"), lambda c: method_name(c.baseline.method))
     cells = [*OF_COMPARISON, control, *_tested(len(summary.attributions))]
     lacking = {(c.baseline.method, c.method.method): c.lacks for c in data.attributions if c.lacks}
-    notes = tuple(f"{method_name(one)} lacks of {method_name(of)}: {what}." for (one, of), what in lacking.items())
+    notes = tuple(f"{method_name(one)}: {method_name(of)} without {what}." for (one, of), what in lacking.items())
     return _table(f"{data.data}-control", "Difference to the control", caption, cells, data.attributions, notes=notes)
 
 
@@ -173,22 +173,20 @@ def _tested(family: int) -> Cells:
 
 def above_features(data: DataSummary) -> Table:
     """What training adds to the features as they are."""
-    above = {raw.loss: {id(c.method): c.primary for c in data.above(raw)} for raw in data.raw}
-
-    def added(loss: str) -> Callable[[Cell], Estimate]:
-        return lambda cell: above[loss][id(cell)]
-
-    cells = [*NAMES, *((Column(METRIC_NAMES[PRIMARY], _above(raw), signed=True), added(raw.loss)) for raw in data.raw)]
+    above = {raw.loss: {id(c.method): c for c in data.above(raw)} for raw in data.raw}
+    cells: list[tuple[Column, Callable[[Any], Any]]] = [*NAMES]
+    for raw in data.raw:
+        compared, name = above[raw.loss], f"minus {FEATURES[raw.loss]}"
+        cells += [
+            (Column(METRIC_NAMES[PRIMARY], name, signed=True), lambda cell, c=compared: c[id(cell)].primary),
+            (Column("Over classes", "bootstrap"), lambda cell, c=compared: c[id(cell)].over_classes),
+        ]
     caption = (
         f"Test MAP@R on {data.data} in points, minus that of the features that the training started from, paired by "
-        "fold, with 95 % t-intervals over the seeds of the training. The features have no seeds, and these differences "
-        "are described, not tested."
+        "fold, with 95 % t-intervals over the seeds of the training, and bootstraps over test classes. The features "
+        "have no seeds, and these differences are described, not tested."
     )
     return _table(f"{data.data}-features", "Difference to the features as they are", caption, cells, data.cells)
-
-
-def _above(raw: Cell) -> str:
-    return f"minus {FEATURES[raw.loss]}"
 
 
 def other_metrics(data: DataSummary, longer: Sequence[str]) -> Table:
@@ -302,6 +300,9 @@ def cost(data: DataSummary) -> Table:
             (Column("Active steps", "%", digits=1), lambda cell: _percent(cell.active_share)),
             (Column("Synthetic points", "per step", digits=1), lambda cell: cell.synthetic_per_step),
         ]
+    if any(cell.synthetic_share is not None for cell in data.cells):
+        caption += " Chosen: share of the distances between classes that were those of synthetic points."
+        cells.append((Column("Chosen", "%", digits=1), lambda cell: _percent(cell.synthetic_share)))
     return _table(f"{data.data}-cost", "", caption, cells, data.cells)
 
 

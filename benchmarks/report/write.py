@@ -11,7 +11,7 @@ from benchmarks.report.html import write_html
 from benchmarks.report.latex import write_latex
 from benchmarks.report.markdown import write_markdown
 from benchmarks.report.study import read_studies
-from benchmarks.report.summary import summarize
+from benchmarks.report.summary import Summary, summarize
 from benchmarks.report.tuned_runs import by_search
 from benchmarks.runs.reader import read_runs
 from benchmarks.runs.writer import write_whole
@@ -33,14 +33,7 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
         UserError: there is no run, a run is unfinished or damaged, or the runs are not comparable.
     """
     runs = Path(runs)
-    scored = [run for run in read_runs(runs) if run.selection]
-    if not scored:
-        raise UserError(f"no run in {runs} was scored on the test set, so there is nothing to report")
-    studies = read_studies(runs)
-    found = by_search(scored, studies)
-    check_comparable(found, studies)
-    used = {run.tuned.study for run in found if run.tuned}
-    summary = summarize(found, margin, [study for name, study in studies.items() if name in used])
+    summary = read_summary(runs, margin)
     contents = contents_of(summary, read_ensembles(runs, summary.runs))
     files = {
         "report.html": write_html(contents, summary),
@@ -55,3 +48,15 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
     for name, content in files.items():
         write_whole(out / name, content.encode())
     return [out / name for name in files]
+
+
+def read_summary(runs: Path, margin: float = MARGIN) -> Summary:
+    """The numbers of the report on a directory of runs; arguments and errors as of :func:`write_report`."""
+    scored = [run for run in read_runs(runs) if run.selection]
+    if not scored:
+        raise UserError(f"no run in {runs} was scored on the test set, so there is nothing to report")
+    studies = read_studies(runs)
+    found = by_search(scored, studies)
+    check_comparable(found, studies)
+    used = {run.tuned.study for run in found if run.tuned}
+    return summarize(found, margin, [study for name, study in studies.items() if name in used])

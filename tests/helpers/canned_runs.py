@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ LEVELS = {"multi_similarity": 0.58, "triplet": 0.56, "normalized_softmax": 0.54,
 class CannedRuns:
     """Writes finished run directories into ``root``."""
 
-    def __init__(self, root: Path, picture_size: int = 32, queries: int = 24) -> None:
+    def __init__(self, root: Path, picture_size: int = 8, queries: int = 6) -> None:
         self.root = root
         self.picture_size = picture_size
         self.queries = queries
@@ -52,11 +53,37 @@ class CannedRuns:
         result["run"] = run_name(config)
         folder = self.root / result["run"]
         folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "config.yaml").write_text(yaml.dump(config, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
         (folder / "environment.json").write_text(json.dumps({**ENVIRONMENT, "data_hash": result["data"]["hash"]}))
         self._queries(folder, result, method, seed, fold)
         self._gallery(folder, method, fold, gain=METHOD_GAIN.get(method, 0.0))
         self.finish(folder, result)
+        return folder
+
+    def raw(self, standardized: bool = False, fold: int = 0, map_at_r: float = 0.5, validation: float = 0.5,
+            **more: Any) -> Path:  # fmt: skip
+        """The features as they are, or standardised; ``validation``: their validation MAP@R."""
+        loss = "raw_standardized" if standardized else "raw"
+        free = {"seconds_per_step": 0.0, "images_per_second": 0.0, "peak_memory_bytes": None, "device": "cpu"}
+        folder = self.once(
+            loss,
+            "none",
+            fold,
+            0,
+            map_at_r=map_at_r,
+            cost=free,
+            embedding_size=1280,
+            images_seen=0,
+            batch_size=0,
+            **more,
+        )
+
+        def without_training(result: dict[str, Any]) -> None:
+            result["history"] = [{**result["history"][0], "val": scores(validation)}]
+            for chosen in result["selection"].values():
+                chosen["epoch"] = 0
+
+        self.edit(folder, without_training)
         return folder
 
     def suite(self, losses: Iterable[str], methods: Iterable[str], seeds: int, folds: int = 1) -> Path:
@@ -183,7 +210,7 @@ class CannedRuns:
         """Change a finished run's config as if it had been trained so; its new directory."""
         config = yaml.safe_load((folder / "config.yaml").read_text())
         config[group].update(changes)
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "config.yaml").write_text(yaml.dump(config, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
         renamed = folder.rename(folder.with_name(run_name(config)))
         self.edit(renamed, lambda result: result.update(run=renamed.name))
         return renamed
@@ -228,7 +255,7 @@ class CannedRuns:
         noise = 0.02 * random.normal(size=12)[np.arange(60) % 12] + 0.05 * random.normal(size=60)
         test = result["selection"]["validation"]["test"] or {}
         shifted = {metric: value + noise - noise.mean() for metric, value in test.items() if metric in PER_QUERY}
-        np.savez_compressed(folder / "queries.npz", labels=50 + np.arange(60) % 12, **shifted)
+        np.savez(folder / "queries.npz", labels=50 + np.arange(60) % 12, **shifted)
 
     def _gallery(self, folder: Path, method: str, fold: int, gain: float, neighbors: int = 6) -> None:
         queries, size = self.queries, self.picture_size
@@ -247,7 +274,7 @@ class CannedRuns:
                 [picture(column, 1 + i, size) for i, column in enumerate(neighbor_label.T)], axis=1
             ),
         }
-        np.savez_compressed(folder / "gallery.npz", **arrays)
+        np.savez(folder / "gallery.npz", **arrays)
 
 
 def put(place: dict[str, Any], keys: list[str], value: Any) -> None:
@@ -276,6 +303,11 @@ def scores(map_at_r: float) -> dict[str, float]:
 
 def picture(labels: np.ndarray, variant: int, size: int = 32) -> np.ndarray:
     """(n, size, size, 1): a pattern of 8 x 8 blocks for each class, a little different in each variant."""
-    images = [np.random.default_rng(label).integers(0, 2, (8, 8)) for label in labels]
-    large = np.array(images, dtype=np.uint8).repeat(size // 8, 1).repeat(size // 8, 2)
+    large = np.array([pattern(int(label)) for label in labels]).repeat(size // 8, 1).repeat(size // 8, 2)
     return np.roll(large * 200, variant, axis=1)[..., None]
+
+
+@cache
+def pattern(label: int) -> np.ndarray:
+    """(8, 8) of 0 and 1, of a class."""
+    return np.random.default_rng(label).integers(0, 2, (8, 8)).astype(np.uint8)

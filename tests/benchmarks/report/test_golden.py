@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 import pytest
+from canned_runs import ACTIVITY
 
 from benchmarks.report.write import write_report
 
@@ -22,7 +23,8 @@ NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*[A-Za-z_])")
 
 
 def make_runs(canned_in) -> None:
-    """A tuned study on glyphs with two folds, whose test set was scored once; an untuned comparison on emoji."""
+    """A tuned study on glyphs with two folds, whose test set was scored once; on emoji an untuned comparison with a
+    control, and the features as they are."""
     canned = canned_in(RUNS, picture_size=8, queries=6)
     study = canned.study()
     for method, gain in (("none", 0.0), ("ee", 0.015), ("none+", 0.004)):
@@ -31,11 +33,13 @@ def make_runs(canned_in) -> None:
             levels = [level + (0.01 + 0.2 * gain) * fold for fold in range(2)]
             runs = [canned.tuned(study, method, fold, seed, map_at_r=levels[fold]) for fold in range(2)]
             canned.together(runs, level + 0.03)
-    for method, gain in (("none", 0.0), ("ee", -0.01)):
+    share = {"method_activity": {**ACTIVITY, "synthetic_share": 0.62}, "controls": {"ee_random": "the choice"}}
+    for method, gain, more in (("none", 0.0, {}), ("ee", -0.01, share), ("ee_random", 0.003, {})):
         for seed in range(2):
-            canned.write(
-                "triplet", method, seed=seed, map_at_r=0.4 + gain * (1 + 0.2 * seed) + 0.01 * seed, data__name="emoji"
-            )
+            level = 0.4 + gain * (1 + 0.2 * seed) + 0.01 * seed
+            canned.write("triplet", method, seed=seed, map_at_r=level, data__name="emoji", **more)
+    for standardized in (False, True):
+        canned.raw(standardized, map_at_r=0.38 + 0.02 * standardized, validation=0.5, data__name="emoji")
 
 
 @pytest.fixture(scope="module")

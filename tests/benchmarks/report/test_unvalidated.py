@@ -9,23 +9,26 @@ import pytest
 
 from benchmarks.errors import UserError
 from benchmarks.report.compare import compare
+from benchmarks.report.contents import contents_of
+from benchmarks.report.markdown import write_markdown
 from benchmarks.report.summary import summarize
 from benchmarks.report.verdicts import which_epoch
-from benchmarks.report.write import write_report
+from benchmarks.report.write import read_summary, write_report
 from benchmarks.runs.reader import read_run, read_runs
 
 
-@pytest.fixture
-def runs(canned):
+@pytest.fixture(scope="module")
+def runs(canned_in, tmp_path_factory):
+    canned = canned_in(tmp_path_factory.mktemp("unvalidated") / "runs")
     for seed in range(3):
         canned.unvalidated("triplet", "none", seed, map_at_r=0.50 + 0.01 * seed)
         canned.unvalidated("triplet", "ee", seed, map_at_r=0.52 + 0.015 * seed)
     return canned.root
 
 
-@pytest.fixture
-def written(runs, tmp_path):
-    return {path.name: path.read_text() for path in write_report(runs, tmp_path / "report")}
+@pytest.fixture(scope="module")
+def written(runs, tmp_path_factory):
+    return {path.name: path.read_text() for path in write_report(runs, tmp_path_factory.mktemp("report"))}
 
 
 def test_the_last_epoch_is_the_honest_rule_and_the_best_on_test_an_oracle(runs):
@@ -66,19 +69,21 @@ def test_nothing_is_said_to_be_chosen_by_validation(written):
     assert "A validation fold on glyphs (`protocol.num_folds=4`)" in written["report.md"]
 
 
-def test_runs_with_and_without_validation_are_never_in_one_table(runs, canned, tmp_path):
+def test_runs_with_and_without_validation_are_never_in_one_table(canned):
+    canned.unvalidated("triplet", "none")
     canned.write("proxy_anchor")
     with pytest.raises(UserError, match="differ in protocol.*quickstart, version 1, without validation"):
-        write_report(runs, tmp_path / "report")
+        read_summary(canned.root)
 
 
-def test_two_data_sets_may_have_a_rule_each(runs, canned, tmp_path):
+def test_two_data_sets_may_have_a_rule_each(canned):
+    canned.unvalidated("triplet", "none")
     canned.write("triplet", data__name="emoji")
-    summary = summarize(read_runs(runs))
+    summary = read_summary(canned.root)
     assert which_epoch(summary) == (
         "on emoji the validation fold chooses the epoch; on glyphs no fold validates, and the last epoch counts"
     )
-    page = write_report(runs, tmp_path / "report")[0].read_text()
+    page = write_report(canned.root, canned.root / "report")[0].read_text()
     assert "at the epoch that the validation fold chose" in page and "at the last epoch" in page
     assert 'id="learning-1"' in page and 'id="learning-2"' not in page
 
@@ -102,7 +107,7 @@ def test_a_test_set_scored_once_leaves_the_last_epoch_alone(canned):
 
     canned.edit(folder, once)
     assert list(read_run(folder).selection) == ["last"]
-    page = write_report(canned.root, canned.root / "report")[0].read_text()
+    page = write_markdown(contents_of(read_summary(canned.root), []))
     assert "Only the last weights were scored on the test set" in page
 
 
