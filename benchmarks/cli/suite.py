@@ -24,6 +24,7 @@ def main(argv: Sequence[str]) -> int:
     suite, overrides = read_suite(given.name, given.overrides)
     kinds = list_kinds(suite, overrides)
     from benchmarks.cli.train_and_report import train_and_report  # loads torch, which takes seconds
-    from benchmarks.jobs.suite import list_tasks
+    from benchmarks.jobs.suite import first_comparison, list_tasks
 
-    return train_and_report(list_tasks(suite, kinds), suite, given.dry_run)
+    tasks = list_tasks(suite, kinds)
+    return train_and_report(tasks, suite, given.dry_run, first=first_comparison(tasks))

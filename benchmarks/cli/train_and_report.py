@@ -1,7 +1,10 @@
 """Train a list of jobs and write the report on their directory: what ``suite`` and ``final`` share."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from tqdm import tqdm
 
 from benchmarks.config.lists import Place
 from benchmarks.config.schema import check_folder
@@ -16,6 +19,7 @@ def train_and_report(
     place: Place,
     dry_run: bool,
     before_report: Callable[[Sequence[TrainingJob]], object] | None = None,
+    first: Sequence[TrainingJob] = (),
 ) -> int:
     """Print what the jobs take, train them, and write the report; the exit status, 1 if any training failed.
 
@@ -24,6 +28,8 @@ def train_and_report(
         place: directories, and what runs the jobs.
         dry_run: only print what they take.
         before_report: called with the jobs when all of them are done.
+        first: a part of the jobs that makes a comparison; as soon as it is trained, a report on it alone is written
+            in the place of the one on all.
 
     Raises:
         UserError: the directory holds runs that would make the report impossible.
@@ -41,7 +47,9 @@ def train_and_report(
     if dry_run:
         return 0
     taken.refuse_if_the_disk_would_fill(place.runs)
-    failed = train_all(jobs, place.workers, place.executor)
+    first_report = _FirstReport(first, Path(place.runs), Path(out))
+    failed = train_all(jobs, place.workers, place.executor, first_report.count)
+    first_report.wait()
     if failed:
         print(f"{failed} of {len(jobs)} trainings failed, so there is no report; the same command tries them again")
         return 1
@@ -52,3 +60,34 @@ def train_and_report(
     for path in write_report(Path(place.runs), Path(out)):
         print(path)
     return 0
+
+
+class _FirstReport:
+    """The report on the first jobs, written in a thread when the last of them is done, while the others train."""
+
+    def __init__(self, jobs: Sequence[TrainingJob], runs: Path, out: Path) -> None:
+        self.names = [job.folder.name for job in jobs]
+        self.left = {job.folder.name for job in jobs if not job.is_done()}
+        self.runs, self.out = runs, out
+        self.thread = threading.Thread(target=self._write, daemon=True)
+
+    def count(self, job: TrainingJob) -> None:
+        """Note that a job is done."""
+        if job.folder.name in self.left:
+            self.left.remove(job.folder.name)
+            if not self.left:
+                self.thread.start()
+
+    def wait(self) -> None:
+        """Return when nothing is being written."""
+        if self.thread.ident is not None:
+            self.thread.join()
+
+    def _write(self) -> None:
+        from benchmarks.report.write import write_report
+
+        try:
+            page = write_report(self.runs, self.out, names=self.names)[0]
+            tqdm.write(f"first report, on {len(self.names)} of the trainings: {page}")
+        except UserError as error:  # the report on all, which is still to come, says more
+            tqdm.write(f"no first report: {error}")

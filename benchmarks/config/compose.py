@@ -143,7 +143,7 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
             chosen[key] = str(value)
         else:
             settings.append((key, value))
-    if "data" in chosen and _get(_composed(tuple(chosen.items())), "data.kind") == "features":
+    if "data" in chosen and _get(_composed((("data", chosen["data"]),)), "data.kind") == "features":
         # no pixels: other trunks and protocols have nothing to work on
         chosen = {"trunk": "given", "protocol": "frozen"} | chosen
     start, known = _composed(tuple(chosen.items())), _known_keys(tuple(chosen.items()))

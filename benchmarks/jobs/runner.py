@@ -42,7 +42,12 @@ class TrainingJob:
         return f"{names} fold={config.fold} seed={config.seed}"
 
 
-def train_all(jobs: Sequence[TrainingJob], workers: int | None = None, executor: str = "local") -> int:
+def train_all(
+    jobs: Sequence[TrainingJob],
+    workers: int | None = None,
+    executor: str = "local",
+    when_done: Callable[[TrainingJob], object] | None = None,
+) -> int:
     """Train the jobs that are not done, with one progress bar, and return how many failed.
 
     Each failure is printed with the path of its log. Jobs that another command is training come last, and are waited
@@ -52,6 +57,7 @@ def train_all(jobs: Sequence[TrainingJob], workers: int | None = None, executor:
         jobs: all with the same options.
         workers: maximum number of trainings at a time; None for as many as the executor has room for.
         executor: see :func:`benchmarks.jobs.executors.run_all`.
+        when_done: called with each job that this call has trained, in this process; new jobs wait for it.
     """
     pending = [job for job in jobs if not job.is_done()]
     if not pending:
@@ -75,6 +81,8 @@ def train_all(jobs: Sequence[TrainingJob], workers: int | None = None, executor:
                 elif not job.is_done():
                     locked.append(job)
                     continue
+                elif when_done is not None:
+                    when_done(job)
                 progress.update()
             return locked
 

@@ -8,12 +8,13 @@ from benchmarks.config.lists import SuiteConfig
 from benchmarks.errors import UserError
 from benchmarks.jobs.raw import raw_jobs
 from benchmarks.jobs.runner import TrainingJob
+from benchmarks.runs.schema import BASELINE
 from benchmarks.training.check import check
 from benchmarks.training.train import read_data
 
 
 def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConfig, RunOptions]]]) -> list[TrainingJob]:
-    """Every training of a suite once, seed by seed, each loss beside its methods; first the features as they are.
+    """Every training of a suite once: features as they are, the first comparison, the others seed by seed.
 
     Args:
         suite: the suite.
@@ -37,7 +38,28 @@ def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConf
                     job = replace(kind, config=replace(kind.config, fold=fold, seed=seed))
                     jobs[job.folder.name] = job
     _refuse_without_baseline(jobs)
-    return list(jobs.values())
+    first = {job.folder.name: job for job in first_comparison(list(jobs.values()))}
+    return list((first | jobs).values())
+
+
+def first_comparison(jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
+    """What a first report needs: on the first data set, the features as they are, and the first loss with one method.
+
+    Empty where there is no loss with a baseline and a method.
+    """
+    trained = next((job.config for job in jobs if not job.config.loss.is_raw), None)
+    if trained is None:
+        return []
+    on_data = [job for job in jobs if job.config.data == trained.data]
+    methods = list(dict.fromkeys(job.config.method.name for job in on_data if job.config.loss == trained.loss))
+    pair = [BASELINE, *[name for name in methods if name != BASELINE][:1]]
+    if BASELINE not in methods or len(pair) < 2:
+        return []
+
+    def is_first(config: RunConfig) -> bool:
+        return config.loss.is_raw or (config.loss == trained.loss and config.method.name in pair)
+
+    return [job for job in on_data if is_first(job.config)]
 
 
 def _refuse_without_baseline(jobs: Mapping[str, TrainingJob]) -> None:

@@ -1,5 +1,6 @@
 """All files of the report, from a directory of runs."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from benchmarks.errors import UserError
@@ -18,22 +19,23 @@ from benchmarks.runs.writer import write_whole
 from benchmarks.statistics import MARGIN
 
 
-def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
+def write_report(runs: Path, out: Path, margin: float = MARGIN, names: Collection[str] | None = None) -> list[Path]:
     """Write report.html, report.md, tables.tex, results.csv, comparisons.csv and curves.csv; their paths.
 
     The same runs give the same bytes. Each file is written whole or not at all; nothing is written when the runs do
     not allow a report.
 
     Args:
-        runs: the directory that holds the run directories, all of which are used; other files in it are ignored.
+        runs: the directory that holds the run directories; other files in it are ignored.
         out: created if it does not exist.
         margin: points of MAP@R within which two losses count as equivalent; to be chosen before the runs are seen.
+        names: of the run directories to use; None for all of them.
 
     Raises:
         UserError: there is no run, a run is unfinished or damaged, or the runs are not comparable.
     """
     runs = Path(runs)
-    summary = read_summary(runs, margin)
+    summary = read_summary(runs, margin, names)
     contents = contents_of(summary, read_ensembles(runs, summary.runs))
     files = {
         "report.html": write_html(contents, summary),
@@ -50,9 +52,9 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN) -> list[Path]:
     return [out / name for name in files]
 
 
-def read_summary(runs: Path, margin: float = MARGIN) -> Summary:
+def read_summary(runs: Path, margin: float = MARGIN, names: Collection[str] | None = None) -> Summary:
     """The numbers of the report on a directory of runs; arguments and errors as of :func:`write_report`."""
-    scored = [run for run in read_runs(runs) if run.selection]
+    scored = [run for run in read_runs(runs, names) if run.selection]
     if not scored:
         raise UserError(f"no run in {runs} was scored on the test set, so there is nothing to report")
     studies = read_studies(runs)

@@ -1,6 +1,7 @@
 """Finished runs, read from their directories and checked."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,8 +135,8 @@ def is_run(directory: Path) -> bool:
     return any((directory / name).exists() for name in _FILES)
 
 
-def read_runs(root: Path) -> list[Run]:
-    """Every run in ``root``, by name; directories that hold no file of a run are ignored.
+def read_runs(root: Path, names: Collection[str] | None = None) -> list[Run]:
+    """Every run in ``root``, or those of the given ``names``; directories that hold no file of a run are ignored.
 
     Raises:
         UserError: ``root`` is no directory or holds no run, or runs are unfinished or damaged; all of them are named.
@@ -143,6 +144,8 @@ def read_runs(root: Path) -> list[Run]:
     if not root.is_dir():
         raise UserError(f"{root} is not a directory; give the one that holds the run directories")
     directories = [path for path in sorted(root.iterdir()) if path.is_dir() and is_run(path)]
+    if names is not None:
+        directories = [path for path in directories if path.name in names]
     if not directories:
         raise UserError(f"{root} holds no run directory; `python -m benchmarks run` or `suite` makes them")
     runs, problems = [], []

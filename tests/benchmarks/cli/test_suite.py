@@ -1,14 +1,17 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_training import TINY
 
 from benchmarks.__main__ import main
+from benchmarks.cli.train_and_report import _FirstReport
 from benchmarks.config.lists import list_kinds, read_suite
 from benchmarks.errors import UserError
 from benchmarks.jobs.runner import TrainingJob
-from benchmarks.jobs.suite import list_tasks
+from benchmarks.jobs.suite import first_comparison, list_tasks
+from benchmarks.report import write
 from benchmarks.training.train import read_data
 
 SETTINGS = [
@@ -30,17 +33,29 @@ def test_a_suite_is_every_data_loss_method_fold_and_seed_once() -> None:
     suite.comparisons.append(suite.comparisons[0])  # the same baseline and methods again
     tasks = list_tasks(suite, list_kinds(suite, rest))
     listed = [(task.config.seed, task.config.fold, task.config.loss.name, task.config.method.name) for task in tasks]
-    assert listed == [(seed, fold, *kind) for seed in (3, 1) for fold in (0, 2) for kind in kinds]
+    expected = [(seed, fold, *kind) for seed in (3, 1) for fold in (0, 2) for kind in kinds]
+    first = [job for job in expected if job[2:] in kinds[:2]]
+    assert listed == [*first, *(job for job in expected if job not in first)]
+    assert [task.folder.name for task in first_comparison(tasks)] == [task.folder.name for task in tasks[: len(first)]]
     assert len({task.folder.path for task in tasks}) == len(tasks)
 
 
+@pytest.mark.parametrize(
+    ("methods", "pair"), [("[ee,none,iaa]", ["ee", "none"]), ("[none]", []), ("[none,iaa]", ["none", "iaa"])]
+)
+def test_the_first_comparison_is_one_method_with_its_baseline(methods: str, pair: list[str]) -> None:
+    tasks = tasks_of("smoke", *SETTINGS, "seeds=[0]", f"comparisons=[{{loss: triplet, methods: {methods}}}]")
+    assert [task.config.method.name for task in first_comparison(tasks)] == pair
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("suite", ["quickstart", "standard"])
+@pytest.mark.parametrize("suite", ["quickstart", "drawings", "standard"])
 def test_every_loss_of_a_suite_is_there_baseline_and_with_a_method_over_enough_seeds(suite: str) -> None:
     config, _ = read_suite(suite, [])
     assert all(comparison.methods[0] == "none" and len(comparison.methods) > 1 for comparison in config.comparisons)
     assert 2 ** (1 - len(config.seeds)) < 0.05  # what the sign-flip test can reach
-    assert list_tasks(config, list_kinds(config, ["data.num_classes=100", "data.image_size=8"]))
+    small = [] if config.data == ["glyphs_lite0"] else ["data.num_classes=100", "data.image_size=8"]
+    assert list_tasks(config, list_kinds(config, small))
 
 
 @pytest.mark.parametrize(
@@ -153,3 +168,42 @@ def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
     assert str(tmp_path / "report" / "report.html") in shown.out and (tmp_path / "report" / "report.html").exists()
     (done,) = {json.loads(task.folder.result.read_text())["images_seen"] for task in (first, *others)}
     assert done == 32
+
+
+@pytest.mark.slow
+def test_a_first_report_is_written_before_the_others_are_trained_and_the_last_replaces_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[set[str], int]] = []
+
+    def recorded(runs: Path, out: Path, *rest: Any, names: list[str] | None = None) -> list[Path]:
+        paths = write_report(runs, out, *rest, names=names)
+        losses = {row.split(",")[1] for row in (out / "results.csv").read_text().splitlines()[1:]}
+        written.append((losses, len(list(runs.glob("*/done")))))
+        return paths
+
+    write_report = write.write_report
+    monkeypatch.setattr(write, "write_report", recorded)
+    two = "comparisons=[{loss: triplet, methods: [none, ee]}, {loss: contrastive, methods: [none, iaa]}]"
+    words = ["smoke", *SETTINGS, f"runs={tmp_path}", "workers=1", "seeds=[0,1]", two]
+    assert main(["suite", *words]) == 0
+    shown = capsys.readouterr().out
+    assert f"first report, on 4 of the trainings: {tmp_path / 'report' / 'report.html'}" in shown
+    (first, _), (last, done) = written
+    assert (first, last, done) == ({"triplet"}, {"triplet", "contrastive"}, 8)
+    assert main(["suite", *words]) == 0
+    assert "first report" not in capsys.readouterr().out
+
+
+def test_what_hinders_the_first_report_is_told_and_the_others_are_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = tasks_of("smoke", *SETTINGS, f"runs={tmp_path}", "seeds=[0]")[:2]
+    report = _FirstReport(tasks, tmp_path, tmp_path / "report")
+    for task in tasks:  # finished, but without the result that a report reads
+        task.folder.prepare()
+        task.folder.finish({})
+        report.count(task)
+    report.wait()
+    said = capsys.readouterr().out
+    assert said.startswith("no first report: ") and str(tasks[0].folder.path) in said
