@@ -14,15 +14,21 @@ import torch
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import ProxyAnchorLoss
+from pytorch_metric_learning.losses import ContrastiveLoss, ProxyAnchorLoss
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from pml_aug.distances import IntrospectiveDistance
 from pml_aug.expansion import Expansion, pooled_distances
 from pml_aug.statistics import ClassStatistics
-from pml_aug.synthesis import class_gaussian_copies, different_class_pairs, mix, points_of_equal_cosine
-from pml_aug.wrappers import MemoryBasedVirtualClasses, ProxySynthesis
+from pml_aug.synthesis import (
+    class_gaussian_copies,
+    different_class_pairs,
+    mix,
+    points_of_equal_cosine,
+    scaled_and_shifted,
+)
+from pml_aug.wrappers import DenselyAnchoredSampling, MemoryBasedVirtualClasses, ProxySynthesis
 
 COLORS = ("#1f77b4", "#d95f02", "#1b9e77")
 PICTURES: list[Callable[[], pyplot.Figure]] = []
@@ -156,6 +162,31 @@ def spherical_embedding_expansion() -> pyplot.Figure:
     figure.suptitle("Spherical Embedding Expansion", fontsize=11)
     axes.set_title(f"all at the cosine {row[3]:.2f} to the proxy", fontsize=9)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
+
+
+@_picture
+def densely_anchored_sampling() -> pyplot.Figure:
+    """Copies, scaled along the larger channel of their class and shifted by differences within it."""
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.tensor([[0.3, 1.2], [0.6, 1.6], [0.1, 1.5], [1.5, 0.2], [1.9, 0.5], [1.7, 0.1]])
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    loss = ContrastiveLoss()
+    wrapper = DenselyAnchoredSampling(
+        loss, 2, 2, num_copies=12, num_channels=1, scale_range=(0.8, 1.25), shift=0.3, normalize=False
+    )
+    shape = (wrapper.num_copies, len(rows), 1)
+    scale = torch.empty(shape).uniform_(*wrapper.scale_range, generator=generator)
+    choice = torch.randint(6, shape[:2], generator=generator)  # of the differences between three rows
+    value = wrapper(rows, labels, scale=scale, choice=choice)
+    channels = wrapper.counts.most_frequent(labels, 1).expand(shape)
+    shift = wrapper.shift * wrapper.bank.choose(labels, choice)
+    copies = scaled_and_shifted(rows, labels, channels, scale, shift, to_unit=False)
+    figure, axes = _plane("Densely-anchored sampling")
+    _points(axes, copies.embeddings, copies.labels, "copies", size=18, hollow=True)
+    _points(axes, rows, labels, "embeddings")
+    axes.set_title(f"contrastive loss {loss(rows, labels):.2f} baseline, {value:.2f} with copies", fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
     return figure
 
 

@@ -99,6 +99,22 @@ def _adapted(
     return make
 
 
+def _anchored(size: Size) -> nn.Module:
+    return wrappers.DenselyAnchoredSampling(
+        _multi_similarity(size),
+        size.classes,
+        size.dimension,
+        miner=miners.MultiSimilarityMiner(),
+        num_copies=COPIES,
+    )
+
+
+def _anchored_enlarged(size: Size) -> Step:
+    """The loss on as many rows, copies and all: anchors too."""
+    size = size._replace(batch=(1 + COPIES) * size.batch, per_class=(1 + COPIES) * size.per_class)
+    return training_step(_multi_similarity, miners.MultiSimilarityMiner)(size)
+
+
 def _proxy_anchor(size: Size) -> nn.Module:
     return losses.ProxyAnchorLoss(size.classes, size.dimension)
 
@@ -178,6 +194,14 @@ CASES = (
         goal=2.2,
         grows_with=("batch", "classes", "dimension"),
         enlarged=training_step(_multi_similarity, miners.MultiSimilarityMiner, copies=COPIES),
+    ),
+    Case(
+        f"DAS, {COPIES} copies + multi-similarity",
+        training_step(_multi_similarity, miners.MultiSimilarityMiner),
+        training_step(_anchored),
+        goal=2.2,
+        grows_with=("batch", "classes", "dimension"),
+        enlarged=_anchored_enlarged,
     ),
     Case(
         f"IAA, {COPIES} copies + contrastive",
