@@ -11,6 +11,7 @@ from benchmarks.errors import TrainingError, UserError, unknown
 COMMANDS = {
     "run": "train and evaluate one model",
     "suite": "train many models over worker processes, then write the report",
+    "ablate": "train a method beside its controls, and say what each of its parts adds and costs",
     "tune": "search the parameters of each loss and method with equal budgets",
     "final": "train what a study chose over folds and seeds, score it on the test set once, then write the report",
     "report": "read finished runs and write html, markdown, latex and csv",
