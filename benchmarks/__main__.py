@@ -20,6 +20,7 @@ COMMANDS = {
     "features": "compute a trunk's features of a data set once, into a file to train on",
     "embed": "compute the embeddings of images by a trained model",
     "search": "find the nearest images among embedded ones",
+    "export": "write a trained model for other programs, checked against this one",
     "cost": "measure what each piece costs beside the baseline",
     "speed": "measure images per second, piece by piece, beside what the machine could do",
 }

@@ -26,12 +26,13 @@ def add_overrides(parser: argparse.ArgumentParser, about: str) -> None:
     _add_allow(parser)
 
 
-def add_model(parser: Parser) -> None:
-    """Add ``RUN``, ``--device`` and ``--allow PACKAGE``: what loading a trained model takes."""
+def add_model(parser: argparse.ArgumentParser, device: bool = True) -> None:
+    """Add ``RUN``, ``--device`` (unless told not to) and ``--allow PACKAGE``: what loading a trained model takes."""
     parser.add_argument(
         "run", type=Path, metavar="RUN", help="run directory with model.json, or a directory exported from one"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    if device:
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     _add_allow(parser)
 
 
