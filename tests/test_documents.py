@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.config.ablation import read_ablation
 from benchmarks.config.compose import compose
 from benchmarks.config.lists import read_suite
 from benchmarks.tuning.study import read_final, read_study
@@ -43,6 +44,8 @@ def test_the_benchmark_understands_every_command(command: str, monkeypatch: pyte
         suite, rest = read_suite(name, given.overrides)
         first = suite.comparisons[0]
         compose([f"data={suite.data[0]}", f"loss={first.loss}", f"method={first.methods[0]}", *suite.overrides, *rest])
+    elif words[0] == "ablate":
+        read_ablation(given.method, given.overrides)
     elif words[0] == "tune":
         study = read_study(name, given.overrides)
         compose([f"data={study.data}", *study.overrides])
