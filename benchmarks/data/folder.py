@@ -4,9 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.arrays import ImageArrays, empty_images, require_two_images_a_class
+from benchmarks.data.arrays import (
+    GALLERY,
+    QUERY,
+    TEST,
+    TRAIN,
+    ImageArrays,
+    empty_images,
+    require_two_images_a_class,
+)
 from benchmarks.data.decoding import Form, decode
 from benchmarks.data.listing import Listing, class_folders, image_files
+
+PARTS = {"train": TRAIN, "test": TEST, "query": QUERY, "gallery": GALLERY}
+LAYOUTS = ({"train", "test"}, {"train", "query", "gallery"})
 
 
 def list_folder(path: Path) -> Listing:
@@ -16,7 +27,8 @@ def list_folder(path: Path) -> Listing:
     with a dot, are ignored; everything else inside a class folder must be an image.
 
     Args:
-        path: the folder; its sub-folders are the classes.
+        path: the folder; its sub-folders are the classes, or else ``train`` and ``test``, or ``train``, ``query`` and
+            ``gallery``, and the classes lie in those.
 
     Raises:
         FileNotFoundError: if the folder is missing.
@@ -27,21 +39,52 @@ def list_folder(path: Path) -> Listing:
     classes = class_folders(path)
     if not classes:
         raise ValueError(f"{path}: found no sub-folders; put the images of each class into its own folder")
-    files = [image_files(folder) for folder in classes]
-    for folder, members in zip(classes, files, strict=True):
-        if not members:
-            raise ValueError(f"{folder}: holds no images; add some or remove the folder")
+    if {folder.name for folder in classes} <= PARTS.keys() and any(class_folders(folder) for folder in classes):
+        return _list_parts(path, classes)
+    files = [_members(folder) for folder in classes]
     labels = np.repeat(np.arange(len(classes)), [len(members) for members in files])
     class_names = [folder.name for folder in classes]
     require_two_images_a_class(labels, class_names, str(path))
     return Listing([file for members in files for file in members], labels, class_names, partition=None)
 
 
+def _list_parts(path: Path, parts: list[Path]) -> Listing:
+    """The image files of training, test, query and gallery folders; training classes come first.
+
+    A query or gallery class may have one image; whether each query can be found is checked with the split.
+    """
+    found = {part.name for part in parts}
+    if found not in LAYOUTS:
+        raise ValueError(
+            f"{path}: expected the folders train and test, or train, query and gallery, each with one sub-folder per "
+            f"class, but found {', '.join(sorted(found))}; add what is missing"
+        )
+    listing = Listing.of(
+        (PARTS[part.name], folder.name, folder.name, file)
+        for part in parts
+        for folder in class_folders(part)
+        for file in _members(folder)
+    )
+    assert listing.partition is not None
+    counted = np.isin(listing.partition, (TRAIN, TEST))
+    classes, labels = np.unique(listing.labels[counted], return_inverse=True)
+    require_two_images_a_class(labels, [listing.class_names[k] for k in classes], str(path))
+    return listing
+
+
+def _members(folder: Path) -> list[Path]:
+    """The images of a class, at least one."""
+    members = image_files(folder)
+    if not members:
+        raise ValueError(f"{folder}: holds no images; add some or remove the folder")
+    return members
+
+
 def read_folder(path: Path, name: str, image_size: int | None) -> ImageArrays:
     """The images of a folder (see :func:`list_folder`) as RGB squares in memory, ``3 * image_size ** 2`` bytes each.
 
     Args:
-        path: the folder; its sub-folders are the classes.
+        path: the folder, as of :func:`list_folder`.
         name: name of the data set.
         image_size: side of the square that every image is center-cropped and resized to; None if all images have the
             same size already.
@@ -51,7 +94,7 @@ def read_folder(path: Path, name: str, image_size: int | None) -> ImageArrays:
     """
     listing = list_folder(path)
     images = _stack(listing.files, Form(image_size, "square", upright=True))
-    return ImageArrays(name, images, listing.labels, listing.class_names, source=None, source_names=[])
+    return ImageArrays(name, images, listing.labels, listing.class_names, None, [], listing.partition)
 
 
 def _stack(files: list[Path], form: Form) -> np.ndarray:
