@@ -173,13 +173,17 @@ def _tested(family: int) -> Cells:
 
 def above_features(data: DataSummary) -> Table:
     """What training adds to the features as they are."""
-    above = {raw.loss: {id(c.method): c for c in data.above(raw)} for raw in data.raw}
+    above = {(raw.loss, id(c.method)): c for raw in data.raw for c in data.above(raw)}
+
+    def added(loss: str, value: Callable[[Comparison], Any]) -> Callable[[Cell], Any]:
+        return lambda cell: value(above[loss, id(cell)])
+
     cells: list[tuple[Column, Callable[[Any], Any]]] = [*NAMES]
     for raw in data.raw:
-        compared, name = above[raw.loss], f"minus {FEATURES[raw.loss]}"
+        minus = Column(METRIC_NAMES[PRIMARY], f"minus {FEATURES[raw.loss]}", signed=True)
         cells += [
-            (Column(METRIC_NAMES[PRIMARY], name, signed=True), lambda cell, c=compared: c[id(cell)].primary),
-            (Column("Over classes", "bootstrap"), lambda cell, c=compared: c[id(cell)].over_classes),
+            (minus, added(raw.loss, lambda c: c.primary)),
+            (Column("Over classes", "bootstrap"), added(raw.loss, lambda c: c.over_classes)),
         ]
     caption = (
         f"Test MAP@R on {data.data} in points, minus that of the features that the training started from, paired by "
