@@ -19,7 +19,8 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m benchmarks speed",
         description="Images per second of trunk, images, each method's whole step and evaluation, in turns in one "
-        "process, and of the baseline in several processes at once; kernels and host waits of each step.",
+        "process, and of the baseline in several processes at once; kernels and host waits of each step; steps on "
+        "features in turns with a plain PyTorch loop over the same parts.",
         epilog="example: python -m benchmarks speed trunk=resnet50 protocol=reality_check --random 256 --batch 32 128",
     )
     add_overrides(parser, "of the training: data, trunk, protocol, ...")
@@ -32,23 +33,31 @@ def main(argv: Sequence[str]) -> int:
         "--random", type=int, metavar="SIDE", help="random colour images of this side instead of the data"
     )
     parser.add_argument("--evaluate", nargs=3, type=int, default=EVALUATION, metavar=("ROWS", "DIM", "PER_CLASS"))
+    parser.add_argument(
+        "--features", nargs="*", type=int, default=[384, 1280], metavar="NUMBER",
+        help="numbers of random features to train on in batches of 128, beside a plain loop; none: leave it out",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int, default=10, help="per timed epoch")
     parser.add_argument("--rounds", type=int, default=7, help="timed epochs, of which the median counts")
     parser.add_argument("--out", type=Path, default=Path("reports/speed"), help="folder for the table and the figure")
     given = parse_arguments(parser, argv)
-    for name in ("steps", "rounds", "random", "batch", "packed", "evaluate"):
+    for name in ("steps", "rounds", "random", "batch", "packed", "evaluate", "features"):
         value = getattr(given, name)
-        if value is not None and min(value if isinstance(value, Sequence) else [value]) < 1:
+        if value is not None and min(value if isinstance(value, Sequence) else [value], default=1) < 1:
             raise UserError(f"--{name} must be at least 1, but got {value}")
-    configs = []
+    configs, on_features = [], []
     for pair in given.pairs:
         loss, _, method = pair.partition("/")
-        config, options = compose([*given.overrides, f"loss={loss}", f"method={method or 'none'}"])
+        parts = [f"loss={loss}", f"method={method or 'none'}"]
+        config, options = compose([*given.overrides, *parts])
         configs.append(config)
+        if given.features:
+            on_features.append(compose(["data=features", *parts])[0])
     from benchmarks.profiling.speed import Sizes, write_speed  # loads torch, which takes seconds
 
     rows, dimension, per_class = given.evaluate
-    sizes = Sizes(given.batch, given.packed, given.random, (rows, dimension, per_class), given.steps, given.rounds)
-    print(write_speed(configs, options, sizes, given.out))
+    evaluation = (rows, dimension, per_class)
+    sizes = Sizes(given.batch, given.packed, given.random, evaluation, given.steps, given.rounds, given.features)
+    print(write_speed(configs, options, sizes, given.out, on_features))
     print(f"written: {given.out}")
     return 0

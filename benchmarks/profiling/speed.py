@@ -15,6 +15,7 @@ from tqdm import tqdm
 from benchmarks.config.compose import RunConfig, RunOptions
 from benchmarks.data import ImageArrays
 from benchmarks.data.split import Split
+from benchmarks.profiling.feature_steps import FeatureRow, feature_table, measure_feature_steps
 from benchmarks.profiling.roofline import Roofline, measure_roofline, training_flops
 from benchmarks.profiling.step_counts import StepCounts, count_step
 from benchmarks.profiling.timing import interleaved_medians, synchronize
@@ -38,6 +39,7 @@ class Sizes(NamedTuple):
     evaluation: tuple[int, int, int]  # rows, dimension, rows per class
     steps: int  # per timed epoch
     rounds: int  # timed epochs, of which the median counts
+    features: Sequence[int] = ()  # numbers of features, of trainings on features
 
 
 class Row(NamedTuple):
@@ -49,16 +51,23 @@ class Row(NamedTuple):
     flops_per_image: float | None  # of the trunk, forward and backward; None where it does not run
 
 
-def write_speed(configs: Sequence[RunConfig], options: RunOptions, sizes: Sizes, out: Path) -> str:
-    """Measure, write speed.md, speed.csv, step_counts.csv, environment.json and speed.png to ``out``; the tables.
+def write_speed(
+    configs: Sequence[RunConfig],
+    options: RunOptions,
+    sizes: Sizes,
+    out: Path,
+    on_features: Sequence[RunConfig] = (),
+) -> str:
+    """Measure, write speed.md, csv files, environment.json and speed.png to ``out``; returns the tables.
 
     Args:
         configs: of the trainings, ``method=none`` for baselines; the first one also runs in several processes.
+        on_features: of trainings on ``sizes.features`` random features, which a plain loop is timed beside.
 
     Raises:
         UserError: a training cannot be built, or its data cannot be read.
     """
-    for config in configs:
+    for config in (*configs, *on_features):
         check(config)
     device = choose_device(options.device)
     torch.set_num_threads(options.threads)
@@ -66,7 +75,7 @@ def write_speed(configs: Sequence[RunConfig], options: RunOptions, sizes: Sizes,
     roofline = measure_roofline(device, PRECISIONS[first.protocol.precision])
     rows: list[Row] = []
     counts: dict[str, StepCounts] = {}
-    with tqdm(total=len(sizes.batches) * (1 + len(sizes.packed)) + 2, desc="speed", disable=options.quiet) as progress:
+    with tqdm(total=len(sizes.batches) * (1 + len(sizes.packed)) + 3, desc="speed", disable=options.quiet) as progress:
         for config in configs:
             counts[name_of(config)] = count_step(config, *data_for(config, sizes.random))
         progress.update()
@@ -79,10 +88,15 @@ def write_speed(configs: Sequence[RunConfig], options: RunOptions, sizes: Sizes,
                 progress.update()
         rows.append(measure_evaluation(*sizes.evaluation, device, sizes.rounds))
         progress.update()
+        of_features = measure_feature_steps(on_features, sizes.features, device, sizes.steps, sizes.rounds)
+        progress.update()
     tables = speed_table(rows, roofline, counts)
+    if of_features:
+        tables = f"{tables}\n\n{feature_table(of_features)}"
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "speed.md", f"{tables}\n".encode())
     write_csv(out / "speed.csv", Row._fields, rows)
+    write_csv(out / "feature_steps.csv", FeatureRow._fields, of_features)
     counted = ((name, *of_step) for name, of_step in counts.items())
     write_csv(out / "step_counts.csv", ("step", *StepCounts._fields), counted)
     chosen = {"trunk": first.trunk.name, "protocol": first.protocol.name, "precision": first.protocol.precision}

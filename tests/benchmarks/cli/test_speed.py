@@ -13,7 +13,7 @@ SMALL = ["data.num_classes=80", "data.image_size=16", "protocol=smoke", "quiet=t
 def test_the_pieces_are_timed_side_by_side_and_written(tmp_path, capsys):
     pairs = ["--pairs", "multi_similarity/none", "multi_similarity/iaa"]
     sizes = ["--batch", "16", "--packed", "2", "--evaluate", "200", "8", "4", "--steps", "1", "--rounds", "1"]
-    assert main([*SMALL, *pairs, *sizes, "--out", str(tmp_path)]) == 0
+    assert main([*SMALL, *pairs, *sizes, "--features", "6", "--out", str(tmp_path)]) == 0
     with (tmp_path / "speed.csv").open() as file:
         rows = {row["piece"]: row for row in csv.DictReader(file)}
     assert list(rows) == [
@@ -30,17 +30,20 @@ def test_the_pieces_are_timed_side_by_side_and_written(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert (tmp_path / "speed.md").read_text() in printed
     assert "| multi_similarity + iaa | 16 |" in printed
+    assert "| multi_similarity + iaa | 6 |" in printed and "share of the plain loop" in printed
+    with (tmp_path / "feature_steps.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["multi_similarity", "multi_similarity + iaa"]
 
 
 @pytest.mark.slow
 def test_random_images_stand_in_for_data(tmp_path):
     pairs = ["--pairs", "normalized_softmax/none", "--random", "16"]
     sizes = ["--batch", "8", "--packed", "1", "--evaluate", "100", "8", "4", "--steps", "1", "--rounds", "1"]
-    assert main([*SMALL, *pairs, *sizes, "--out", str(tmp_path)]) == 0
+    assert main([*SMALL, *pairs, *sizes, "--features", "--out", str(tmp_path)]) == 0
     assert "normalized_softmax" in (tmp_path / "speed.csv").read_text()
 
 
-@pytest.mark.parametrize("option", ["--steps", "--rounds", "--random", "--batch", "--packed"])
+@pytest.mark.parametrize("option", ["--steps", "--rounds", "--random", "--batch", "--packed", "--features"])
 def test_a_number_below_one_is_refused(option):
     with pytest.raises(UserError, match=f"{option} must be at least 1"):
         main([option, "0"])
