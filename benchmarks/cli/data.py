@@ -175,13 +175,13 @@ def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[
 
 
 def _describe_images(data: ImageArrays) -> Iterator[str]:
-    images = data.images
     if isinstance(data, FeatureArrays):
-        assert isinstance(images, np.ndarray)
-        views = "" if images.ndim == 2 else f", {images.shape[1] - 1} views of each"
-        shape = f"{len(images):,} x {data.channels:,}{views}"
-        yield _line("features", f"{shape}, {images.dtype}, {images.nbytes / 1e9:.3f} GB")
+        features = data.array
+        views = "" if features.ndim == 2 else f", {features.shape[1] - 1} views of each"
+        shape = f"{len(features):,} x {data.channels:,}{views}"
+        yield _line("features", f"{shape}, {features.dtype}, {features.nbytes / 1e9:.3f} GB")
         return
+    images = data.images
     if isinstance(images, RaggedImages):
         sizes, in_bytes = images.sizes, int(images.sizes.prod(axis=1).sum()) * images.channels
     else:

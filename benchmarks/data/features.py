@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from benchmarks.config.data import DataConfig
-from benchmarks.data.arrays import GALLERY, ImageArrays, spread_classes
+from benchmarks.data.arrays import GALLERY, ImageArrays
 from benchmarks.data.labels import checked_labels, indices
 from benchmarks.files import read_arrays, require_regular
 
-ROWS = 8192  # read at a time
+ROWS, BLOCK_BYTES = 8192, 2**27  # read at a time: so many rows, unless they take more as float64
 FEATURES, REST = "features.npy", "rest.npz"  # in a directory
 OPTIONAL = ("class_names", "source", "source_names", "partition", "provenance", "pictures")
 SHIPPED = "shipped:"  # in data.path: before the name of a file in this module's directory
@@ -73,6 +73,40 @@ class Features:
             arrays |= {"source": self.source, "source_names": np.array(self.source_names)}
         optional = {"partition": self.partition, "pictures": self.pictures}
         return arrays | {name: array for name, array in optional.items() if array is not None}
+
+
+class SelectedFeatures:
+    """Some rows and columns of mapped features; what is asked for is read from the file, and nothing else.
+
+    Args:
+        source: (N, F) or (N, 1 + V, F).
+        rows: kept, in their order, (M,); None for all.
+        columns: kept, (G,); None for all.
+
+    Example:
+        >>> selected = SelectedFeatures(np.arange(6).reshape(3, 2), rows=np.array([2, 0]))
+        >>> selected.shape, selected[1:].tolist()
+        ((2, 2), [[0, 1]])
+    """
+
+    def __init__(self, source: np.ndarray, rows: np.ndarray | None = None, columns: np.ndarray | None = None) -> None:
+        self.source = source
+        self.rows = np.arange(len(source)) if rows is None else rows
+        self.columns = np.arange(source.shape[-1]) if columns is None else columns
+        self.shape = (len(self.rows), *source.shape[1:-1], len(self.columns))
+        self.dtype, self.ndim = source.dtype, source.ndim
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Rows by a slice or an array of positions, (B,), and a view of each: (B, F) or (B, 1 + V, F)."""
+        rows, *views = index if isinstance(index, tuple) else (index,)
+        return np.asarray(self.source[(self.rows[rows], *views)])[..., self.columns]
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> memoryview:
@@ -145,7 +179,7 @@ def _check_features(features: np.ndarray, path: Path) -> None:
     for number, block in enumerate(_blocks(features)):
         finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
         if not finite.all():
-            row = number * ROWS + int(np.flatnonzero(~finite)[0])
+            row = number * rows_at_once(features) + int(np.flatnonzero(~finite)[0])
             raise ValueError(f"{path}: features must be finite, but row {row} has nan or inf; leave it out")
 
 
@@ -163,8 +197,14 @@ def _check_pictures(pictures: np.ndarray, rows: int, path: Path) -> None:
         )
 
 
-def _blocks(features: np.ndarray) -> Iterator[np.ndarray]:
-    return (np.asarray(features[start : start + ROWS]) for start in range(0, len(features), ROWS))
+def rows_at_once(features: np.ndarray | SelectedFeatures) -> int:
+    """Number of rows that are read at a time, so that little memory is needed."""
+    return min(ROWS, max(1, BLOCK_BYTES // (8 * int(np.prod(features.shape[1:], dtype=np.int64)))))
+
+
+def _blocks(features: np.ndarray | SelectedFeatures) -> Iterator[np.ndarray]:
+    rows = rows_at_once(features)
+    return (np.asarray(features[start : start + rows]) for start in range(0, len(features), rows))
 
 
 def _part(path: Path, name: str) -> Path:
@@ -198,7 +238,10 @@ def _provenance(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class FeatureArrays(ImageArrays):
-    """Features in the place of images: ``images`` is (N, F) or (N, 1 + V, F), float16 or float32."""
+    """Features in the place of images: ``images`` is (N, F) or (N, 1 + V, F), float16 or float32.
+
+    If they are mapped into memory and rows or columns of them are left out, they are :class:`SelectedFeatures`.
+    """
 
     provenance: dict[str, Any] = field(default_factory=dict)
     standardize: bool = True  # by the training rows' mean and standard deviation, column by column
@@ -209,7 +252,7 @@ class FeatureArrays(ImageArrays):
     @property
     def channels(self) -> int:
         """F, the number of features."""
-        return self._array.shape[-1]
+        return self.array.shape[-1]
 
     @property
     def image_size(self) -> int:
@@ -219,26 +262,30 @@ class FeatureArrays(ImageArrays):
     @cached_property
     def content_hash(self) -> str:
         """As of :class:`Features`."""
+        features = cast(np.ndarray, self.array)  # or what is read in its place
         return Features(
-            self._array, self.labels, self.class_names, self.source, self.source_names, self.partition, self.provenance
+            features, self.labels, self.class_names, self.source, self.source_names, self.partition, self.provenance
         ).content_hash
 
     def row_digests(self) -> np.ndarray:
         """(N,) of 16 bytes, equal for equal rows of evaluated features."""
         digests = []
-        for block in _blocks(self._array):
+        for block in _blocks(self.array):
             evaluated = (block if block.ndim == 2 else block[:, 0]) + 0  # which turns -0.0 into 0.0
             digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in evaluated]
         return np.frombuffer(b"".join(digests), dtype="V16")
 
     def with_classes(self, num_classes: int) -> "FeatureArrays":
-        """As of images."""
-        kept = super().with_classes(num_classes)
+        """As of images; mapped features stay in their file."""
+        numbered = replace(self, images=np.arange(len(self.labels))[:, None])  # rows in the place of their features
+        kept = ImageArrays.with_classes(numbered, num_classes)
         assert isinstance(kept, FeatureArrays)
-        if self.shown is None:
-            return kept
-        rows = np.isin(self.labels, spread_classes(num_classes, len(self.class_names)))
-        return replace(kept, shown=self.shown[rows])
+        rows = kept.array[:, 0]
+        return replace(
+            kept,
+            images=cast(np.ndarray, _selected(self.array, rows=rows)),
+            shown=None if self.shown is None else self.shown[rows],
+        )
 
     def pictures(self, rows: np.ndarray) -> np.ndarray:
         """A picture of each row: the file's, or else the features as gray levels, column by column, in a square.
@@ -248,7 +295,7 @@ class FeatureArrays(ImageArrays):
         """
         if self.shown is not None:
             return self.shown[rows]
-        values = self._array[rows] if self._array.ndim == 2 else self._array[rows, 0]
+        values = self.array[rows] if self.array.ndim == 2 else self.array[rows, 0]
         low, high = values.min(axis=0), values.max(axis=0)
         levels = 255 * (values.astype(np.float64) - low) / np.maximum(high - low, 1e-12)
         side = int(np.ceil(np.sqrt(self.channels)))
@@ -257,9 +304,9 @@ class FeatureArrays(ImageArrays):
         return padded.reshape(-1, side, side, 1)
 
     @property
-    def _array(self) -> np.ndarray:
-        assert isinstance(self.images, np.ndarray)
-        return self.images
+    def array(self) -> np.ndarray | SelectedFeatures:
+        """``images``, of the type that it has here."""
+        return cast("np.ndarray | SelectedFeatures", self.images)
 
 
 def load_features(config: DataConfig) -> FeatureArrays:
@@ -273,8 +320,8 @@ def load_features(config: DataConfig) -> FeatureArrays:
         raise ValueError("data.path is missing: name the file, as in data=features data.path=FILE")
     path = _located(config.path)
     found = read_features(path)
-    features = found.features
-    constant = constant_columns(features)
+    features: np.ndarray | SelectedFeatures = found.features
+    constant = constant_columns(found.features)
     if constant.any():
         if not config.drop_constant or constant.all():
             columns = np.flatnonzero(constant)
@@ -282,13 +329,29 @@ def load_features(config: DataConfig) -> FeatureArrays:
                 f"{path}: {len(columns)} of {len(constant)} features have one value in all rows, the first is column "
                 f"{columns[0]}; set data.drop_constant=true to leave them out"
             )
-        features = np.ascontiguousarray(features[..., ~constant])
+        features = _selected(features, columns=np.flatnonzero(~constant))
     arrays = FeatureArrays(
-        config.name, features, found.labels, found.class_names, found.source, found.source_names, found.partition,
-        found.provenance, config.standardize is not False,
+        config.name, cast(np.ndarray, features), found.labels, found.class_names, found.source, found.source_names,
+        found.partition, found.provenance, config.standardize is not False,
         np.flatnonzero(~constant), len(constant), found.pictures,
     )  # fmt: skip
     return arrays if config.num_classes is None else arrays.with_classes(config.num_classes)
+
+
+def _selected(
+    features: np.ndarray | SelectedFeatures, rows: np.ndarray | None = None, columns: np.ndarray | None = None
+) -> np.ndarray | SelectedFeatures:
+    """Some rows or columns: a copy of features in memory, and what reads the file of mapped ones when it is asked."""
+    if isinstance(features, SelectedFeatures):
+        return SelectedFeatures(
+            features.source,
+            features.rows if rows is None else features.rows[rows],
+            features.columns if columns is None else features.columns[columns],
+        )
+    if isinstance(features, np.memmap):
+        return SelectedFeatures(features, rows, columns)
+    kept = features if rows is None else features[rows]
+    return kept if columns is None else np.ascontiguousarray(kept[..., columns])
 
 
 def is_shipped(config: DataConfig) -> bool:

@@ -15,7 +15,7 @@ from benchmarks.data.features import FeatureArrays
 from benchmarks.data.split import Split
 from benchmarks.training.build import build_trunk
 from benchmarks.training.evaluation import BATCH_SIZE, make_evaluation
-from benchmarks.training.feature_store import FeatureStore
+from benchmarks.training.feature_store import FeatureStore, feature_store_of
 from benchmarks.training.images import StoredImages, eval_images
 from benchmarks.training.pixel_store import ImageStore, store_of
 from benchmarks.training.precision import autocast
@@ -53,7 +53,10 @@ class RawScoring:
         trunk, self.embedding_size = build_trunk(config, data.channels, data.image_size)
         trunk = trunk.to(device).eval()
         store: ImageStore | FeatureStore
-        store = FeatureStore(data, split.train, device) if isinstance(data, FeatureArrays) else store_of(data, device)
+        if isinstance(data, FeatureArrays):
+            store = feature_store_of(data, split.train, device)
+        else:
+            store = store_of(data, device)
         embedder = deferred(config.loss.criterion)(self.embedding_size).to(device).eval()
         if isinstance(embedder, nn.BatchNorm1d):
             learned = eval_images(config, store, split.train, data.labels[split.train])

@@ -21,7 +21,7 @@ from benchmarks.training import checkpoint
 from benchmarks.training.build import build, make_hook, make_trainer
 from benchmarks.training.distributed import ALONE, ProcessGroup, share_loss
 from benchmarks.training.evaluation import make_evaluation
-from benchmarks.training.feature_store import FeatureStore
+from benchmarks.training.feature_store import FeatureStore, feature_store_of
 from benchmarks.training.images import keep_batch, training_images
 from benchmarks.training.pixel_store import ImageStore, store_of
 from benchmarks.training.precision import compile_models, lay_out
@@ -97,7 +97,7 @@ class Training:
         hooks = self._open_records() if processes.is_main else logging_presets.EmptyContainer()
         store: ImageStore | FeatureStore
         if isinstance(data, FeatureArrays):
-            store = FeatureStore(data, split.train, device)
+            store = feature_store_of(data, split.train, device, per_gpu)
         else:
             store = store_of(data, device, per_gpu)
         self.evaluation = make_evaluation(

@@ -8,7 +8,7 @@ from benchmarks.config.compose import compose
 from benchmarks.config.data import DataConfig
 from benchmarks.data import load
 from benchmarks.data.audit import audit
-from benchmarks.data.features import FeatureArrays, npz_bytes, read_features
+from benchmarks.data.features import FeatureArrays, SelectedFeatures, npz_bytes, read_features
 from benchmarks.data.split import class_disjoint_split
 from benchmarks.errors import UserError
 
@@ -46,6 +46,26 @@ def test_constant_columns_are_refused_or_left_out(tmp_path: Path) -> None:
     assert np.array_equal(loaded(path, drop_constant=True).images, features[:, [0, 2, 4]])
     with pytest.raises(ValueError, match="5 of 5 features"):
         loaded(write(tmp_path / "all.npz", np.ones((48, 5), np.float32)), drop_constant=True)
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_mapped_features_are_those_of_a_file_in_memory(views: int, tmp_path: Path) -> None:
+    shape = (48, 1 + views, 5) if views else (48, 5)
+    features = np.random.default_rng(0).normal(size=shape).astype(np.float16)
+    features[..., [1, 3]] = 2
+    write(tmp_path / "mine.npz", features)
+    mapped = tmp_path / "mapped"
+    mapped.mkdir()
+    np.save(mapped / "features.npy", features)
+    np.savez(mapped / "rest.npz", labels=np.repeat(np.arange(16), 3))
+    for keys in ({"drop_constant": True}, {"drop_constant": True, "num_classes": 4}):
+        there, here = loaded(mapped, **keys), loaded(tmp_path / "mine.npz", **keys)
+        assert isinstance(there.array, SelectedFeatures) and isinstance(here.array, np.ndarray)
+        assert (there.array.shape, there.array.dtype) == (here.array.shape, here.array.dtype)
+        assert np.array_equal(there.array[:], here.array)
+        assert there.content_hash == here.content_hash and np.array_equal(there.labels, here.labels)
+        assert np.array_equal(there.row_digests(), here.row_digests())
+        assert np.array_equal(there.pictures(np.array([5, 2])), here.pictures(np.array([5, 2])))
 
 
 def test_the_audit_counts_equal_rows_and_nothing_that_is_merely_alike(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from benchmarks.config.compose import compose
 from benchmarks.data.features import FEATURES, REST, FeatureArrays, Features, npz_bytes
 from benchmarks.errors import UserError
 from benchmarks.training.check import check
-from benchmarks.training.feature_store import FeatureStore, StoredFeatures
+from benchmarks.training.feature_store import FeatureStore, StoredFeatures, feature_store_of
 from benchmarks.training.train import train
 
 CPU = torch.device("cpu")
@@ -159,3 +159,28 @@ def test_impossible_embedders_are_refused(key: str, said: str) -> None:
         compose([f"protocol.embedder.{key}"])
     with pytest.raises(UserError, match="protocol.embedder.bias has no effect"):
         compose(["protocol.embedder.kind=residual", "protocol.embedder.bias=zero"])
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_batches_are_the_same_wherever_the_features_are(views: int) -> None:
+    shape = (40, 1 + views, 5) if views else (40, 5)
+    data = arrays(np.random.default_rng(0).normal(3, 2, size=shape).astype(np.float16))
+    rows, labels = np.arange(0, 40, 2), np.repeat(np.arange(10), 2)
+    held, read = (FeatureStore(data, np.arange(20), CPU, held=held) for held in (True, False))
+    assert held.values is not None and read.values is None
+    for seed in (None, 3):
+        kept, streamed = (StoredFeatures(store, rows, labels, seed) for store in (held, read))
+        for epoch in (1, 2):
+            for stored in (kept, streamed):
+                stored.start_epoch(epoch)
+            (values, found), (same, as_well) = (stored.__getitems__([3, 0, 19]) for stored in (kept, streamed))
+            assert torch.equal(values, same) and values.dtype == same.dtype == torch.float32
+            assert torch.equal(found, as_well)
+
+
+def test_the_store_of_a_data_set_is_made_once_per_fold() -> None:
+    data = arrays(np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32))
+    first = feature_store_of(data, np.arange(20), CPU)
+    assert feature_store_of(data, np.arange(20), CPU) is first
+    other = feature_store_of(data, np.arange(10), CPU)
+    assert other is not first and not np.array_equal(other.mean, first.mean)
