@@ -6,14 +6,15 @@ from typing import Any
 from benchmarks.errors import UserError, unknown
 
 PUBLISHED_KINDS = ("cub", "cars196", "sop", "inshop")
-KINDS = ("glyphs", "emoji", "npz", "folder", "features", *PUBLISHED_KINDS)
+FILE_KINDS = ("folder", "csv")  # image files of the user
+KINDS = ("glyphs", "emoji", "npz", *FILE_KINDS, "features", *PUBLISHED_KINDS)
 RESIZE = ("square", "short_side")
 MAX_IMAGE_SIZE = 8192  # pixels
 MAX_WORKERS = 1024
 MAX_NAME = 200  # bytes: with what is added to it, a name still fits into the 255 of a file name
 NOT_IDENTITY = ("cache", "workers", "download", "verify", "twins_allowed", "identical_allowed")
 USED_BY = {  # keys that are null for all other kinds
-    **dict.fromkeys(("resize", "cache", "workers"), ("folder", *PUBLISHED_KINDS)),
+    **dict.fromkeys(("resize", "cache", "workers"), (*FILE_KINDS, *PUBLISHED_KINDS)),
     **dict.fromkeys(("download", "verify"), PUBLISHED_KINDS),
     **dict.fromkeys(("standardize", "drop_constant"), ("features",)),
 }
@@ -61,7 +62,7 @@ class DataConfig:
                 raise UserError(f"data.{key} has no effect with data.kind={self.kind}: it is for {', '.join(kinds)}")
         if self.kind == "features" and self.image_size is not None:
             raise UserError(f"data.image_size must be null for data.kind=features, but got {self.image_size}")
-        if self.kind == "folder" or self.is_published:
+        if self.kind in FILE_KINDS or self.is_published:
             self._check_decoding()
         for key, low, high in (
             ("image_size", 1, MAX_IMAGE_SIZE),
@@ -92,7 +93,7 @@ class DataConfig:
     @property
     def uses_cache(self) -> bool:
         """Whether the images are decoded into ``cache`` instead of into memory."""
-        return self.is_published or (self.kind == "folder" and self.resize == "short_side")
+        return self.is_published or (self.kind in FILE_KINDS and self.resize == "short_side")
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide which images a training gets; part of what names its run.

@@ -49,27 +49,39 @@ def list_folder(path: Path) -> Listing:
 
 
 def _list_parts(path: Path, parts: list[Path]) -> Listing:
-    """The image files of training, test, query and gallery folders; training classes come first.
-
-    A query or gallery class may have one image; whether each query can be found is checked with the split.
-    """
-    found = {part.name for part in parts}
-    if found not in LAYOUTS:
-        raise ValueError(
-            f"{path}: expected the folders train and test, or train, query and gallery, each with one sub-folder per "
-            f"class, but found {', '.join(sorted(found))}; add what is missing"
-        )
+    """The image files of training, test, query and gallery folders; training classes come first."""
     listing = Listing.of(
         (PARTS[part.name], folder.name, folder.name, file)
         for part in parts
         for folder in class_folders(part)
         for file in _members(folder)
     )
+    return of_parts(listing, {part.name for part in parts}, path)
+
+
+def of_parts(listing: Listing, parts: set[str], path: Path) -> Listing:
+    """The listing, checked; without its partition where no parts were named.
+
+    A query or gallery class may have one image; whether each query can be found is checked with the split.
+
+    Args:
+        listing: with a partition.
+        parts: names of the parts that were found; empty if the classes are to be halved.
+        path: of the data, for messages.
+
+    Raises:
+        ValueError: parts are missing, or a class has one image.
+    """
+    if parts and parts not in LAYOUTS:
+        raise ValueError(
+            f"{path}: expected train and test, or train, query and gallery, but found {', '.join(sorted(parts))}; add "
+            "what is missing"
+        )
     assert listing.partition is not None
     counted = np.isin(listing.partition, (TRAIN, TEST))
     classes, labels = np.unique(listing.labels[counted], return_inverse=True)
     require_two_images_a_class(labels, [listing.class_names[k] for k in classes], str(path))
-    return listing
+    return listing if parts else listing._replace(partition=None)
 
 
 def _members(folder: Path) -> list[Path]:
@@ -81,10 +93,15 @@ def _members(folder: Path) -> list[Path]:
 
 
 def read_folder(path: Path, name: str, image_size: int | None) -> ImageArrays:
-    """The images of a folder (see :func:`list_folder`) as RGB squares in memory, ``3 * image_size ** 2`` bytes each.
+    """The images of a folder, see :func:`list_folder` and :func:`read_listed`."""
+    return read_listed(list_folder(path), name, image_size)
+
+
+def read_listed(listing: Listing, name: str, image_size: int | None) -> ImageArrays:
+    """The images of a listing as RGB squares in memory, ``3 * image_size ** 2`` bytes each.
 
     Args:
-        path: the folder, as of :func:`list_folder`.
+        listing: image files.
         name: name of the data set.
         image_size: side of the square that every image is center-cropped and resized to; None if all images have the
             same size already.
@@ -92,7 +109,6 @@ def read_folder(path: Path, name: str, image_size: int | None) -> ImageArrays:
     Raises:
         ValueError: for an unreadable file, or images of several sizes without an ``image_size``.
     """
-    listing = list_folder(path)
     images = _stack(listing.files, Form(image_size, "square", upright=True))
     return ImageArrays(name, images, listing.labels, listing.class_names, None, [], listing.partition)
 

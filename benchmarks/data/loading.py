@@ -3,18 +3,20 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.config.data import DataConfig
+from benchmarks.config.data import FILE_KINDS, DataConfig
 from benchmarks.config.schema import check_folder
 from benchmarks.data.arrays import ImageArrays
+from benchmarks.data.csv_list import list_csv
 from benchmarks.data.decode_cache import decoded, store_path
 from benchmarks.data.decoding import Form
 from benchmarks.data.features import load_features
-from benchmarks.data.folder import list_folder, read_folder
+from benchmarks.data.folder import list_folder, read_listed
 from benchmarks.data.listing import Listing
 from benchmarks.data.npz import read_npz
 from benchmarks.data.published.sets import list_published
 
 SHIPPED_GLYPHS = Path(__file__).with_name("glyphs64.npz")
+LISTERS = {"folder": list_folder, "csv": list_csv}  # of FILE_KINDS
 
 
 def load(config: DataConfig) -> ImageArrays:
@@ -34,8 +36,8 @@ def load(config: DataConfig) -> ImageArrays:
     if config.kind == "features":
         return load_features(config)
     path = _path(config)
-    if config.kind == "folder":
-        arrays = read_folder(path, config.name, config.image_size)
+    if config.kind in FILE_KINDS:
+        arrays = read_listed(LISTERS[config.kind](path), config.name, config.image_size)
     else:
         arrays = read_npz(path, config.name)
     if config.num_classes is not None:
@@ -44,10 +46,10 @@ def load(config: DataConfig) -> ImageArrays:
 
 
 def listing(config: DataConfig) -> Listing:
-    """The image files of a folder or published data set, cut to ``num_classes``."""
+    """The image files of a folder, a list or a published data set, cut to ``num_classes``."""
     path = _path(config)
-    if config.kind == "folder":
-        files = list_folder(path)
+    if config.kind in FILE_KINDS:
+        files = LISTERS[config.kind](path)
     else:
         files = list_published(config.kind, path, bool(config.verify), bool(config.download))
     return files if config.num_classes is None else files.with_classes(config.num_classes)
@@ -60,7 +62,7 @@ def store_of(config: DataConfig, files: Listing) -> Path:
 
 def _form(config: DataConfig) -> Form:
     assert config.resize is not None, "kinds with a cache have it"
-    return Form(config.image_size, config.resize, upright=config.kind == "folder")
+    return Form(config.image_size, config.resize, upright=config.kind in FILE_KINDS)
 
 
 def _cache(config: DataConfig) -> Path:
