@@ -75,6 +75,11 @@ def _contrastive(size: Size) -> nn.Module:
     return losses.ContrastiveLoss(pos_margin=0.8, neg_margin=0.5, distance=CosineSimilarity())
 
 
+def _metric_mixup(make_loss: Callable[[Size], nn.Module]) -> Callable[[Size], nn.Module]:
+    """With mixtures of positives and negatives, as every balanced batch has them."""
+    return lambda size: wrappers.MetricMixup(make_loss(size), kind="positive_negative")
+
+
 def _multi_similarity(size: Size) -> nn.Module:
     return losses.MultiSimilarityLoss()
 
@@ -210,6 +215,20 @@ CASES = (
         goal=2.2,
         grows_with=("batch", "dimension"),
         enlarged=training_step(_contrastive, copies=COPIES),
+    ),
+    Case(
+        "Metrix + contrastive",
+        training_step(_contrastive),
+        training_step(_metric_mixup(_contrastive)),
+        goal=2.5,
+        grows_with=("batch", "dimension"),
+    ),
+    Case(
+        "Metrix + multi-similarity",
+        training_step(_multi_similarity, miners.MultiSimilarityMiner),
+        training_step(_metric_mixup(_multi_similarity), miners.MultiSimilarityMiner),
+        goal=2.5,
+        grows_with=("batch", "dimension"),
     ),
     Case(
         "IAA statistics of a batch: 11,318 classes beside 100",

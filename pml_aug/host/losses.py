@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import NamedTuple
 
 from pytorch_metric_learning import losses, miners
 from torch import nn
@@ -10,7 +11,7 @@ from torch import nn
 from pml_aug.host.proxies import Proxies
 
 MATRIX, COPIES, PROXIES = "distance matrix", "copies", "proxies"  # what a wrapper may need of a loss, in its `needs`
-SEE = "SphericalEmbeddingExpansion"
+ONE_PROXY, SIDES = "one proxy per class", "two sides"
 MEMORY, EXPANSION_MINER = "CrossBatchMemory", "ExpansionMiner"
 SIMILARITY, DISTANCE = "IntrospectiveSimilarity", "IntrospectiveDistance"
 
@@ -47,6 +48,16 @@ class Facts:
         return self.refused_by.get(name)
 
 
+class Sides(NamedTuple):
+    """The two parts of a loss that is their sum, and how the label of a pair can be a number between 0 and 1.
+
+    A label weight multiplies the part, or, in a part that sums exponentials, each of them.
+    """
+
+    attracting: str | None = None  # attribute with the factor in the exponents of the attracting part, if it has some
+    repelling: str | None = None  # likewise, of the repelling part
+
+
 @dataclass(frozen=True, kw_only=True)
 class LossFacts(Facts):
     """How a loss reads its batch.
@@ -58,6 +69,7 @@ class LossFacts(Facts):
         reads_tuples: whether `indices_tuple` has an effect.
         reads_ref_emb: whether it compares the batch with `ref_emb`, for any rows and labels.
         compares_all: whether each row is compared with all others, and tuples only weight the rows.
+        sides: its two parts, if it is the sum of one that attracts and one that repels; else None.
 
     Example:
         >>> facts_of(losses.NormalizedSoftmaxLoss(num_classes=2, embedding_size=4)).copies.name
@@ -70,6 +82,7 @@ class LossFacts(Facts):
     reads_tuples: bool = True
     reads_ref_emb: bool = True
     compares_all: bool = False
+    sides: Sides | None = None
 
     def reason_of(self, name: str) -> str | None:
         if name in self.refused_by:
@@ -79,13 +92,15 @@ class LossFacts(Facts):
                 "it has no proxies of its classes to synthesise from; use EmbeddingExpansion, or a proxy loss such as "
                 "ProxyAnchorLoss"
             )
-        if name == SEE and self.proxies is None:
-            return (
-                "it has no proxies of its classes around which points could be spread; use EmbeddingExpansion, or a "
-                "proxy loss such as ProxyAnchorLoss"
-            )
-        if name == SEE and self.proxies is not None and self.proxies.per_class is not None:
+        if name == ONE_PROXY and self.proxies is not None and self.proxies.per_class is not None:
             return "it has several proxies per class, and a row has no single one to spread points around"
+        if name == SIDES and self.sides is None:
+            if self.proxies is not None:
+                return "it compares embeddings with proxies, of which a mixture has none; use ProxySynthesis"
+            return (
+                "it is no sum of an attracting and a repelling part, by which a mixture could count in parts; use "
+                "ContrastiveLoss or MultiSimilarityLoss"
+            )
         if name == MEMORY and self.proxies is not None:
             return _ONLY_PROXIES
         if name == MEMORY and not self.reads_ref_emb:
@@ -133,7 +148,7 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
     losses.AngularLoss: LossFacts(refused_by={MATRIX: _NO_MATRIX, **_WHOLE_ROWS}),
     losses.ArcFaceLoss: _with_proxies(_W._replace(only_in_distance=True), _WANTS_SIMILARITY),
     losses.CircleLoss: LossFacts(refused_by=_WANTS_SIMILARITY),
-    losses.ContrastiveLoss: LossFacts(),
+    losses.ContrastiveLoss: LossFacts(sides=Sides()),
     losses.CosFaceLoss: _with_proxies(_W._replace(only_in_distance=True), _WANTS_SIMILARITY),
     losses.DynamicSoftMarginLoss: LossFacts(
         forms_triplets=True,
@@ -169,13 +184,13 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
         refused_by={
             MATRIX: "it takes no labels, so there are no same-class embeddings to expand",
             COPIES: "it takes no labels, and its proxies belong to no class",
-            **dict.fromkeys((PROXIES, SEE), "its proxies belong to no class"),
+            PROXIES: "its proxies belong to no class",
             MEMORY: _ONLY_PROXIES,
             **_WANTS_SIMILARITY,
         },
     ),
     losses.MarginLoss: _TRIPLETS,
-    losses.MultiSimilarityLoss: LossFacts(),
+    losses.MultiSimilarityLoss: LossFacts(sides=Sides("alpha", "beta")),
     losses.NCALoss: LossFacts(
         compares_all=True,
         refused_by={
@@ -200,7 +215,7 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
     losses.ProxyNCALoss: _with_proxies(Proxies("proxies", dim=0, only_in_distance=True)),
     losses.RankedListLoss: _ranking(_WANTS_DISTANCE, reads_tuples=False),
     losses.SignalToNoiseRatioContrastiveLoss: LossFacts(
-        refused_by=_no_introspection("it is defined by the SNRDistance")
+        sides=Sides(), refused_by=_no_introspection("it is defined by the SNRDistance")
     ),
     losses.SmoothAPLoss: _ranking(_WANTS_SIMILARITY),
     losses.SoftTripleLoss: _with_proxies(

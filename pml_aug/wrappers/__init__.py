@@ -5,6 +5,7 @@ from pml_aug.wrappers.distributed import DistributedLossWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.intra_class_adaptive_augmentation import IntraClassAdaptiveAugmentation
 from pml_aug.wrappers.memory_based_virtual_classes import MemoryBasedVirtualClasses
+from pml_aug.wrappers.metric_mixup import MetricMixup
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 from pml_aug.wrappers.spherical_embedding_expansion import SphericalEmbeddingExpansion
 
@@ -17,6 +18,7 @@ __all__ = [
     "IntraClassAdaptiveAugmentation",
     "LossWrapper",
     "MemoryBasedVirtualClasses",
+    "MetricMixup",
     "ProxySynthesis",
     "SphericalEmbeddingExpansion",
 ]

@@ -50,6 +50,7 @@ class LossWrapper(BaseMetricLossFunction):
         needs: what it needs of a loss, of those named in `pml_aug.host.losses`: a loss without it is refused.
         wraps: the wrappers that it can go around; None for all.
         off: arguments with which the wrapper returns the baseline loss.
+        takes_ref_emb: whether it can be called with `ref_emb` if the wrapped loss can.
 
     Raises:
         TypeError: `loss` or `miner` is not a PML loss or miner.
@@ -61,6 +62,7 @@ class LossWrapper(BaseMetricLossFunction):
     needs: ClassVar[tuple[str, ...]] = ()
     wraps: ClassVar[tuple[type["LossWrapper"], ...] | None] = None
     off: ClassVar[Mapping[str, Any]] = {}
+    takes_ref_emb: ClassVar[bool] = True
 
     def __init__(self, loss: BaseMetricLossFunction, miner: BaseMiner | None = None) -> None:
         name = type(self).__name__

@@ -112,6 +112,12 @@ class CrossBatchMemory(FixedAttributes, losses.CrossBatchMemory):
             loss = loss.loss
         names = " around ".join(type(part).__name__ for part in (*wrappers, loss))
         refuse(loss, self, f"CrossBatchMemory cannot hold {names}")
+        for wrapper in wrappers:
+            if not wrapper.takes_ref_emb:
+                raise ValueError(
+                    f"CrossBatchMemory cannot hold {names}: {type(wrapper).__name__} compares with rows of the batch "
+                    "alone; put CrossBatchMemory around the baseline loss"
+                )
         if any(isinstance(module, PerAnchorReducer) for module in loss.modules()):
             raise ValueError(
                 f"CrossBatchMemory cannot hold {names}: its PerAnchorReducer lays pairs out in a square of the batch, "

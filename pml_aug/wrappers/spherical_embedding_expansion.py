@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from pml_aug.distances.delegating import unwrap
 from pml_aug.distances.introspective_base import IntrospectiveBase
+from pml_aug.host import ONE_PROXY, PROXIES
 from pml_aug.synthesis.points_of_equal_cosine import draw_directions, points_of_equal_cosine
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
@@ -74,6 +75,7 @@ class SphericalEmbeddingExpansion(LossWrapper):
     """
 
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = (PROXIES, ONE_PROXY)
     off: ClassVar[Mapping[str, Any]] = {"weight": 0.0}
 
     def __init__(
