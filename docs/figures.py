@@ -24,8 +24,10 @@ from pml_aug.statistics import ClassStatistics
 from pml_aug.synthesis import (
     class_gaussian_copies,
     different_class_pairs,
+    distances_to_mixtures,
     mix,
     points_of_equal_cosine,
+    positive_negative_pairs,
     scaled_and_shifted,
 )
 from pml_aug.wrappers import DenselyAnchoredSampling, MemoryBasedVirtualClasses, ProxySynthesis
@@ -187,6 +189,28 @@ def densely_anchored_sampling() -> pyplot.Figure:
     _points(axes, rows, labels, "embeddings")
     axes.set_title(f"contrastive loss {loss(rows, labels):.2f} baseline, {value:.2f} with copies", fontsize=9)
     axes.legend(frameon=False, fontsize=8, loc="upper right")
+    return figure
+
+
+@_picture
+def metric_mixup() -> pyplot.Figure:
+    """Mixtures of a positive and a negative of an anchor, with the parts in which they attract and repel."""
+    angles = torch.tensor([0.4, 1.0, 2.6])
+    rows, labels = torch.stack([angles.cos(), angles.sin()], dim=1), torch.tensor([0, 0, 1])
+    pairs = positive_negative_pairs(labels)
+    figure, axes = _plane("Metrix")
+    _circle(axes)
+    axes.plot(*rows[1:].T, color="grey", linewidth=1, linestyle=":")
+    _points(axes, rows, labels, "anchor, positive, negative")
+    for lam in (0.75, 0.5, 0.25):
+        mixture = lam * rows[1] + (1 - lam) * rows[2]
+        distance = distances_to_mixtures(LpDistance(), rows, pairs, lam)[0, 2]
+        place = normalize(mixture, dim=0)
+        name = f"mixture, {lam:g} positive: {distance:.2f} from the anchor"
+        axes.scatter(*place, facecolors="none", edgecolors="black", s=20 + 100 * lam, label=name, zorder=2)
+        axes.plot(*torch.stack([rows[0], place]).T, color="black", linewidth=0.5)
+    axes.set_title("a mixture attracts and repels in parts", fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.35))
     return figure
 
 

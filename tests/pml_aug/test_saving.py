@@ -29,6 +29,10 @@ def adaptive(refreshed, loss=None, **options):
 MAKE = {  # of whether it is the saved loss, which has more state than a new one
     "EmbeddingExpansion": lambda _: wrappers.EmbeddingExpansion(regularized(), miner=miners.BatchHardMiner()),
     "ProxySynthesis": lambda _: wrappers.ProxySynthesis(losses.ProxyAnchorLoss(CLASSES, SIZE)),
+    "SphericalEmbeddingExpansion": lambda _: wrappers.SphericalEmbeddingExpansion(
+        losses.ProxyAnchorLoss(CLASSES, SIZE), num_points=3
+    ),
+    "MetricMixup": lambda _: wrappers.MetricMixup(losses.MultiSimilarityLoss()),
     "DenselyAnchoredSampling": lambda _: wrappers.DenselyAnchoredSampling(losses.ContrastiveLoss(), CLASSES, SIZE),
     "MemoryBasedVirtualClasses": lambda _: wrappers.MemoryBasedVirtualClasses(
         losses.ProxyAnchorLoss(CLASSES, SIZE), num_steps=2, step_gap=0
