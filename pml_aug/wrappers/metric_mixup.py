@@ -170,7 +170,7 @@ class MetricMixup(LossWrapper):
         if len(row) == 0:
             return []
         matrix = distances_to_mixtures(loss.distance, batch.embeddings, pairs.to(batch.embeddings.device), lam)
-        nothing = row[:0]
+        nothing, labels = row[:0], to_device(batch.labels, row.device)  # on the host each call would wait to send them
         sides = self.loss_facts.sides
         assert sides is not None  # refused otherwise
         terms = []
@@ -187,7 +187,7 @@ class MetricMixup(LossWrapper):
                 shifted, factor = matrix + sign * math.log(share) / getattr(loss, exponent), 1
             columns = batch.embeddings.new_zeros(1, 1).expand(matrix.shape[1], batch.embeddings.shape[1])
             with replaced_distance(loss, PrecomputedDistance(loss.distance, shifted)), without_regularizers(loss):
-                value = loss(batch.embeddings, batch.labels, tuples, columns, columns[:, 0].long())
+                value = loss(batch.embeddings, labels, tuples, columns, columns[:, 0].long())
             terms.append(Term(name, weight * factor, value))
         return terms
 
