@@ -196,9 +196,9 @@ class MetricMixup(LossWrapper):
         check_number("alpha", self.alpha, above=0)
         check_choice("positives", self.positives, POSITIVES)
         check_choice("kind", self.kind, ("random", *KINDS))
-        weights = tuple(self.weight) if isinstance(self.weight, (tuple, list)) else (self.weight, self.weight)
-        if len(weights) != 2:
-            raise ValueError(f"weight must be a number or two, one for each kind, but got {len(weights)} numbers")
-        for weight in weights:
+        given = self.weight if isinstance(self.weight, (tuple, list)) else (self.weight, self.weight)
+        if len(given) != 2:
+            raise ValueError(f"weight must be a number or two, one for each kind, but got {len(given)} numbers")
+        for weight in given:
             check_number("weight", weight, minimum=0)
-        return weights
+        return given[0], given[1]

@@ -160,7 +160,8 @@ class SphericalEmbeddingExpansion(LossWrapper):
         """The points of all selected rows: those of the first row, then those of the second one, ..."""
         loss, num_points = self.loss, self.num_points
         distance = unwrap(loss.distance)
-        rows, uncertainty = batch.embeddings, None
+        rows = batch.embeddings
+        uncertainty: Tensor | None = None
         if isinstance(distance, IntrospectiveBase):
             rows, uncertainty = distance.split(rows)
         labels = to_device(batch.labels, rows.device)
