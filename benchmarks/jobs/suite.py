@@ -50,7 +50,7 @@ def first_comparison(jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
     trained = next((job.config for job in jobs if not job.config.loss.is_raw), None)
     if trained is None:
         return []
-    on_data = [job for job in jobs if job.config.data.name == trained.data.name]
+    on_data = [job for job in jobs if job.config.data.name == trained.data.name]  # raw ones may standardise otherwise
     methods = list(dict.fromkeys(job.config.method.name for job in on_data if job.config.loss == trained.loss))
     pair = [BASELINE, *[name for name in methods if name != BASELINE][:1]]
     if BASELINE not in methods or len(pair) < 2:

@@ -48,6 +48,15 @@ def test_the_first_comparison_is_one_method_with_its_baseline(methods: str, pair
     assert [task.config.method.name for task in first_comparison(tasks)] == pair
 
 
+def test_the_first_comparison_has_the_features_as_they_are() -> None:
+    two = "comparisons=[{loss: triplet, methods: [none, ee, iaa]}, {loss: contrastive, methods: [none]}]"
+    tasks = tasks_of("quickstart", "seeds=[0,1]", two)
+    first = first_comparison(tasks)
+    assert first == tasks[:6]
+    arms = [(task.config.loss.name, task.config.method.name) for task in first]
+    assert arms == [("raw", "none"), ("raw_standardized", "none"), *2 * [("triplet", "none"), ("triplet", "ee")]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", ["quickstart", "drawings", "standard"])
 def test_every_loss_of_a_suite_is_there_baseline_and_with_a_method_over_enough_seeds(suite: str) -> None:
