@@ -108,6 +108,11 @@ def _score(metric: str, rule: str | None = None) -> Callable[[Cell], Estimate]:
     return lambda cell: cell.score(metric, rule)
 
 
+def _level(metric: str) -> Callable[[Cell], Estimate | float]:
+    """A score by the honest rule; of features as they are without an interval over seeds, which they do not have."""
+    return lambda cell: cell.score(metric).mean if cell.is_raw else cell.score(metric)
+
+
 def _difference(metric: str, rule: str | None = None) -> Callable[[Comparison], Estimate]:
     return lambda comparison: comparison.difference(metric, rule)
 
@@ -122,7 +127,7 @@ def accuracy(data: DataSummary) -> Table:
         (METHOD, lambda cell: None if cell.is_raw else method_name(cell.method)),
         (Column("Seeds"), lambda cell: None if cell.is_raw else len(cell.seeds)),
         (Column("Folds"), lambda cell: len(cell.folds)),
-        *((Column(METRIC_NAMES[metric], digits=1), _score(metric)) for metric in PER_QUERY),
+        *((Column(METRIC_NAMES[metric], digits=1), _level(metric)) for metric in PER_QUERY),
     ]
     epoch = counted_epoch(data.rule, "the validation fold")
     caption = f"Test scores in points on {data.data} at the {epoch}: mean over seeds with its 95 % t-interval."

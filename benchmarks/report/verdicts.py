@@ -162,16 +162,21 @@ def _above_features(data: DataSummary) -> Iterator[str]:
     preferred = ", which validation prefers" if len(data.raw) > 1 and data.rule == "validation" else ""
     what = f"the {FEATURES[data.features.loss]} as they are (cosine, MAP@R {level}{preferred})"
     compared = data.above(data.features)
-    below = sorted((c for c in compared if c.primary.mean < 0), key=lambda c: c.primary.mean)
+    below = [c for c in compared if c.primary.mean < 0]
     if not below:
         yield f"On {data.data}, no loss or method ends below {what}."
         return
-    named = "; ".join(
-        f"{loss_name(c.method.loss)} {method_name(c.method.method)} {estimate(c.primary, signed=True)}" for c in below
-    )
+    by_loss: dict[str, list[str]] = {}
+    for c in below:
+        named = f"{method_name(c.method.method)} {number(c.primary.mean, signed=True)}"
+        by_loss.setdefault(loss_name(c.method.loss), []).append(named)
+    listed = "; ".join(f"{loss} ({', '.join(names)})" for loss, names in by_loss.items())
+    open_ones = [c for c in below if c.primary.interval is None or c.primary.interval.high >= 0]
+    uncertain = ", ".join(f"{loss_name(c.method.loss)} {method_name(c.method.method)}" for c in open_ones)
     yield (
-        f"On {data.data}, {len(below)} of {len(compared)} losses and methods end below {what}: {named} (points, paired "
-        "by fold, 95\u00a0% t-intervals over seeds; the features have no seeds, and no correction counts this)."
+        f"On {data.data}, {len(below)} of {len(compared)} losses and methods end below {what}: {listed}. "
+        + (f"The 95\u00a0% interval over seeds includes 0, or there is none, for {uncertain}. " if uncertain else "")
+        + "Differences in points, paired by fold; the features have no seeds, and no correction counts these."
     )
 
 
