@@ -70,7 +70,10 @@ def pool(
     fast = distances_from_products(measure, query, reference)
     distances = _AllDistances(measure, query, reference) if fast is None else fast
     row, column = hardest_between(distances.hardness() if hardness is None else hardness, query, reference)
-    hardest = _of_rows(distances.at(row, column), query, reference)
+    hardest = distances.at(row, column)
+    for dim, groups in enumerate((query.groups, reference.groups)):
+        if groups is not None:
+            hardest = hardest.index_select(dim, groups.of_row)
     if measure is not distance:
         for statistic in getattr(measure, "_record_these_stats", ()):
             setattr(distance, statistic, getattr(measure, statistic))
@@ -113,16 +116,20 @@ def share_at_points(pooled: Pooled, query: ExpandedBatch, reference: ExpandedBat
         1.0
     """
     at_point = (pooled.row >= len(query.labels)) | (pooled.column >= len(reference.labels))
-    differs = query.labels[:, None] != reference.labels
-    return (_of_rows(at_point, query, reference) & differs).sum() / differs.sum().clamp_min(1)
+    classes, sizes = _classes_and_sizes(query)
+    ref_classes, ref_sizes = (classes, sizes) if reference is query else _classes_and_sizes(reference)
+    counts = sizes[:, None] * ref_sizes * (classes[:, None] != ref_classes)  # of distances between classes
+    return (counts * at_point).sum() / counts.sum().clamp_min(1)
 
 
-def _of_rows(of_groups: Tensor, query: ExpandedBatch, reference: ExpandedBatch) -> Tensor:
-    """What each two rows have by their groups: (G, H) -> (N, R)."""
-    for dim, groups in enumerate((query.groups, reference.groups)):
-        if groups is not None:
-            of_groups = of_groups.index_select(dim, groups.of_row)
-    return of_groups
+def _classes_and_sizes(side: ExpandedBatch) -> tuple[Tensor, Tensor]:
+    """Class and number of rows of each group: (G,), (G,)."""
+    ones = torch.ones(len(side.labels), device=side.labels.device)
+    if side.groups is None:
+        return side.labels, ones
+    per_group = side.groups.of_row.new_zeros(side.groups.total)
+    classes = per_group.index_copy_(0, side.groups.of_row, side.labels.to(per_group))
+    return classes, ones.new_zeros(side.groups.total).index_add_(0, side.groups.of_row, ones)
 
 
 class _AllDistances:
