@@ -20,6 +20,7 @@ from torch.nn.functional import normalize
 
 from pml_aug.distances import IntrospectiveDistance
 from pml_aug.expansion import Expansion, pooled_distances
+from pml_aug.expansion.mirrored import Mirroring
 from pml_aug.statistics import ClassStatistics
 from pml_aug.synthesis import (
     class_gaussian_copies,
@@ -164,6 +165,28 @@ def spherical_embedding_expansion() -> pyplot.Figure:
     figure.suptitle("Spherical Embedding Expansion", fontsize=11)
     axes.set_title(f"all at the cosine {row[3]:.2f} to the proxy", fontsize=9)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
+
+
+@_picture
+def symmetrical_synthesis() -> pyplot.Figure:
+    """Two pairs of rows on the circle with their mirrors, and the negative distance that these shorten."""
+    angles = torch.deg2rad(torch.tensor([20.0, 50.0, 120.0, 145.0]))
+    rows, labels = torch.stack([angles.cos(), angles.sin()], dim=1), torch.tensor([0, 0, 1, 1])
+    distance = LpDistance(normalize_embeddings=False)
+    side = Mirroring(num_points=2).expand(rows, labels)
+    baseline, pooled = distance(rows)[:2, 2:].min(), pooled_distances(distance, side, side)[:2, 2:].min()
+    figure, axes = _plane("Symmetrical Synthesis")
+    _circle(axes)
+    for row, label in zip(rows, labels, strict=True):
+        axes.plot([0, row[0]], [0, row[1]], color=COLORS[label], linewidth=1, linestyle=":")
+    _points(axes, rows, labels, "embeddings")
+    _points(axes, side.points, labels[side.pairs.start].repeat(2), "mirrors", hollow=True)
+    first, second = (torch.cat([rows[labels == label], side.points[label::2]]) for label in range(2))
+    for style, color, ends in (("--", "grey", (rows[:2], rows[2:])), ("-", "black", (first, second))):
+        axes.plot(*torch.stack(_nearest(*ends)).T, color=color, linestyle=style, linewidth=1.5)
+    axes.set_title(f"nearest negatives: {baseline:.2f} baseline, {pooled:.2f} with mirrors", fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc="lower center")
     return figure
 
 

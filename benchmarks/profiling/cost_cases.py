@@ -46,6 +46,10 @@ def _expanded_triplet(num_points: int) -> Callable[[Size], nn.Module]:
     return make
 
 
+def _mirrored_triplet(size: Size) -> nn.Module:
+    return wrappers.SymmetricalSynthesis(losses.TripletMarginLoss(), miner=miners.BatchHardMiner())
+
+
 def _normalized_softmax(size: Size) -> nn.Module:
     return losses.NormalizedSoftmaxLoss(size.classes, size.dimension)
 
@@ -159,6 +163,13 @@ CASES = (
         training_step(_triplet, miners.BatchHardMiner),
         training_step(_expanded_triplet(8)),
         goal=5.0,
+        grows_with=("batch", "dimension"),
+    ),
+    Case(
+        "Symmetrical synthesis + hardest triplet",
+        training_step(_triplet, miners.BatchHardMiner),
+        training_step(_mirrored_triplet),
+        goal=2.2,
         grows_with=("batch", "dimension"),
     ),
     Case(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pml_aug.distances.introspective_base import IntrospectiveBase
-from pml_aug.synthesis.interpolate import interpolate, to_unit_length
+from pml_aug.synthesis.interpolate import UNIT_EPS, interpolate, to_unit_length
 from pml_aug.synthesis.pairs import Pairs, adjacent_pairs, all_positive_pairs, within_class_pairs
 from pml_aug.validation import check_choice, check_flag, check_integer
 
@@ -55,6 +55,27 @@ class ExpandedBatch:
         points = interpolate(rows[pairs.start], rows[pairs.end], self.num_points, normalize=False)
         return points if self.to_unit is None else self.to_unit(points)
 
+    def combinations(self, squares: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
+        """The points as weighted sums of the two rows of their pair, and their squared lengths.
+
+        Args:
+            squares: (2, P), squared lengths of the first and second rows.
+            product: (P,), inner products of both.
+
+        Returns:
+            Weights of the first and second rows (2, n, P), and squared lengths (n, P).
+        """
+        n = self.num_points
+        step = torch.arange(1, n + 1, device=squares.device, dtype=squares.dtype)[:, None] / (n + 1)
+        shares = torch.stack([1 - step, step])  # (2, n, 1)
+        of_points = torch.addcmul((shares.square() * squares[:, None]).sum(dim=0), shares.prod(dim=0), product, value=2)
+        of_points = of_points.clamp_min(0)  # between opposite rows only rounding is left, which can be negative
+        shares = shares.expand(-1, -1, len(product))
+        if self.to_unit is None:
+            return shares, of_points
+        to_unit = torch.rsqrt(of_points + UNIT_EPS)
+        return shares * to_unit, of_points * to_unit.square()
+
     @cached_property
     def memberships(self) -> tuple[Tensor, ...]:
         """The group of each of the N + n * P entries: by first ends, and by second ends if they can differ."""
@@ -96,6 +117,11 @@ class Expansion:
         check_flag("normalize", self.normalize)
         check_choice("pairing", self.pairing, PAIRINGS)
         check_choice("anchor_points", self.anchor_points, ANCHOR_POINTS)
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the distances of the rows stay as they are."""
+        return self.num_points == 0
 
     def expand(
         self,

@@ -7,7 +7,7 @@ from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, Do
 from torch import Tensor
 
 from pml_aug.expansion.points import ExpandedBatch
-from pml_aug.synthesis.interpolate import UNIT_EPS, to_unit_length
+from pml_aug.synthesis.interpolate import to_unit_length
 
 
 def distances_from_products(
@@ -108,15 +108,7 @@ def _combinations(side: ExpandedBatch, squares: Tensor, products: Tensor | None)
         product = torch.linalg.vecdot(*rows[ends])
     else:
         product = products.flatten().index_select(0, ends[0] * len(rows) + ends[1])
-    step = torch.arange(1, n + 1, device=rows.device, dtype=rows.dtype)[:, None] / (n + 1)
-    shares = torch.stack([1 - step, step])  # (2, n, 1)
-    of_ends = squares.index_select(0, ends.flatten()).view(2, 1, -1)
-    of_points = torch.addcmul((shares.square() * of_ends).sum(dim=0), shares.prod(dim=0), product, value=2)
-    of_points = of_points.clamp_min(0)  # between opposite rows only rounding is left, which can be negative
-    shares = shares.expand(-1, -1, len(product))
-    if side.to_unit is not None:
-        to_unit = torch.rsqrt(of_points + UNIT_EPS)
-        shares, of_points = shares * to_unit, of_points * to_unit.square()
+    shares, of_points = side.combinations(squares.index_select(0, ends.flatten()).view(2, -1), product)
     return _Combinations(
         torch.cat([index, ends.repeat(1, n)], dim=1),
         torch.cat([whole, shares.flatten(1)], dim=1),

@@ -12,6 +12,7 @@ from pml_aug.host.proxies import Proxies
 
 MATRIX, COPIES, PROXIES = "distance matrix", "copies", "proxies"  # what a wrapper may need of a loss, in its `needs`
 ONE_PROXY, SIDES = "one proxy per class", "two sides"
+EXPANSION = "EmbeddingExpansion"
 MEMORY, EXPANSION_MINER = "CrossBatchMemory", "ExpansionMiner"
 SIMILARITY, DISTANCE = "IntrospectiveSimilarity", "IntrospectiveDistance"
 
@@ -201,7 +202,7 @@ LOSSES: Mapping[type[nn.Module], LossFacts] = {
     losses.NPairsLoss: LossFacts(
         reads_ref_emb=False,
         refused_by={
-            MATRIX: "it takes one pair per class out of the batch before it computes distances",
+            EXPANSION: "it takes one pair per class out of the batch before it computes distances",
             COPIES: "it takes the first pair of each class out of the batch, in which no copy would ever be",
         },
     ),

@@ -96,7 +96,7 @@ class ExpansionMiner(BaseMiner):
         embeddings = _at_least_single(embeddings)
         ref_emb = embeddings if with_itself else _at_least_single(ref_emb)
         with exclusive(self.miner), torch.autocast(embeddings.device.type, enabled=False):
-            if self.num_points == 0:
+            if self.expansion.is_off:
                 return self.miner(embeddings, labels, ref_emb, ref_labels)
             points = self.expansion.expand_both(embeddings, labels, ref_emb, ref_labels, self.distance)
             self.num_synthetic = num_points_compared(*points)

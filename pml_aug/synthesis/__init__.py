@@ -1,6 +1,7 @@
 from pml_aug.synthesis.class_gaussian_copies import class_gaussian_copies
 from pml_aug.synthesis.earlier_steps import EarlierSteps, Step
 from pml_aug.synthesis.interpolate import interpolate, to_unit_length
+from pml_aug.synthesis.mirror import mirror
 from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.mixed_pairs import (
     MixedPairs,
@@ -36,6 +37,7 @@ __all__ = [
     "distances_to_mixtures",
     "draw_mixing",
     "interpolate",
+    "mirror",
     "mix",
     "order_without_equal_neighbors",
     "points_of_equal_cosine",

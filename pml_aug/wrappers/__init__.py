@@ -8,6 +8,7 @@ from pml_aug.wrappers.memory_based_virtual_classes import MemoryBasedVirtualClas
 from pml_aug.wrappers.metric_mixup import MetricMixup
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 from pml_aug.wrappers.spherical_embedding_expansion import SphericalEmbeddingExpansion
+from pml_aug.wrappers.symmetrical_synthesis import SymmetricalSynthesis
 
 __all__ = [
     "Batch",
@@ -21,4 +22,5 @@ __all__ = [
     "MetricMixup",
     "ProxySynthesis",
     "SphericalEmbeddingExpansion",
+    "SymmetricalSynthesis",
 ]

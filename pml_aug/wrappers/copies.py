@@ -256,7 +256,7 @@ def _uniform_histogram(miner: BaseMiner, distance: BaseDistance, references: Ref
 
 def _expansion(miner: BaseMiner, distance: BaseDistance, references: References) -> IndicesTuple:
     # the miner inside it, with the matrix that it would compute
-    if miner.num_points == 0:
+    if miner.expansion.is_off:
         return mined(miner.miner, references, distance)
     matrix = pooled_distances(distance, *miner.expansion.expand_both(*references[:4], distance))
     return mined(miner.miner, references, PrecomputedDistance(distance, matrix))

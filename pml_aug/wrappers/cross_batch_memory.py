@@ -1,7 +1,6 @@
 """PML's memory of embeddings from earlier batches, also for wrapped losses, with its position in the state dict."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,8 +18,8 @@ from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.to_device import to_device
 from pml_aug.validation import check_integer, checked_rows, exclusive, is_finite
 from pml_aug.wrappers.base import IndicesTuple, LossWrapper
-from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.fixed_attributes import FixedAttributes
+from pml_aug.wrappers.pooled_points_wrapper import PooledPointsWrapper
 from pml_aug.wrappers.workarounds import with_workarounds
 
 
@@ -267,10 +266,12 @@ def _the_miner(wrappers: list[LossWrapper], miner: BaseMiner | None) -> BaseMine
         name = type(wrapper).__name__
         if miner is not None:
             raise ValueError(f"pass a miner to CrossBatchMemory or to {name}, but got one for each")
-        if wrapper is not wrappers[0] or not isinstance(wrapper, EmbeddingExpansion):
+        if wrapper is not wrappers[0] or not isinstance(wrapper, PooledPointsWrapper):
             raise ValueError(f"pass the miner to CrossBatchMemory, which forms the pairs, instead of {name}")
         miner = wrapper.miner
-    expansion = next((wrapper.expansion for wrapper in wrappers if isinstance(wrapper, EmbeddingExpansion)), None)
+    expansion = next((wrapper.expansion for wrapper in wrappers if isinstance(wrapper, PooledPointsWrapper)), None)
     if miner is None or expansion is None:
         return miner
-    return ExpansionMiner(miner, **asdict(expansion))
+    by_points = ExpansionMiner(miner)
+    by_points.expansion = expansion
+    return by_points

@@ -33,6 +33,7 @@ MAKE = {  # of whether it is the saved loss, which has more state than a new one
         losses.ProxyAnchorLoss(CLASSES, SIZE), num_points=3
     ),
     "MetricMixup": lambda _: wrappers.MetricMixup(losses.MultiSimilarityLoss()),
+    "SymmetricalSynthesis": lambda _: wrappers.SymmetricalSynthesis(regularized()),
     "DenselyAnchoredSampling": lambda _: wrappers.DenselyAnchoredSampling(losses.ContrastiveLoss(), CLASSES, SIZE),
     "MemoryBasedVirtualClasses": lambda _: wrappers.MemoryBasedVirtualClasses(
         losses.ProxyAnchorLoss(CLASSES, SIZE), num_steps=2, step_gap=0

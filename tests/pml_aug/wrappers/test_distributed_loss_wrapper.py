@@ -40,6 +40,7 @@ def make_loss(name: str) -> nn.Module:
         "das": wrappers.DenselyAnchoredSampling(multi_similarity, CLASSES, SIZE, shift=1.0),
         "see": wrappers.SphericalEmbeddingExpansion(proxy_anchor, num_points=3),
         "metrix": wrappers.MetricMixup(multi_similarity),
+        "symm": wrappers.SymmetricalSynthesis(multi_similarity, miner=miners.MultiSimilarityMiner()),
         "memvir": wrappers.MemoryBasedVirtualClasses(proxy_anchor, num_steps=1, step_gap=0),
         "itself": multi_similarity,
         "vicreg": losses.VICRegLoss(),
@@ -104,6 +105,7 @@ def process(rank: int, port: int, name: str, results) -> None:
         "metrix",
         "see",
         "ps",
+        "symm",
         "vicreg",
     ],
 )
