@@ -64,6 +64,7 @@ def test_every_method_goes_with_some_loss(method: str) -> None:
     assert not all(refused(loss) for loss in ("multi_similarity", "proxy_anchor"))
 
 
+@pytest.mark.slow
 def test_all_losses_start_from_the_same_trunk() -> None:
     losses = [loss for loss in options_of("loss") if loss not in ("pml", *RAW)]
     first, *others = [parts_of(f"loss={loss}").models["trunk"].state_dict() for loss in losses]

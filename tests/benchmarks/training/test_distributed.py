@@ -26,6 +26,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["baseline", "iaa_ps"])
 def test_losses_embeddings_and_accuracy_are_those_of_one_process(compared: dict[str, dict], name: str) -> None:
     one, two = compared[name]["one"], compared[name]["two"]
@@ -38,10 +39,12 @@ def test_losses_embeddings_and_accuracy_are_those_of_one_process(compared: dict[
     assert two["cost"]["processes"] == 2
 
 
+@pytest.mark.slow
 def test_a_killed_one_goes_on_from_its_checkpoint(compared: dict[str, dict]) -> None:
     assert compared["iaa_ps"]["two"]["cost"]["sessions"] == 2
 
 
+@pytest.mark.slow
 def test_the_command_runs_under_torchrun(tmp_path: Path) -> None:
     words = [*TINY, "protocol.iterations_per_epoch=2", "protocol.epochs=1", f"runs={tmp_path}"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "benchmarks", "run"]

@@ -20,6 +20,7 @@ def score(runs, *overrides):
     return result["selection"]["last"]["test"]["mean_average_precision_at_r"]
 
 
+@pytest.mark.slow
 def test_bfloat16_channels_last_trains_to_the_accuracy_of_float32_within_seed_noise(tmp_path):
     plain = [score(tmp_path, f"seed={seed}") for seed in SEEDS]
     fast = ["protocol.precision=bfloat16", "protocol.channels_last=true"]
@@ -28,6 +29,7 @@ def test_bfloat16_channels_last_trains_to_the_accuracy_of_float32_within_seed_no
     assert abs(mean(scores) - mean(plain)) < 2 * stdev(plain)
 
 
+@pytest.mark.slow
 def test_a_compiled_training_ends_at_the_scores_of_the_plain_one(tmp_path):
     assert score(tmp_path, "protocol.compile=true") == pytest.approx(score(tmp_path), abs=0.02)
 
@@ -38,6 +40,7 @@ def test_a_training_without_a_compiler_says_so_and_goes_on(tmp_path, monkeypatch
     assert "the compiler failed (RuntimeError: no compiler here)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_only_training_batches_are_compiled_and_each_training_anew(tmp_path):
     counters = torch._dynamo.utils.counters
     counters.clear()

@@ -98,6 +98,7 @@ def test_a_file_and_a_directory_train_alike_and_above_the_start(tmp_path: Path) 
     assert runs[0]["data"]["hash"] == whole.content_hash and runs[0]["data"]["channels"] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "residual"])
 @pytest.mark.parametrize(("loss", "method"), [("contrastive", "ee"), ("proxy_anchor", "ps"), ("proxy_anchor", "idml")])
 def test_every_embedder_trains_with_the_methods(kind: str, loss: str, method: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 DRIVER = Path(__file__).parents[2] / "helpers" / "killed_trainings.py"
+pytestmark = pytest.mark.slow
 FAILPOINTS = [
     ("iaa_ps", [("half a file", 2), ("before replace", 1), ("after replace", 3)]),  # config, environment, checkpoint
     ("iaa_ps", [("before replace", 3), ("half a file", 3)]),  # before a checkpoint has its name

@@ -81,7 +81,7 @@ def test_rows_without_partners_give_the_baseline_proxy_loss(name):
 @pytest.mark.parametrize("name", ["ProxyAnchorLoss", "ProxyNCALoss", "SoftTripleLoss", "NormalizedSoftmaxLoss"])
 @pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["baseline", "in proxy synthesis"])
 def test_gradient_of_embeddings_and_proxies_is_the_derivative(name, wrap):
-    embeddings, labels = batch(dtype=torch.float64, size=8, num_classes=3)
+    embeddings, labels = batch(dtype=torch.float64, size=6, num_classes=3)
     loss = OF_PROXIES[name]().double()
     wrapper = EmbeddingExpansion(wrap(loss), 2)
     ((held, parameter),) = wrapper.named_parameters()

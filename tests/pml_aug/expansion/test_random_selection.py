@@ -16,6 +16,7 @@ def seeded(number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
+@pytest.mark.slow
 def test_every_pair_of_points_is_chosen_equally_often():
     labels = torch.tensor([0, 0, 1, 1])
     points = Expansion(num_points=1, normalize=False).expand(torch.randn(4, 2), labels)

@@ -14,6 +14,7 @@ from pml_aug.wrappers import (
     EmbeddingExpansion,
     IntraClassAdaptiveAugmentation,
     ProxySynthesis,
+    base,
     intra_class_adaptive_augmentation,
     misuse,
 )
@@ -22,8 +23,9 @@ C, D = 4, 8
 
 
 @pytest.fixture(autouse=True)
-def _nothing_warned_about_yet():
+def _nothing_warned_about_yet(monkeypatch):
     misuse.warn_once.cache_clear()
+    monkeypatch.setattr(base, "CALLS_BEFORE_CHECK", 25)
 
 
 def warned_of(call):
@@ -37,7 +39,7 @@ def warned_of(call):
 # ---- parameters without an optimizer
 
 
-def train(loss, parameters, steps=120, accumulate=1):
+def train(loss, parameters, steps=30, accumulate=1):
     trunk = torch.nn.Linear(5, D)
     optimizer = torch.optim.SGD([*trunk.parameters(), *parameters], lr=0.01)
     for step in range(steps):
@@ -61,13 +63,13 @@ def make_losses():
 @pytest.mark.parametrize("name", make_losses())
 def test_parameters_of_a_loss_without_an_optimizer_are_warned_about_once(name):
     loss = make_losses()[name]
-    found = [message for message in warned_of(lambda: train(loss, [], steps=250)) if "optimizer" in message]
+    found = [message for message in warned_of(lambda: train(loss, [], steps=60)) if "optimizer" in message]
     (parameter,) = (parameter.rsplit(".", 1)[-1] for parameter, _ in loss.named_parameters())
     assert len(found) == 1 and f"the parameters {parameter} of" in found[0]
 
 
 @pytest.mark.parametrize("name", make_losses())
-@pytest.mark.parametrize("accumulate", [1, 40])
+@pytest.mark.parametrize("accumulate", [1, 10])
 def test_parameters_with_an_optimizer_are_not(name, accumulate):
     loss = make_losses()[name]
     assert not warned_of(lambda: train(loss, loss.parameters(), accumulate=accumulate))
@@ -77,7 +79,7 @@ def test_frozen_parameters_and_calls_without_gradient_are_not():
     frozen = ProxySynthesis(losses.ProxyAnchorLoss(C, D)).requires_grad_(False)
     assert not warned_of(lambda: train(frozen, []))
     evaluated = ProxySynthesis(losses.ProxyAnchorLoss(C, D))
-    assert not warned_of(lambda: [evaluated(*random_batch(num_classes=C, width=D)) for _ in range(120)])
+    assert not warned_of(lambda: [evaluated(*random_batch(num_classes=C, width=D)) for _ in range(30)])
 
 
 # ---- statistics that are never refreshed
