@@ -82,7 +82,8 @@ class FeatureStore:
         return values[:, None] if values.ndim == 2 else values
 
     def _standardized(self, features: np.ndarray) -> Tensor:
-        return torch.from_numpy(((features - self.mean) / self.scale).astype(np.float32))
+        # row by row in memory, whatever the layout of what was read: products of matrices round by it
+        return torch.from_numpy(((features - self.mean) / self.scale).astype(np.float32, order="C"))
 
     def _statistics(self, learned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each column, (F,), float64; 1 for one that the training rows do not move."""
