@@ -118,7 +118,7 @@ def test_mixtures_of_proxy_synthesis_stand_for_themselves_and_their_proxies_are_
             return matrix
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pml_aug.wrappers.embedding_expansion.PooledProxyDistance", Watched)
+        patch.setattr("pml_aug.wrappers.pooled_points_wrapper.PooledProxyDistance", Watched)
         wrapper = EmbeddingExpansion(ProxySynthesis(loss))
         wrapper(embeddings, labels)
     ((plain, pooled),) = seen
