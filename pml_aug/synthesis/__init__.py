@@ -6,7 +6,6 @@ from pml_aug.synthesis.mix_classes import draw_mixing, mix
 from pml_aug.synthesis.mixed_pairs import (
     MixedPairs,
     anchor_negative_pairs,
-    distances_to_mixtures,
     positive_negative_pairs,
 )
 from pml_aug.synthesis.pairs import (
@@ -34,7 +33,6 @@ __all__ = [
     "anchor_negative_pairs",
     "class_gaussian_copies",
     "different_class_pairs",
-    "distances_to_mixtures",
     "draw_mixing",
     "interpolate",
     "mirror",

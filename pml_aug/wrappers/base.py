@@ -155,6 +155,11 @@ class LossWrapper(BaseMetricLossFunction):
         """
 
     @property
+    def draws(self) -> bool:
+        """Whether a call draws random numbers, apart from those of a wrapper inside."""
+        return "generator" in signature(self.wrapped).parameters
+
+    @property
     def accepted_random_inputs(self) -> set[str]:
         """The keywords that a call accepts for random inputs; `generator` always, even if nothing is random."""
         parameters = signature(self.wrapped).parameters.values()

@@ -68,6 +68,7 @@ class EmbeddingExpansion(PooledPointsWrapper):
     proxies.
 
     Example:
+        >>> import torch
         >>> from pytorch_metric_learning.losses import TripletMarginLoss
         >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.1], [0.1, -1.0]])
         >>> y = torch.tensor([0, 0, 1, 1])

@@ -9,13 +9,13 @@ from pytorch_metric_learning import losses
 from torch import Tensor
 
 from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance
+from pml_aug.distances.to_mixtures import distances_to_mixtures
 from pml_aug.host import SIDES
 from pml_aug.synthesis.mix_classes import draw_mixing
 from pml_aug.synthesis.mixed_pairs import (
     POSITIVES,
     MixedPairs,
     anchor_negative_pairs,
-    distances_to_mixtures,
     positive_negative_pairs,
 )
 from pml_aug.to_device import to_device

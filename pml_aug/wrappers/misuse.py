@@ -2,7 +2,6 @@
 
 import warnings
 from functools import cache
-from inspect import signature
 from typing import Any
 
 import torch
@@ -15,20 +14,16 @@ def warn_if_processes_differ(wrapper: Any, generator: torch.Generator | None) ->
     """Warn if a wrapper draws from torch's global generator in one of several processes.
 
     Args:
-        wrapper: a LossWrapper; it draws by itself if its `wrapped` has a parameter `generator`.
+        wrapper: a LossWrapper.
         generator: the generator passed to the call.
     """
-    if generator is None and torch.distributed.get_world_size() > 1 and _draws(wrapper):
+    if generator is None and torch.distributed.get_world_size() > 1 and wrapper.draws:
         warn_once(
             f"{type(wrapper).__name__} draws different synthetic points in each process, so that the parameters of a "
             "loss of the gathered batch, such as proxies, diverge between processes: use "
             "pml_aug.wrappers.DistributedLossWrapper instead of that of pytorch-metric-learning, or pass a `generator` "
             "with the same state in all processes"
         )
-
-
-def _draws(wrapper: Any) -> bool:
-    return "generator" in signature(wrapper.wrapped).parameters
 
 
 def versions_of(loss: nn.Module) -> frozenset[tuple[str, int, int]]:

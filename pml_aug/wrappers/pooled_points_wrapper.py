@@ -73,6 +73,11 @@ class PooledPointsWrapper(LossWrapper):
             return self._to_proxies(batch, generator, random_inputs)
         return self._among_rows(batch, generator)
 
+    @property
+    def draws(self) -> bool:
+        """True with random instead of the hardest points."""
+        return self._select == "random"
+
     def _check_tuples_of_batch(self, indices_tuple: IndicesTuple) -> None:
         """Raise a ValueError or warn if a miner outside of the wrapper chose among the rows of the batch."""
         name = type(self).__name__

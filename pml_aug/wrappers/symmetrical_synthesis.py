@@ -120,7 +120,11 @@ class SymmetricalSynthesis(PooledPointsWrapper):
 
     def _among_rows(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         if not self._takes_pairs:
-            return super()._among_rows(batch, generator)
+            value = super()._among_rows(batch, generator)
+            if not self.expansion.num_points:  # the rows of the pairs act in place of their mirrors
+                side = self._expanded(batch, self.loss.distance)[0]
+                self.num_synthetic = 2 * len(side.pairs.start) if side.num_classes != 1 else 0
+            return value
         loss, expansion = self.loss, self.expansion
         if not expansion.num_points:
             return loss(*batch)

@@ -10,7 +10,7 @@ from benchmarks.profiling.cost import cost_table, measure
 from benchmarks.profiling.cost_cases import CASES
 from benchmarks.profiling.loss_steps import Size
 
-SMALL = Size(batch=16, classes=8, dimension=8)
+SMALL = Size(batch=16, classes=8, dimension=16)
 
 
 @pytest.mark.parametrize("piece", CASES, ids=lambda piece: piece.name)
@@ -33,7 +33,7 @@ def test_the_command_writes_table_figure_and_environment(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_growth_changes_one_quantity_at_a_time(tmp_path):
-    main(["cost", "--only", "8 points", "--rounds", "1", "--out", str(tmp_path)])
+    main(["cost", "--only", "8 points + hardest", "--rounds", "1", "--out", str(tmp_path)])
     with (tmp_path / "cost.csv").open() as file:
         sizes = [(row["batch"], row["dimension"]) for row in csv.DictReader(file)]
     assert sizes == [("128", "512"), ("32", "512"), ("512", "512"), ("128", "64"), ("128", "2048")]

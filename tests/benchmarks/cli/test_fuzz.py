@@ -42,7 +42,7 @@ SECONDS = 5.0  # of CPU, though a refusal takes a fraction of one: the machine m
 def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # where relative paths lead
     monkeypatch.setattr("benchmarks.training.train.train", lambda *_: tmp_path)
-    monkeypatch.setattr("benchmarks.cli.train_and_report.train_and_report", lambda *_: 0)
+    monkeypatch.setattr("benchmarks.cli.train_and_report.train_and_report", lambda *_, **__: 0)
     monkeypatch.setattr("benchmarks.jobs.suite.read_data", lambda config: None)
     monkeypatch.setattr("benchmarks.tuning.cells.list_cells", _end)
     monkeypatch.setattr("benchmarks.tuning.summary.load_study", _end)

@@ -26,7 +26,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_finished_folder_holds_everything_that_a_report_reads(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     expected = {"config.yaml", "environment.json", "records", "tensorboard", "queries.npz", "gallery.npz"}
-    assert names == expected | {"test_scorings.jsonl", "result.json", "done", "lock"}
+    assert names == expected | {"test_scorings.jsonl", "result.json", "model.json", "model.safetensors", "done", "lock"}
     config = yaml.safe_load((finished / "config.yaml").read_text())
     assert config["method"]["name"] == "ps" and "runs" not in config
     assert json.loads((finished / "environment.json").read_text())["data_hash"] == numbers(finished)["data"]["hash"]

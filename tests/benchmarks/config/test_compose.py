@@ -215,7 +215,7 @@ def test_arguments_of_a_class_that_a_file_names_are_still_checked() -> None:
     ],
 )
 def test_controls_of_a_method_are_named_by_its_configuration(control: str, controls: dict[str, str]) -> None:
-    config, _ = compose(["method=ps", f"method.control={control}"])
+    config, _ = compose(["method=ps_mixtures", f"method.control={control}"])
     assert config.method.controls == controls
 
 

@@ -43,6 +43,7 @@ def test_a_training_without_a_compiler_says_so_and_goes_on(tmp_path, monkeypatch
 @pytest.mark.slow
 def test_only_training_batches_are_compiled_and_each_training_anew(tmp_path):
     counters = torch._dynamo.utils.counters
+    torch.compiler.reset()  # of what other tests compiled
     counters.clear()
     graphs = []
     for seed in (0, 1):  # one after the other in one process, as a worker has them

@@ -14,8 +14,8 @@ FAILPOINTS = [
     ("iaa_ps", [("before replace", 3), ("half a file", 3)]),  # before a checkpoint has its name
     ("iaa_ps", [("half a transaction", 30), ("deleting", 5)]),  # then while the records are put back
     ("memory", [("after replace", 3), ("half a transaction", 8), ("half a file", 4)]),
-    ("memory", [("before replace", 10), ("before replace", 6)]),  # result.json is there, and no mark
-    ("memory", [("after replace", 10)]),  # the mark is there, and the checkpoints still
+    ("memory", [("before replace", 12), ("before replace", 8)]),  # result.json is there, and no mark
+    ("memory", [("after replace", 12)]),  # the mark is there, and the checkpoints still
     ("idml", [("half a file", 9)]),
 ]
 

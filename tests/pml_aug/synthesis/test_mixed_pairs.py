@@ -6,7 +6,8 @@ from batches import random_batch
 from pytorch_metric_learning import distances
 
 from pml_aug.distances import IntrospectiveDistance, IntrospectiveSimilarity
-from pml_aug.synthesis import anchor_negative_pairs, distances_to_mixtures, positive_negative_pairs
+from pml_aug.distances.to_mixtures import distances_to_mixtures
+from pml_aug.synthesis import anchor_negative_pairs, positive_negative_pairs
 
 D = 6
 

@@ -11,7 +11,8 @@ from host_losses import make_loss, refused_by
 from measuring import relative_error, value_and_gradient
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 
-from pml_aug.synthesis import distances_to_mixtures, positive_negative_pairs
+from pml_aug.distances.to_mixtures import distances_to_mixtures
+from pml_aug.synthesis import positive_negative_pairs
 from pml_aug.wrappers import CrossBatchMemory, EmbeddingExpansion, IntraClassAdaptiveAugmentation, MetricMixup
 
 C, D = 4, 8
