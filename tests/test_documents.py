@@ -35,6 +35,7 @@ def test_python_block_runs_from_top_to_bottom(block: str) -> None:
     exec(compile(block, "block", "exec"), {"__name__": "block"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_the_benchmark_understands_every_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [word for word in shlex.split(command) if word != "--help" and not word.endswith("...")]  # left open

@@ -9,6 +9,7 @@ import pytest
 EXAMPLE = Path(__file__).parents[2] / "examples" / "introspective_classification.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mix", ["cutmix", "mixup", "none"])
 def test_it_prints_accuracies_of_both_losses(mix, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(EXAMPLE), "--mix", mix, "--seeds", "1", "--epochs", "1"])

@@ -40,6 +40,7 @@ def test_a_wrong_word_is_refused(method: str, overrides: list[str], sentence: st
     assert sentence in str(refusal.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ee", "iaa", "ps", "idml", "idml_no_mixup"])
 def test_each_control_differs_from_its_method_and_has_none_itself(method: str) -> None:
     of_method = compose([f"method={method}"])[0].method

@@ -168,6 +168,7 @@ def test_every_option_of_every_group_composes() -> None:
             assert compose([f"{group}={option}", *given])[0].identity()[group]["name"] == name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embedder", options_of("embedder"))
 @pytest.mark.parametrize("protocol", ["frozen", "paper_iaa"])  # without and with a start of the linear layer
 def test_every_embedder_goes_with_every_protocol(embedder: str, protocol: str) -> None:

@@ -23,6 +23,7 @@ def task_with(runs: Path, criterion: dict[str, Any] | None = None, seed: int = 0
     return TrainingJob(config, options)
 
 
+@pytest.mark.slow
 def test_whatever_ends_a_training_is_said_in_its_folder_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,6 +55,7 @@ def test_whatever_ends_a_training_is_said_in_its_folder_and_the_others_go_on(
     assert "result.json: changed since the run ended" in shown.err
 
 
+@pytest.mark.slow
 def test_trainings_that_another_command_is_at_come_last_and_are_waited_for(tmp_path: Path) -> None:
     first, second = (task_with(tmp_path, seed=seed) for seed in (0, 1))
     order: list[bool] = []
@@ -88,6 +90,7 @@ def test_what_was_trained_on_other_images_is_refused(tmp_path: Path) -> None:
         refuse_other_images([task])
 
 
+@pytest.mark.slow
 def test_trainings_side_by_side_end_as_each_does_alone(tmp_path: Path) -> None:
     methods = ("method=none", "method=ee", "method=iaa")
 

@@ -13,11 +13,13 @@ def of_step(loss: str, method: str) -> StepCounts:
     return count_step(config, *read_data(config))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["none", "ps"])
 def test_the_loop_makes_nobody_wait(method: str) -> None:
     assert of_step("normalized_softmax", method).waits == 0  # a loss that looks for no pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "method", "added"),
     [
@@ -32,6 +34,7 @@ def test_methods_add_hardly_a_wait_to_their_losses(loss: str, method: str, added
     assert augmented.waits == baseline.waits + added
 
 
+@pytest.mark.slow
 def test_mixup_waits_as_often_as_three_losses() -> None:
     baseline = of_step("proxy_anchor", "none").waits
     assert (
@@ -39,6 +42,7 @@ def test_mixup_waits_as_often_as_three_losses() -> None:
     )
 
 
+@pytest.mark.slow
 def test_one_step_asks_the_same_however_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     by_two = of_step("normalized_softmax", "none")
     monkeypatch.setattr(step_counts, "MORE", 4)

@@ -52,6 +52,7 @@ def test_an_outer_wrapper_goes_around_the_inner_one_which_takes_the_miner() -> N
     assert parts.mining_funcs == {} and outer.miner is None and outer.loss.miner is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", options_of("method"))
 def test_every_method_goes_with_some_loss(method: str) -> None:
     def refused(loss: str) -> bool:

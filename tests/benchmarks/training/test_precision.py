@@ -35,6 +35,7 @@ def embeddings_of(models, images):
     return models["embedder"](models["trunk"](images))
 
 
+@pytest.mark.slow
 def test_a_compiled_model_gives_the_values_and_gradients_of_the_plain_one(models, images):
     plain = copy.deepcopy(models)
     assert compile_models(models, images, "float32") is None
@@ -51,6 +52,7 @@ def test_a_compiled_model_gives_the_values_and_gradients_of_the_plain_one(models
         assert embeddings_of(models, images[:1]).shape == (1, 4)
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_models_stay_as_they_were(models, images, no_compiler):
     before = copy.deepcopy(models["trunk"].state_dict())
     random = torch.get_rng_state()

@@ -15,6 +15,7 @@ from benchmarks.training import checkpoint, training
 from benchmarks.training import train as run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", [("multi_similarity", "ee"), ("proxy_anchor", "ps"), ("multi_similarity", "iaa"), ("proxy_anchor", "idml")]
 )
@@ -59,6 +60,7 @@ def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch, runs: Path, *ov
     return next(path.parent for path in runs.glob("*/checkpoint-*.pt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damaged", "sentence"),
     [

@@ -72,6 +72,7 @@ def test_images_that_would_find_themselves_are_refused(tmp_path: Path, monkeypat
         run_tiny(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("proxy_anchor", "ps"), ("proxy_anchor", "idml")])
 def test_how_often_a_run_is_evaluated_changes_nothing_of_its_training(names: tuple[str, str], tmp_path: Path) -> None:
     choice = [f"loss={names[0]}", f"method={names[1]}"]

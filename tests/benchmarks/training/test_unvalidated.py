@@ -29,6 +29,7 @@ def run_tiny(runs: Path, *overrides: str) -> tuple[Path, dict[str, Any]]:
     return folder, json.loads((folder / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_training_without_validation_ends_in_a_report_on_its_last_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

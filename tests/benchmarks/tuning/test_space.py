@@ -12,6 +12,7 @@ from benchmarks.tuning.study import read_study
 REALITY_CHECK = {"arcface", "contrastive", "cosface", "multi_similarity", "normalized_softmax", "nt_xent", "proxy_nca"}
 
 
+@pytest.mark.slow
 def test_every_space_of_a_loss_holds_its_declared_values() -> None:
     assert {*REALITY_CHECK, "proxy_anchor", "soft_triple", "triplet"} <= set(options_of("space/loss"))
     for loss in options_of("space/loss"):
@@ -19,6 +20,7 @@ def test_every_space_of_a_loss_holds_its_declared_values() -> None:
         assert declared_values(space, compose([f"loss={loss}"])[0]).keys() == space.keys()
 
 
+@pytest.mark.slow
 def test_every_space_of_a_method_holds_its_declared_values() -> None:
     assert set(options_of("space/method")) == set(options_of("method")) - {"none"}
     for method in options_of("space/method"):

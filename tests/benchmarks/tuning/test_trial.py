@@ -50,6 +50,7 @@ def made_training(monkeypatch: pytest.MonkeyPatch, scores: Iterator[float]) -> N
     monkeypatch.setattr("benchmarks.tuning.trial.trained", made)
 
 
+@pytest.mark.slow
 def test_a_trials_line_is_what_its_trainings_say_and_none_of_them_saw_the_test_set(searched: Searched) -> None:
     study, lines, _ = searched
     assert [(line["trial"], line["outcome"]) for line in lines] == [(number, "complete") for number in range(4)]

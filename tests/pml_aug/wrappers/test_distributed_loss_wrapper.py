@@ -87,6 +87,7 @@ def process(rank: int, port: int, name: str, results) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -53,6 +53,7 @@ def test_a_task_that_raises_is_told_and_the_others_go_on(cluster: Any) -> None:
     assert outcomes[1] is not None and outcomes[1].strip().endswith("ZeroDivisionError: division by zero")
 
 
+@pytest.mark.slow
 def test_trainings_outlive_a_node_and_give_the_numbers_they_give_here(cluster: Any, tmp_path: Path) -> None:
     tasks, node = tasks_in(tmp_path / "ray"), cluster.worker_nodes.copy().pop()
 
