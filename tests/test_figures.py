@@ -3,9 +3,12 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
 FIGURES = Path(__file__).parents[1] / "docs" / "figures.py"
 
 
+@pytest.mark.slow
 def test_every_picture_of_the_pages_is_drawn(tmp_path):
     runpy.run_path(str(FIGURES))["main"](tmp_path)
     drawn = {path.name for path in tmp_path.glob("*.png")}

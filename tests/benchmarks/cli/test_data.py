@@ -171,6 +171,7 @@ def test_shipped_features_are_checked_against_the_hash_that_others_compare_on(
     assert "not the features that others compare on" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_features_built_again_are_compared_with_the_shipped_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ from benchmarks.__main__ import main
 from benchmarks.data.features import read_features
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_file_and_says_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "glyphs.npz"
     assert main(["features", *TINY, "--out", str(out), "--views", "1", "--dtype", "float16"]) == 0

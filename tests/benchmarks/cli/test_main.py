@@ -43,6 +43,7 @@ def test_what_the_system_does_not_allow_is_said_in_one_sentence(
     assert capsys.readouterr().err == sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "status"),
     [

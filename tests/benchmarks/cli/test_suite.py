@@ -27,6 +27,7 @@ def tasks_of(*words: str) -> list[TrainingJob]:
     return list_tasks(suite, list_kinds(suite, rest))
 
 
+@pytest.mark.slow
 def test_a_suite_is_every_data_loss_method_fold_and_seed_once() -> None:
     suite, rest = read_suite("smoke", [*SETTINGS, "seeds=[3,1]", "folds=[0,2]"])
     kinds = [(comparison.loss, method) for comparison in suite.comparisons for method in comparison.methods]
@@ -48,6 +49,7 @@ def test_the_first_comparison_is_one_method_with_its_baseline(methods: str, pair
     assert [task.config.method.name for task in first_comparison(tasks)] == pair
 
 
+@pytest.mark.slow
 def test_the_first_comparison_has_the_features_as_they_are() -> None:
     two = "comparisons=[{loss: triplet, methods: [none, ee, iaa]}, {loss: contrastive, methods: [none]}]"
     tasks = tasks_of("quickstart", "seeds=[0,1]", two)
@@ -98,6 +100,7 @@ def test_a_wrong_word_is_refused_before_anything_is_trained(overrides: list[str]
     assert sentence in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_the_size_of_a_suites_own_data_is_not_that_of_other_data() -> None:
     suite, rest = read_suite("smoke", ["data=[glyphs,folder]"])
     kinds = list_kinds(suite, rest)

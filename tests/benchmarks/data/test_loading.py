@@ -24,6 +24,7 @@ def test_glyphs_have_the_stated_size() -> None:
     assert len(glyphs.source_names) == 16
 
 
+@pytest.mark.slow
 def test_subset_is_taken_before_resizing_and_decides_the_hash() -> None:
     small = load(group(image_size=16, num_classes=20))
     assert small.images.shape[1:] == (16, 16, 1) and len(small.class_names) == 20

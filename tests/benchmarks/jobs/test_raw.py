@@ -15,6 +15,7 @@ def jobs_of(*overrides: str) -> list[TrainingJob]:
     return raw_jobs(TrainingJob(*compose(overrides)), [0, 2])
 
 
+@pytest.mark.slow
 def test_features_are_scored_as_they_are_and_standardised_in_every_fold() -> None:
     jobs = jobs_of(*FEATURES, "loss=proxy_anchor", "method=ps", "seed=3")
     found = [(job.config.loss.name, job.config.method.name, job.config.fold, job.config.seed) for job in jobs]

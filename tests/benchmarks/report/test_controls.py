@@ -62,6 +62,7 @@ def test_it_is_said_with_what_the_control_lacks(root):
     assert "Of one comparison between a method and its control, 1 is an established gain." in overview(summary)
 
 
+@pytest.mark.slow
 def test_every_form_has_it(root, tmp_path):
     summary = read_summary(root)
     contents = contents_of(summary, [])

@@ -25,6 +25,7 @@ def figures(summary):
     ]
 
 
+@pytest.mark.slow
 def test_figures_are_well_formed_and_say_what_they_show(figures):
     for figure in figures:
         svg = ElementTree.fromstring(figure.svg)

@@ -59,6 +59,7 @@ def test_all_files_are_written_and_nothing_else(runs, written):
     assert sorted(path.name for path in (runs / "report").iterdir()) == sorted(NAMES)
 
 
+@pytest.mark.slow
 def test_a_second_report_has_the_same_bytes(runs, written, tmp_path):
     again = write_report(runs, tmp_path / "elsewhere" / "deeper")
     assert {path.name: path.read_text() for path in again} == written
@@ -169,6 +170,7 @@ def odd(canned_in, tmp_path_factory):
     return {path.name: path.read_text() for path in write_report(canned.root, canned.root / "report")}
 
 
+@pytest.mark.slow
 def test_one_seed_gives_a_report_without_intervals(odd):
     assert "with one seed, which allows neither an interval nor a test" in odd["report.html"]
     assert "nan" not in odd["report.html"]
@@ -189,6 +191,7 @@ def test_a_name_of_any_characters_is_text_in_every_form(odd):
     assert latex.escaped(HOSTILE) in odd["tables.tex"] and r"\input" not in odd["tables.tex"]
 
 
+@pytest.mark.slow
 def test_with_many_comparisons_the_figure_comes_before_the_findings_which_are_folded(canned):
     canned.suite(["triplet"], [f"method_{number}" for number in range(7)], seeds=1)
     page = write_report(canned.root, canned.root / "report")[0].read_text()

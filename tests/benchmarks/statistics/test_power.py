@@ -12,6 +12,7 @@ def differences(num_seeds: int, standard_deviation: float) -> np.ndarray:
     return values / values.std(ddof=1) * standard_deviation
 
 
+@pytest.mark.slow
 def test_few_seeds_have_the_power_of_the_test_that_decides():
     samples = np.random.default_rng(5).normal(1.5, 1, (400, 8))
     found = np.mean([sign_flip_p(sample) <= 0.02 for sample in samples])

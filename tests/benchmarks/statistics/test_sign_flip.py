@@ -27,6 +27,7 @@ def test_no_difference_at_all_has_p_one():
     assert sign_flip_p([0.0, 0.0, 0.0]) == 1.0
 
 
+@pytest.mark.slow
 def test_many_seeds_are_drawn_instead_of_enumerated_and_repeat():
     differences = np.random.default_rng(0).normal(0.3, 1, 20)
     assert sign_flip_p(differences) == sign_flip_p(differences) == pytest.approx(enumerated(differences), abs=0.005)

@@ -34,6 +34,7 @@ def test_steps_with_points_are_counted_apart_from_steps_without() -> None:
     assert resumed.summary() == expected
 
 
+@pytest.mark.slow
 def test_a_method_that_acts_in_every_step_says_so(tmp_path: Path) -> None:
     found = activity(tmp_path, "loss=triplet", "method=ee")
     assert 0 < found.pop("synthetic_share") <= 1

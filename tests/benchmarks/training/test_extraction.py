@@ -23,6 +23,7 @@ from benchmarks.training.extraction import extract
 DRIVER = Path(__file__).parents[2] / "helpers" / "killed_extractions.py"
 
 
+@pytest.mark.slow
 def test_features_are_what_the_trunk_gives_for_each_image(tmp_path: Path) -> None:
     config, options = compose(TINY)
     found = read_features(extract(config, options, tmp_path / "new" / "features.npz"))
@@ -39,6 +40,7 @@ def test_features_are_what_the_trunk_gives_for_each_image(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["features.npz"]
 
 
+@pytest.mark.slow
 def test_views_are_of_the_training_classes_and_all_different(tmp_path: Path) -> None:
     config, options = compose([*TINY, "protocol.train_images.max_shift=0.3"])
     found = read_features(extract(config, options, tmp_path / "views", views=2))
@@ -53,6 +55,7 @@ def test_views_are_of_the_training_classes_and_all_different(tmp_path: Path) -> 
         assert differ.mean() > 0.8  # a few shifts are by nothing
 
 
+@pytest.mark.slow
 def test_smaller_numbers_are_near_the_larger_ones(tmp_path: Path) -> None:
     config, options = compose(TINY)
     full = read_features(extract(config, options, tmp_path / "full.npz")).features
@@ -63,6 +66,7 @@ def test_smaller_numbers_are_near_the_larger_ones(tmp_path: Path) -> None:
     assert 0 < np.abs(brain - full).max() < 0.1 * np.abs(full).max()
 
 
+@pytest.mark.slow
 def test_the_layout_of_the_weights_changes_only_rounding_and_is_recorded(tmp_path: Path) -> None:
     config, options = compose(TINY)
     planes = read_features(extract(config, options, tmp_path / "planes.npz"))
@@ -72,6 +76,7 @@ def test_the_layout_of_the_weights_changes_only_rounding_and_is_recorded(tmp_pat
     assert "channels_last" not in planes.provenance and pixels.provenance["channels_last"] is True
 
 
+@pytest.mark.slow
 def test_a_finished_file_is_kept_and_another_one_is_not_overwritten(tmp_path: Path) -> None:
     config, options = compose(TINY)
     path = extract(config, options, tmp_path / "features.npz")
@@ -87,6 +92,7 @@ def test_a_finished_file_is_kept_and_another_one_is_not_overwritten(tmp_path: Pa
     assert sorted(found.name for found in tmp_path.iterdir() if found.suffix == ".npz") == ["features.npz", "mine.npz"]
 
 
+@pytest.mark.slow
 def test_work_with_other_settings_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resumable, "SAVE_AFTER", 0.0)
     monkeypatch.setattr(extraction, "_finish", lambda *_: None)

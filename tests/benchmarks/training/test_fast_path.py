@@ -34,6 +34,7 @@ def test_a_compiled_training_ends_at_the_scores_of_the_plain_one(tmp_path):
     assert score(tmp_path, "protocol.compile=true") == pytest.approx(score(tmp_path), abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_training_without_a_compiler_says_so_and_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.training.training.compile_models", lambda *_: "RuntimeError: no compiler here")
     assert score(tmp_path, "protocol.compile=true", "quiet=false") == score(tmp_path)

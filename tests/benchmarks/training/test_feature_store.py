@@ -81,6 +81,7 @@ def trained(path: Path, runs: Path, *words: str) -> Path:
     return train(config, options)
 
 
+@pytest.mark.slow
 def test_a_file_and_a_directory_train_alike_and_above_the_start(tmp_path: Path) -> None:
     whole = features_of_classes(views=2)
     (tmp_path / "file.npz").write_bytes(npz_bytes({"features": whole.features, **whole.rest()}))

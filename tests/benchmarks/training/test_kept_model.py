@@ -17,6 +17,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_tiny(tmp_path_factory.mktemp("runs"), "protocol.test_scoring=every")
 
 
+@pytest.mark.slow
 def test_a_finished_run_keeps_the_weights_of_the_selected_epoch_and_what_builds_the_model(run: Path) -> None:
     described, weights = read_description(run), load_file(run / "model.safetensors")
     result = json.loads((run / "result.json").read_text())
@@ -37,6 +38,7 @@ def test_the_description_is_sealed_and_the_weights_may_be_deleted(run: Path, tmp
     assert read_run(copy).name == run.name
 
 
+@pytest.mark.slow
 def test_runs_keep_weights_unless_told_otherwise_and_suites_keep_nothing(tmp_path: Path) -> None:
     assert compose([])[1].keep == "weights"
     suite, overrides = read_suite("smoke", [])

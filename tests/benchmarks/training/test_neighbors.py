@@ -21,6 +21,7 @@ def whole_numbers(rows: int, dimension: int, largest: int = 1) -> Tensor:
     return torch.randint(-largest, largest + 1, (rows, dimension)).float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [32, 64, 100, 4096])
 @pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize(("rows", "k"), [(300, 7), (129, 128), (97, 1), (257, 90)])
@@ -33,6 +34,7 @@ def test_ties_are_broken_by_index_across_all_tiles(side: int, own: bool, rows: i
     assert torch.equal(distances.double(), expected_distances)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [8, 37, 128])
 def test_copies_of_a_row_are_equally_near_in_any_tile(dimension: int) -> None:
     rows = torch.nn.functional.normalize(torch.randn(40, dimension))

@@ -89,6 +89,7 @@ def test_damaged_checkpoints_cost_time_and_no_numbers(
         assert (folder / "records" / csv.name).read_text() == csv.read_text()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_layout_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_checkpoint_of_another_layout_is_not_read(
     assert json.loads((folder / "result.json").read_text())["cost"]["sessions"] == 1
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_images_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_checkpoint_of_other_images_is_not_read(
     assert numbers(folder) == numbers(run_tiny(tmp_path / "whole", *data))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_adds_its_sessions_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt_after(2, monkeypatch, tmp_path)
     cost = json.loads((run_tiny(tmp_path) / "result.json").read_text())["cost"]
@@ -137,6 +140,7 @@ def test_long_epochs_are_saved_between_evaluations(tmp_path: Path, monkeypatch: 
     assert saved == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_run_with_its_reason_and_the_next_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_trunk_that_is_frozen_as_a_whole_stays_in_eval_mode_and_as_it_is(watch
     assert set(modes) == {True} and len(set(sums)) == len(sums)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_in_its_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = "protocol.lr_scheduler={_target_: torch.optim.lr_scheduler.StepLR, step_size: 1, gamma: 0.1}"
     words = [*SETTINGS, schedule, "protocol.evaluate_every=1", "protocol.warmup_epochs=1"]

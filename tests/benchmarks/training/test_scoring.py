@@ -13,6 +13,7 @@ from benchmarks.errors import UserError
 from benchmarks.training import train as run
 
 
+@pytest.mark.slow
 def test_the_test_set_is_scored_never_once_or_every_time(tmp_path: Path) -> None:
     every, once, never = (run_tiny(tmp_path, f"protocol.test_scoring={rule}") for rule in ("every", "once", "never"))
     assert [numbers(folder)["test_scorings"] for folder in (every, once, never)] == [5, 1, 0]
@@ -45,6 +46,7 @@ def with_gallery(monkeypatch: pytest.MonkeyPatch, also_both: bool = False) -> np
     return partition
 
 
+@pytest.mark.slow
 def test_queries_search_the_gallery_where_the_data_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partition = with_gallery(monkeypatch)
     folder = run_tiny(tmp_path, "protocol.test_scoring=once", "protocol.keep_embeddings=true")

@@ -35,6 +35,7 @@ def test_the_state_dict_of_a_trunk_holds_its_weights_only() -> None:
     assert set(trunk.state_dict()) == {"network.weight", "network.bias"}
 
 
+@pytest.mark.slow
 @needs_timm
 def test_a_timm_trunk_gives_the_features_before_timms_classifier(tmp_path: Path) -> None:
     import timm
@@ -122,6 +123,7 @@ def test_an_unknown_timm_model_is_refused(model: str | None, said: str) -> None:
         timm_network(model, weights=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["resnet18", "mobilenet_v3_small", "densenet121"])
 def test_a_torchvision_trunk_gives_the_features_before_the_classifier(model: str, tmp_path: Path) -> None:
     from torchvision import models
@@ -154,6 +156,7 @@ def test_older_names_in_published_densenets_are_read(tmp_path: Path) -> None:
     assert torch.equal(trunk.network.get_submodule(layer).weight, whole.get_submodule(layer).weight)
 
 
+@pytest.mark.slow
 def test_inner_classifiers_of_a_file_are_left_out_and_not_trained(tmp_path: Path) -> None:
     from torchvision.models import GoogLeNet
 

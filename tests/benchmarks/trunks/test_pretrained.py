@@ -53,6 +53,7 @@ def test_bn_inception_computes_what_the_public_network_does() -> None:
     torch.testing.assert_close(maps.double().std().item(), 0.009800388892746245, rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 def test_bn_inception_loads_a_public_file_exactly(tmp_path: Path) -> None:
     torch.manual_seed(1)
     source = BNInception()
@@ -76,6 +77,7 @@ def test_a_gray_image_gives_the_features_of_its_threefold(network: type[Pooled],
         assert torch.equal(features, trunk(gray.repeat(1, 3, 1, 1)))
 
 
+@pytest.mark.slow
 def test_resnet_features_are_those_before_torchvisions_classifier(tmp_path: Path) -> None:
     from torchvision.models import resnet50
 

@@ -57,6 +57,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+@pytest.mark.slow
 def test_an_undamaged_study_can_be_used(folder: Path) -> None:
     use(folder)
 

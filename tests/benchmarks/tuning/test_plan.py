@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
@@ -25,6 +26,7 @@ BASELINE = Cell("triplet", "none", 9, LOSS, {}, {"loss.criterion.margin": 0.2})
 WITH = Cell("triplet", "ee", 9, LOSS, METHOD, {"loss.criterion.margin": 0.2, "method.wrapper.num_points": 2})
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(trials=st.integers(4, 40), extra=st.integers(0, 40), sampler=st.sampled_from(["quasi_random", "tpe"]))
 def test_every_search_has_its_number_of_trials_and_a_method_two_without_augmentation(

@@ -122,6 +122,7 @@ def test_a_disk_that_is_full_uses_up_no_trial(tmp_path: Path, monkeypatch: pytes
     assert not study.ledger.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_tpe_learns_from_the_trials_that_have_ended_and_repeats_itself(tmp_path: Path) -> None:
     def margins(folder: Path, best: float) -> list[float]:
@@ -165,6 +166,7 @@ def test_a_trial_that_kills_every_worker_has_failed_after_its_restarts(
     assert capsys.readouterr().err.count("died with exit code -9") == MAX_RESTARTS + 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_a_storage_receives_each_trial_once(tmp_path: Path) -> None:
     study = made_study(tmp_path, storage=f"sqlite:///{tmp_path}/trials.db")

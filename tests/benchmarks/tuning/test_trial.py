@@ -77,6 +77,7 @@ def test_a_methods_trials_without_augmentation_are_trainings_of_the_baseline_los
     assert sum(line["images"] for line in baseline) == sum(line["images"] for line in method)
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_is_a_trial_without_a_score(tmp_path: Path) -> None:
     words = ["folds=[0]", "comparisons=[{loss:triplet,methods:[none]}]", "protocol.optimizer.lr=1e30"]
     study, cells = tiny_study(tmp_path, *words)

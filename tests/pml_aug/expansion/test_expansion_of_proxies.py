@@ -78,6 +78,7 @@ def test_rows_without_partners_give_the_baseline_proxy_loss(name):
     torch.testing.assert_close(EmbeddingExpansion(loss)(embeddings, labels), loss(embeddings, labels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ProxyAnchorLoss", "ProxyNCALoss", "SoftTripleLoss", "NormalizedSoftmaxLoss"])
 @pytest.mark.parametrize("wrap", [lambda loss: loss, ProxySynthesis], ids=["baseline", "in proxy synthesis"])
 def test_gradient_of_embeddings_and_proxies_is_the_derivative(name, wrap):

@@ -235,6 +235,7 @@ def test_the_bank_takes_many_differences_as_one_loop_over_classes_would():
         assert torch.equal(bank.filled, (differences != 0).any(dim=2).sum(dim=1))
 
 
+@pytest.mark.slow
 def test_factors_and_differences_are_drawn_uniformly():
     loss = losses.ContrastiveLoss()
     calls = rows_given(loss)

@@ -160,6 +160,7 @@ def test_where_one_kind_is_impossible_the_other_one_is_taken():
             assert wrapper.num_synthetic == expected
 
 
+@pytest.mark.slow
 def test_both_kinds_are_drawn_by_a_fair_coin():
     wrapper, labels = MetricMixup(MAKE["contrastive"]()), torch.tensor([0, 0, 1])
     found = []

@@ -102,6 +102,7 @@ def test_without_a_partner_of_another_class_it_is_the_baseline_loss(labels):
     assert wrapper.num_synthetic == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(WORK) - {"LargeMarginSoftmaxLoss", "SphereFaceLoss", "P2SGradLoss"}))
 def test_gradient_is_the_derivative_of_the_value(name):
     embeddings, labels = batch(dtype=torch.float64, size=5)

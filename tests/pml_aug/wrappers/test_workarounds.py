@@ -130,6 +130,7 @@ def test_duplicates_leave_value_and_gradient_finite(wrap, across, loss):
     assert torch.isfinite(value) and torch.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [EmbeddingExpansion, adapted, lambda loss: CrossBatchMemory(loss, SIZE)])
 def test_dynamic_soft_margin_trains_and_is_copied(wrap):
     loss = wrap(losses.DynamicSoftMarginLoss())

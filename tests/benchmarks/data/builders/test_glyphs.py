@@ -37,6 +37,7 @@ def test_builder_gives_the_shipped_file_wherever_the_versions_are_the_recorded_o
         assert np.array_equal(built[key], array), key
 
 
+@pytest.mark.slow
 def test_builder_agrees_with_the_shipped_file_on_any_version(built: Arrays, shipped: Arrays) -> None:
     ours, theirs = drawings(built), drawings(shipped)
     shared = ours.keys() & theirs.keys()
