@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pml_aug.distances import IntrospectiveDistance
+from pml_aug.distances.to_mixtures import distances_to_mixtures
 from pml_aug.expansion import Expansion, pooled_distances
 from pml_aug.expansion.mirrored import Mirroring
 from pml_aug.statistics import ClassStatistics
 from pml_aug.synthesis import (
     class_gaussian_copies,
     different_class_pairs,
-    distances_to_mixtures,
     mix,
     points_of_equal_cosine,
     positive_negative_pairs,
