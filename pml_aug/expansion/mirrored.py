@@ -19,6 +19,11 @@ class MirroredBatch(ExpandedBatch):
     scale_to_axis: bool = False
 
     @property
+    def num_acting(self) -> int:
+        """2 P: the mirrors or, without them, the rows that are pooled with their partner."""
+        return 2 * len(self.pairs.start)
+
+    @property
     def points(self) -> Tensor:
         """(2 P, D): the second row of every pair at the first one, then the first row at the second one."""
         first, second = (self.embeddings[rows] for rows in self.pairs)

@@ -49,6 +49,11 @@ class ExpandedBatch:
         return self.num_points * len(self.pairs.start)
 
     @property
+    def num_acting(self) -> int:
+        """The number of entries through which a row gets distances that are not its own: its points."""
+        return self.num_synthetic
+
+    @property
     def points(self) -> Tensor:
         """(n * P, D): the first point of every pair, then the second, and so on."""
         rows, pairs = self.embeddings, self.pairs
@@ -178,5 +183,5 @@ class Expansion:
 def num_points_compared(query: ExpandedBatch, reference: ExpandedBatch) -> int:
     """The number of points that take part in a distance between classes: 0 if all rows are of one class."""
     if reference is query:
-        return query.num_synthetic if query.num_classes != 1 else 0
-    return query.num_synthetic + reference.num_synthetic
+        return query.num_acting if query.num_classes != 1 else 0
+    return query.num_acting + reference.num_acting

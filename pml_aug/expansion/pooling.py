@@ -263,7 +263,7 @@ class PooledProxyDistance(DelegatingDistance):
         to_unit = query.to_unit if self.distance.normalize_embeddings else None
         proxies = ExpandedBatch(self.distance.maybe_normalize(ref_emb), of_proxies, no_pairs, 0, to_unit)
         self.was_called = True
-        self.num_synthetic = query.num_synthetic if num_classes > 1 else 0
+        self.num_synthetic = query.num_acting if num_classes > 1 else 0
         hardness = random_hardness(query, proxies, self.generator) if self.select == "random" else None
         pooled = pool(self.distance, query, proxies, hardness)
         self.synthetic_share = share_at_points(pooled, query, proxies)

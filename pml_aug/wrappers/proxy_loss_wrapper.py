@@ -41,8 +41,8 @@ class ProxyLossWrapper(LossWrapper):
         assert proxies is not None  # refused otherwise
         if any(isinstance(module, reducers.ClassWeightedReducer) for module in loss.modules()):
             raise ValueError(
-                f"{type(self).__name__} cannot wrap {type(loss).__name__} with a ClassWeightedReducer: further classes "
-                "have no weight; use another reducer"
+                f"{type(self).__name__} cannot wrap {type(loss).__name__} with a ClassWeightedReducer: synthetic "
+                "classes have no weight; use another reducer"
             )
         self.layout = proxies
 

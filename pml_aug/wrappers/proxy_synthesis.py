@@ -4,22 +4,21 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from pytorch_metric_learning import losses, reducers
+from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn.functional import normalize
 
 from pml_aug.distances.delegating import PrecomputedDistance, unwrap
 from pml_aug.distances.introspective_base import IntrospectiveBase
-from pml_aug.host import LOSSES, PROXIES
 from pml_aug.patching import patched
 from pml_aug.regularizers.on_first_rows import OnFirstRows
-from pml_aug.synthesis.mix_classes import draw_mixing, is_plain_cosine, mix, mixed_cosines, taken
+from pml_aug.synthesis.mix_classes import draw_mixing, mix, mixed_cosines, taken
 from pml_aug.synthesis.pairs import Pairs, different_class_pairs, order_without_equal_neighbors, rolled_pairs
 from pml_aug.to_device import to_device
-from pml_aug.validation import check_choice, check_class_labels, check_flag, check_number
-from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.validation import check_choice, check_flag, check_number
+from pml_aug.wrappers.base import Batch
+from pml_aug.wrappers.proxy_loss_wrapper import ProxyLossWrapper
 
 PAIRINGS = ("different_class", "roll", "reordered_roll")
 
@@ -32,7 +31,7 @@ class Enlarged(NamedTuple):
     proxies: Tensor  # ((C + k) * K, D)
 
 
-class ProxySynthesis(LossWrapper):
+class ProxySynthesis(ProxyLossWrapper):
     r"""A proxy loss on a batch with synthetic classes: mixed embeddings, and mixed proxies for them.
 
     Row i is paired with a row j of another class. With one :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)` per call,
@@ -89,8 +88,6 @@ class ProxySynthesis(LossWrapper):
         0
     """
 
-    needs: ClassVar[tuple[str, ...]] = (PROXIES,)
-    wraps: ClassVar[tuple[type[LossWrapper], ...]] = ()
     off: ClassVar[Mapping[str, Any]] = {"ratio": 0.0}
 
     def __init__(
@@ -106,14 +103,6 @@ class ProxySynthesis(LossWrapper):
         check_choice("pairing", pairing, PAIRINGS)
         check_flag("synthetic_proxies", synthetic_proxies)
         super().__init__(loss)
-        proxies = self.loss_facts.proxies
-        assert proxies is not None  # refused otherwise
-        if any(isinstance(module, reducers.ClassWeightedReducer) for module in loss.modules()):
-            raise ValueError(
-                f"ProxySynthesis cannot wrap {type(loss).__name__} with a ClassWeightedReducer: synthetic classes "
-                "have no weight; use another reducer"
-            )
-        self.layout = proxies
         self.alpha = alpha
         self.ratio = ratio
         self.pairing = pairing
@@ -123,11 +112,6 @@ class ProxySynthesis(LossWrapper):
         self.num_synthetic = 0
         self.add_to_recordable_attributes(list_of_names=["mixing", "num_synthetic"], is_stat=True)
         self.fix_attributes()
-
-    @property
-    def num_classes(self) -> int:
-        """Classes of the wrapped loss, without synthetic ones."""
-        return self.layout.count(self.loss) // self.layout.count_per_class(self.loss)
 
     @property
     def synthetic_proxies(self) -> bool:
@@ -148,15 +132,7 @@ class ProxySynthesis(LossWrapper):
         """
         self.num_synthetic = 0
         loss, embeddings, labels = self.loss, batch.embeddings, batch.labels
-        if batch.indices_tuple is not None:
-            raise ValueError(
-                "ProxySynthesis takes no `indices_tuple`: PML's proxy losses weight rows by it, and synthetic rows "
-                "would get weight 0; leave the miner out"
-            )
-        if batch.ref_emb is not None:
-            raise ValueError("ProxySynthesis takes no `ref_emb`: its loss compares embeddings with proxies")
-        num_classes = self.num_classes
-        check_class_labels(labels, num_classes, of=type(loss).__name__)
+        self.check_batch(batch)
         pairs = self._pair(labels, generator)
         if len(pairs.start) == 0:
             return loss(embeddings, labels, **random_inputs)
@@ -165,29 +141,21 @@ class ProxySynthesis(LossWrapper):
         self.mixing = draw_mixing(self.alpha, generator) if mixing is None else mixing
         self.num_synthetic = len(pairs.start)
 
-        # a label without a class stops an accelerator here, before it could be taken for a synthetic class
-        every_class = torch.arange(num_classes + self.num_synthetic, device=embeddings.device)
-        labels = every_class[:num_classes].index_select(0, _moved(labels, embeddings.device))
+        labels = self.labels_on(embeddings.device, labels)
         pairs = Pairs(*(_moved(rows, embeddings.device) for rows in pairs))
         if not self.synthetic_proxies:
             return self._in_both_classes(embeddings, labels, pairs, random_inputs)
         enlarged = self._enlarged(embeddings, labels, pairs)
-        overrides: dict[str, Any] = {
-            "distance": enlarged.distance,
-            "num_classes": len(every_class),
-            "proxy_labels": every_class,
-        }
-        counts = {"embedding_regularizer": len(embeddings), "weight_regularizer": self.layout.count(loss)}
-        for name, count in counts.items():
-            if getattr(loss, name, None) is not None:
-                overrides[name] = OnFirstRows(getattr(loss, name), count)
-        with patched(loss, **overrides):
-            return functional_call(
-                loss,
-                {self.layout.parameter: self.layout.as_stored(enlarged.proxies)},
-                (enlarged.embeddings, torch.cat([labels, every_class[num_classes:]])),
-                random_inputs,
-            )
+        num_classes = self.num_classes
+        synthetic = torch.arange(num_classes, num_classes + self.num_synthetic, device=labels.device)
+        return self.enlarged_loss(
+            enlarged.embeddings,
+            torch.cat([labels, synthetic]),
+            enlarged.proxies,
+            len(embeddings),
+            enlarged.distance,
+            **random_inputs,
+        )
 
     def _in_both_classes(
         self, embeddings: Tensor, labels: Tensor, pairs: Pairs, random_inputs: dict[str, Any]
@@ -238,17 +206,10 @@ class ProxySynthesis(LossWrapper):
         if self.layout.to_unit:
             synthetic_proxies = normalize(synthetic_proxies)
         rows, columns = torch.cat([embeddings, synthetic]), torch.cat([proxies, synthetic_proxies])
-        if self._compares_by_cosine:
+        if self.compares_by_cosine:
             cosines = mixed_cosines(embeddings, proxies, pairs, of_proxies, self.mixing)
             return Enlarged(PrecomputedDistance(loss.distance, cosines), rows, columns)
         return Enlarged(loss.distance, rows, columns)
-
-    @property
-    def _compares_by_cosine(self) -> bool:
-        """Whether the loss passes its proxies to PML's cosine alone, so that the matrix can be computed beforehand."""
-        loss = self.loss
-        proxies = LOSSES[type(loss)].proxies if type(loss) in LOSSES else None
-        return proxies is not None and proxies.only_in_distance and is_plain_cosine(loss.distance)
 
 
 def _moved(rows: Tensor, device: torch.device) -> Tensor:

@@ -50,8 +50,8 @@ class SymmetricalSynthesis(PooledPointsWrapper):
         scale_to_axis: give each mirror the length of its axis; it has that of its row otherwise.
 
     Attributes:
-        num_synthetic: number of mirrors that took part in the last call; 0 where no class has two rows, or where the
-            batch has a single class.
+        num_synthetic: number of mirrors that took part in the last call, or of the rows in their place with
+            `points="rows"`; 0 where no class has two rows, or where the batch has a single class.
         synthetic_share: the share of the distances between classes in the last call that were those of a mirror, from
             0 to 1; a scalar tensor, so that no call waits for a device.
 
@@ -120,11 +120,7 @@ class SymmetricalSynthesis(PooledPointsWrapper):
 
     def _among_rows(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         if not self._takes_pairs:
-            value = super()._among_rows(batch, generator)
-            if not self.expansion.num_points:  # the rows of the pairs act in place of their mirrors
-                side = self._expanded(batch, self.loss.distance)[0]
-                self.num_synthetic = 2 * len(side.pairs.start) if side.num_classes != 1 else 0
-            return value
+            return super()._among_rows(batch, generator)
         loss, expansion = self.loss, self.expansion
         if not expansion.num_points:
             return loss(*batch)

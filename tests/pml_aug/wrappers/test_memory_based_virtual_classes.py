@@ -224,7 +224,7 @@ def test_arguments_out_of_range_are_refused(arguments, message):
         (lambda: EmbeddingExpansion(losses.ProxyNCALoss(C, D)), "cannot wrap EmbeddingExpansion"),
         (
             lambda: losses.ProxyNCALoss(C, D, reducer=reducers.ClassWeightedReducer(torch.ones(C))),
-            "with a ClassWeightedReducer: further classes",
+            "with a ClassWeightedReducer: synthetic classes",
         ),
     ],
 )
