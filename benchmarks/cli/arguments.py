@@ -27,7 +27,7 @@ def add_overrides(parser: argparse.ArgumentParser, about: str) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser, device: bool = True) -> None:
-    """Add ``RUN``, ``--device`` (unless told not to) and ``--allow PACKAGE``: what loading a trained model takes."""
+    """Add ``RUN``, ``--device`` (optional) and ``--allow PACKAGE``: what loading a trained model takes."""
     parser.add_argument(
         "run", type=Path, metavar="RUN", help="run directory with model.json, or a directory exported from one"
     )

@@ -12,7 +12,8 @@ from benchmarks.config.data import DataConfig
 from benchmarks.data import ImageArrays, RaggedImages, load
 from benchmarks.data.audit import audit_or_refuse
 from benchmarks.data.builders import emoji, glyphs, glyphs_lite0
-from benchmarks.data.features import FeatureArrays, is_shipped, read_features
+from benchmarks.data.feature_arrays import FeatureArrays, is_shipped
+from benchmarks.data.features import read_features
 from benchmarks.data.listing import Listing
 from benchmarks.data.loading import SHIPPED_GLYPHS, listing, store_of
 from benchmarks.data.npz import read_npz

@@ -25,7 +25,7 @@ def fill_in(loss: Mapping[str, Any]) -> dict[str, Any]:
         loss: ``criterion``, ``images_per_class``, ``proxy_lr`` and others.
 
     Raises:
-        UserError: no loss is named, or one of another package, which tells nothing without being imported.
+        UserError: no loss is named, or the class is of another package, whose needs are not known.
 
     Example:
         >>> auto = {"images_per_class": "auto", "proxy_lr": "auto"}
@@ -38,13 +38,13 @@ def fill_in(loss: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"loss={loss['name']} needs a class: set loss.criterion._target_=pytorch_metric_learning.losses.NAME"
         )
-    asked = [key for key in ("images_per_class", "proxy_lr") if loss[key] == AUTO]
-    if not asked:
+    missing = [key for key in ("images_per_class", "proxy_lr") if loss[key] == AUTO]
+    if not missing:
         return dict(loss)
     targets = [str(target) for _, target in targets_in(criterion)]
     if targets[0].partition(".")[0] not in PACKAGES:
         raise UserError(
-            f"loss.{asked[0]} is not known for {targets[0]}: set loss.images_per_class (4 suits losses of pairs, 1 "
+            f"loss.{missing[0]} is not known for {targets[0]}: set loss.images_per_class (4 suits losses of pairs, 1 "
             "others) and loss.proxy_lr (null, or a learning rate if the loss has weights)"
         )
     classes = {target.rpartition(".")[2] for target in targets}
@@ -54,4 +54,4 @@ def fill_in(loss: Mapping[str, Any]) -> dict[str, Any]:
         "images_per_class": WITH_PROXIES_IMAGES_PER_CLASS if has_proxies else IMAGES_PER_CLASS,
         "proxy_lr": PROXY_LR if has_proxies else THRESHOLD_LR if has_thresholds else None,
     }
-    return {**loss, **{key: found[key] for key in asked}}
+    return {**loss, **{key: found[key] for key in missing}}

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.config.data import DataConfig
 from benchmarks.data.arrays import ImageArrays
-from benchmarks.data.features import FeatureArrays
+from benchmarks.data.feature_arrays import FeatureArrays
 from benchmarks.data.ragged import RaggedImages, digest
 from benchmarks.data.split import Split
 from benchmarks.errors import UserError

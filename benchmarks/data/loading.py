@@ -9,7 +9,7 @@ from benchmarks.data.arrays import ImageArrays
 from benchmarks.data.csv_list import list_csv
 from benchmarks.data.decode_cache import decoded, store_path
 from benchmarks.data.decoding import Form
-from benchmarks.data.features import load_features
+from benchmarks.data.feature_arrays import load_features
 from benchmarks.data.folder import list_folder, read_listed
 from benchmarks.data.listing import Listing
 from benchmarks.data.npz import read_npz

@@ -8,7 +8,7 @@ import torch
 from pytorch_metric_learning.samplers import MPerClassSampler
 
 from benchmarks.config.compose import RunConfig
-from benchmarks.data.features import FeatureArrays
+from benchmarks.data.feature_arrays import FeatureArrays
 from benchmarks.data.split import Split
 from benchmarks.profiling.timing import interleaved_medians
 from benchmarks.profiling.training_steps import step, training

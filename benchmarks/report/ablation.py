@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.errors import UserError
+from benchmarks.report.cells import Cell, Comparison, Estimate
 from benchmarks.report.csv import write_csv
 from benchmarks.report.formatting import formatted
 from benchmarks.report.labels import METRIC_NAMES, loss_name, method_name
-from benchmarks.report.summary import Cell, Comparison, DataSummary, Estimate, summarize
-from benchmarks.report.tables import Column, Row, Table
+from benchmarks.report.summary import DataSummary, summarize
+from benchmarks.report.table import Column, Row, Table, percent
 from benchmarks.runs.reader import read_runs
 from benchmarks.runs.schema import PRIMARY
 from benchmarks.runs.writer import write_whole
@@ -77,7 +78,7 @@ def _table(data: str, parts: Sequence[Part], method: str) -> Table:
         (Column("Step", "ms", digits=1), lambda part: part.cell.milliseconds_per_step.mean),
         (Column("Step time", "× baseline"), lambda part: part.slowdown and part.slowdown.mean),
         (Column("Synthetic", "per step", digits=1), lambda part: part.cell.synthetic_per_step),
-        (Column("Chosen", "% synthetic", digits=1), lambda part: _percent(part.cell.synthetic_share)),
+        (Column("Chosen", "% synthetic", digits=1), lambda part: percent(part.cell.synthetic_share)),
     ]
     caption = (
         f"Test MAP@R on {data} in points, and what {name} adds to each, paired by seed and fold, with its 95 % "
@@ -87,10 +88,6 @@ def _table(data: str, parts: Sequence[Part], method: str) -> Table:
     )
     rows = tuple(Row(tuple(value(part) for _, value in cells), part.cell.method) for part in parts)
     return Table(f"{data}-ablation", f"What {name} adds on {data}", caption, tuple(head for head, _ in cells), rows)
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
 
 
 def _keyed(parts: Sequence[Part]) -> Table:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UserError
+from benchmarks.report.cells import Cell, Comparison
 from benchmarks.report.formatting import interval, number, p_value
 from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Cell, Comparison
 from benchmarks.report.tuned_runs import value_at
 from benchmarks.report.verdicts import withheld
 from benchmarks.runs.reader import Run, is_run, read_run, read_runs

@@ -7,7 +7,8 @@ from benchmarks.report.fold_ensemble import FoldEnsemble
 from benchmarks.report.provenance import provenance
 from benchmarks.report.recommendations import recommendations
 from benchmarks.report.summary import Summary
-from benchmarks.report.tables import Section, Table, run_list, sections
+from benchmarks.report.table import Section, Table
+from benchmarks.report.tables import run_list, sections
 from benchmarks.report.verdicts import Finding, attributions, cautions, findings, longer_tuning, overview, which_epoch
 
 

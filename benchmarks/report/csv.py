@@ -5,8 +5,9 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from benchmarks.report.summary import Comparison, Summary
-from benchmarks.report.tables import Column, Row, Table
+from benchmarks.report.cells import Comparison
+from benchmarks.report.summary import Summary
+from benchmarks.report.table import Column, Row, Table
 from benchmarks.report.verdicts import verdict
 from benchmarks.runs.reader import Evaluated, Run
 from benchmarks.runs.schema import METRICS, PRIMARY

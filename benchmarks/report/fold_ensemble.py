@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from benchmarks import statistics
 from benchmarks.errors import UserError
-from benchmarks.report.summary import Estimate, order
+from benchmarks.report.cells import Estimate
+from benchmarks.report.summary import order
 from benchmarks.runs.checked_json import Fields
 from benchmarks.runs.reader import Run
 from benchmarks.runs.schema import BASELINE, PRIMARY, SCHEMA

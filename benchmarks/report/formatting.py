@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.report.summary import Estimate
+from benchmarks.report.cells import Estimate
 from benchmarks.statistics import Interval
 
 if TYPE_CHECKING:
-    from benchmarks.report.tables import Column
+    from benchmarks.report.table import Column
 
 MISSING = "–"
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.errors import UserError
-from benchmarks.report.summary import Comparison
+from benchmarks.report.cells import Comparison
 from benchmarks.runs.arrays import read_arrays
 from benchmarks.runs.checked_json import damaged
 from benchmarks.runs.reader import Run

@@ -12,7 +12,7 @@ from benchmarks.report.formatting import formatted, setting
 from benchmarks.report.gallery import gallery
 from benchmarks.report.labels import loss_name, method_name
 from benchmarks.report.summary import Summary
-from benchmarks.report.tables import Section
+from benchmarks.report.table import Section
 
 SHOWN = 6  # findings; the others are folded, so that a long report starts with its figure and tables
 

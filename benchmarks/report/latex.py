@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from benchmarks.report.contents import Contents
 from benchmarks.report.formatting import formatted
-from benchmarks.report.tables import Column, Table
+from benchmarks.report.table import Column, Table
 
 _SPECIAL = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}

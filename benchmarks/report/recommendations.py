@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from benchmarks import statistics
+from benchmarks.report.cells import Comparison
 from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Comparison, Summary
+from benchmarks.report.summary import Summary
 from benchmarks.report.verdicts import ALPHA, verdict
 from benchmarks.runs.schema import EXTENDED_BASELINE
 

@@ -3,72 +3,17 @@
 A new column is one line in one function here, and appears in every form of the report.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from benchmarks.report.cells import Cell, Comparison, Estimate
 from benchmarks.report.fold_ensemble import FoldEnsemble
-from benchmarks.report.formatting import searched, setting, span
+from benchmarks.report.formatting import setting, span
 from benchmarks.report.labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
-from benchmarks.report.study import Study
-from benchmarks.report.summary import Cell, Comparison, DataSummary, Estimate, Summary
+from benchmarks.report.study_tables import about_curves, about_study, ranges, searches
+from benchmarks.report.summary import DataSummary, Summary
+from benchmarks.report.table import LOSS, METHOD, NAMES, OF_COMPARISON, Cells, Column, Section, Table, percent, table_of
 from benchmarks.runs.schema import PER_QUERY, PRIMARY
-
-
-class Column(NamedTuple):
-    """The head of a column, and how its values are formatted."""
-
-    title: str
-    note: str = ""  # qualifies the title
-    kind: str = "number"  # number, p, memory, text, code; numbers may be estimates and intervals too
-    digits: int = 2
-    signed: bool = False
-
-
-class Row(NamedTuple):
-    values: tuple[Any, ...]  # str, int, float, Estimate, Interval; None where there is no value
-    method: str = ""  # that the row is about, as configs spell it; "" where it is about none
-
-
-class Table(NamedTuple):
-    key: str  # unique in the report
-    title: str  # "" where the section's title is enough
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()  # below the table
-    paper: bool = True  # whether LaTeX has it
-    folded: str = ""  # the page shows it on demand, under these words
-
-
-class Section(NamedTuple):
-    key: str  # also its anchor on the page
-    title: str
-    notes: tuple[str, ...]
-    tables: tuple[Table, ...]
-    about_figures: str = ""  # on the page
-
-
-Cells = Sequence[tuple[Column, Callable[[Any], Any]]]  # of each column: its head, and the value for a row's subject
-
-LOSS, METHOD = Column("Loss", kind="text"), Column("Method", kind="text")
-NAMES: Cells = [(LOSS, lambda of: loss_name(of.loss)), (METHOD, lambda of: method_name(of.method))]
-OF_COMPARISON: Cells = [
-    (LOSS, lambda c: loss_name(c.method.loss)),
-    (METHOD, lambda c: method_name(c.method.method)),
-]
-
-
-def _table(key: str, title: str, caption: str, cells: Cells, subjects: Iterable[Any], **more: Any) -> Table:
-    rows = [Row(tuple(value(subject) for _, value in cells), _method_of(subject)) for subject in subjects]
-    return Table(key, title, caption, tuple(column for column, _ in cells), tuple(rows), **more)
-
-
-def _method_of(subject: Any) -> str:
-    """The method that a row is about: of a comparison, a cell or a (cell, parameter) pair; "" of raw features."""
-    cell = subject[0] if type(subject) is tuple else subject
-    if isinstance(cell, Cell) and cell.is_raw:
-        return ""
-    return str(cell.method.method if isinstance(cell, Comparison) else cell.method)
 
 
 def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[str, list[str]]) -> list[Section]:
@@ -100,7 +45,7 @@ def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[s
     for number, study in enumerate(summary.studies, start=1):
         title = f"Tuning: study {study.name}"
         tables = (searches(study), ranges(study))
-        found.append(Section(f"tuning-{number}", title, (_about_study(study),), tables, _about_curves(study)))
+        found.append(Section(f"tuning-{number}", title, (about_study(study),), tables, about_curves(study)))
     return found
 
 
@@ -133,7 +78,7 @@ def accuracy(data: DataSummary) -> Table:
     caption = f"Test scores in points on {data.data} at the {epoch}: mean over seeds with its 95 % t-interval."
     if data.raw:
         caption += " Features as they are are compared by cosine, without training, so they have no seeds."
-    return _table(f"{data.data}-accuracy", "", caption, cells, [*data.raw, *data.cells])
+    return table_of(f"{data.data}-accuracy", "", caption, cells, [*data.raw, *data.cells])
 
 
 def difference(data: DataSummary, summary: Summary) -> Table:
@@ -144,7 +89,7 @@ def difference(data: DataSummary, summary: Summary) -> Table:
         f"Equivalence: tests for a true difference within {setting(summary.margin)} points."
     )
     cells = [*OF_COMPARISON, *_tested(len(summary.comparisons))]
-    return _table(f"{data.data}-difference", "Difference to the baseline", caption, cells, data.comparisons)
+    return table_of(f"{data.data}-difference", "Difference to the baseline", caption, cells, data.comparisons)
 
 
 def attribution(data: DataSummary, summary: Summary) -> Table:
@@ -158,7 +103,7 @@ def attribution(data: DataSummary, summary: Summary) -> Table:
     cells = [*OF_COMPARISON, control, *_tested(len(summary.attributions))]
     lacking = {(c.baseline.method, c.method.method): c.lacks for c in data.attributions if c.lacks}
     notes = tuple(f"{method_name(one)}: {method_name(of)} without {what}." for (one, of), what in lacking.items())
-    return _table(f"{data.data}-control", "Difference to the control", caption, cells, data.attributions, notes=notes)
+    return table_of(f"{data.data}-control", "Difference to the control", caption, cells, data.attributions, notes=notes)
 
 
 def _tested(family: int) -> Cells:
@@ -195,7 +140,7 @@ def above_features(data: DataSummary) -> Table:
         "fold, with 95 % t-intervals over the seeds of the training, and bootstraps over test classes. The features "
         "have no seeds, and these differences are described, not tested."
     )
-    return _table(f"{data.data}-features", "Difference to the features as they are", caption, cells, data.cells)
+    return table_of(f"{data.data}-features", "Difference to the features as they are", caption, cells, data.cells)
 
 
 def other_metrics(data: DataSummary, longer: Sequence[str]) -> Table:
@@ -215,7 +160,7 @@ def other_metrics(data: DataSummary, longer: Sequence[str]) -> Table:
         caption += "; MAP@R against the baseline that was tuned with the methods' extra budget"
         cells.append((Column("MAP@R", "to baseline, tuned longer", signed=True), lambda c: c.against_extra))
     notes = tuple(f"{sentence} This is a reference, not a claim, so no correction counts it." for sentence in longer)
-    return _table(f"{data.data}-metrics", "Other metrics", f"{caption}.", cells, data.comparisons, notes=notes)
+    return table_of(f"{data.data}-metrics", "Other metrics", f"{caption}.", cells, data.comparisons, notes=notes)
 
 
 def fold_ensembles(data: DataSummary, ensembles: Sequence[FoldEnsemble]) -> Table:
@@ -230,7 +175,7 @@ def fold_ensembles(data: DataSummary, ensembles: Sequence[FoldEnsemble]) -> Tabl
         f"Test MAP@R on {data.data} in points, with 95 % t-intervals over seeds. Separated: mean of the models of a "
         "seed's folds. Concatenated: their embeddings, concatenated and normalised, as one model."
     )
-    return _table(f"{data.data}-ensembles", "Ensembles of the folds' models", caption, cells, ensembles)
+    return table_of(f"{data.data}-ensembles", "Ensembles of the folds' models", caption, cells, ensembles)
 
 
 def _selection(data: DataSummary) -> tuple[tuple[str, ...], tuple[Table, ...]]:
@@ -238,7 +183,7 @@ def _selection(data: DataSummary) -> tuple[tuple[str, ...], tuple[Table, ...]]:
     if len(data.rules) == 1:
         weights = "weights that validation chose" if data.rule == "validation" else "last weights"
         note = f"Only the {weights} were scored on the test set, so there are no oracles to compare with."
-        table = _table(
+        table = table_of(
             f"{data.data}-epochs", "", "Epochs whose test scores count.", [*NAMES, epochs], data.cells, paper=False
         )
         return (note,), (table,)
@@ -260,7 +205,7 @@ def selection(data: DataSummary, epochs: tuple[Column, Callable[[Any], Any]]) ->
         f"Test MAP@R on {data.data} in points by selection rule, with 95 % t-intervals. Inflation: difference to the "
         f"score at the {counted_epoch(data.rule)}, paired by run."
     )
-    return _table(f"{data.data}-selection", "", caption, cells, data.cells)
+    return table_of(f"{data.data}-selection", "", caption, cells, data.cells)
 
 
 def rules(data: DataSummary) -> Table:
@@ -278,7 +223,7 @@ def rules(data: DataSummary) -> Table:
             f" Last column, as many papers compare: the method at its best epoch on test, the baseline {baseline}."
         )
     title = "Effect of the selection rule on the comparison"
-    return _table(f"{data.data}-rules", title, caption, cells, data.comparisons, paper=False)
+    return table_of(f"{data.data}-rules", title, caption, cells, data.comparisons, paper=False)
 
 
 def _of_rule(data: DataSummary, rule: str, **more: Any) -> Column:
@@ -306,84 +251,13 @@ def cost(data: DataSummary) -> Table:
     if any(cell.active_share is not None for cell in data.cells):
         caption += " Active steps: those in which the method made synthetic points."
         cells += [
-            (Column("Active steps", "%", digits=1), lambda cell: _percent(cell.active_share)),
+            (Column("Active steps", "%", digits=1), lambda cell: percent(cell.active_share)),
             (Column("Synthetic points", "per step", digits=1), lambda cell: cell.synthetic_per_step),
         ]
     if any(cell.synthetic_share is not None for cell in data.cells):
         caption += " Chosen: share of the distances between classes that were those of synthetic points."
-        cells.append((Column("Chosen", "%", digits=1), lambda cell: _percent(cell.synthetic_share)))
-    return _table(f"{data.data}-cost", "", caption, cells, data.cells)
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _about_study(study: Study) -> str:
-    folds = f"fold{'s' if len(study.folds) > 1 else ''} {', '.join(map(str, study.folds))}"
-    return (
-        f"The parameters of these runs were tuned on {study.data} with protocol {study.protocol}, sampler "
-        f"{study.sampler.replace('_', '-')}, seed {study.seed}. Objective: {study.objective.replace('_', ' ')}, "
-        f"{folds}. No trial was scored on the test set. Baseline and methods have equal budgets; “tuned longer” is the "
-        "baseline with the methods' extra budget."
-    )
-
-
-def _about_curves(study: Study) -> str:
-    curves = (
-        "Expected validation MAP@R of the best of n trials, over all ways to draw n from the ledger. Trials are "
-        "quasi-random; the declared values and, for methods, the best loss with augmentation off are among them."
-        if study.sampler == "quasi_random"
-        else "Validation MAP@R of the best trial so far, as the trials of this sampler depend on each other."
-    )
-    return (
-        f"{curves} Pruned and failed trials count as the worst complete one. A curve that still rises at its end shows "
-        "that the budget was too small."
-    )
-
-
-def searches(study: Study) -> Table:
-    cells: Cells = [
-        *NAMES,
-        (Column("Trials", "of budget", kind="text"), lambda cell: f"{len(cell.trials)} of {cell.budget_trials}"),
-        (Column("Pruned"), lambda cell: cell.count("pruned")),
-        (Column("Failed"), lambda cell: cell.count("failed")),
-        (Column("Images", "millions"), lambda cell: cell.images / 1e6),
-        (Column("Hours"), lambda cell: cell.seconds / 3600),
-        (Column("Best"), lambda cell: 100 * cell.best.score if cell.best else None),
-        (Column("Trial", kind="text"), lambda cell: _trial(cell)),
-        (
-            Column("At the edge", kind="text"),
-            lambda cell: ", ".join(cell.best.on_edge) or "none" if cell.best else None,
-        ),
-    ]
-    caption = (
-        f"Searches of study {study.name} on {study.data}. Best: validation MAP@R in points. At the edge: parameters "
-        "whose best value is at an end of their range, so that a better one may lie outside."
-    )
-    return _table(f"{study.name}-tuning", "", caption, cells, study.cells)
-
-
-def _trial(cell: Any) -> str | None:
-    if cell.best is None:
-        return None
-    return f"{cell.best.trial}{', augmentation off' if cell.best.augmentation_off else ''}"
-
-
-def ranges(study: Study) -> Table:
-    cells: Cells = [
-        (LOSS, lambda of: loss_name(of[0].loss)),
-        (METHOD, lambda of: method_name(of[0].method)),
-        (Column("Parameter", kind="code"), lambda of: of[1]),
-        (Column("Searched", kind="text"), lambda of: searched(of[0].space[of[1]])),
-        (
-            Column("Best", kind="text"),
-            lambda of: setting(of[0].best.params[of[1]]) if of[0].best and of[1] in of[0].best.params else None,
-        ),
-    ]
-    subjects = [(cell, key) for cell in study.cells for key in cell.space]
-    title = "Ranges searched, and the values found"
-    return _table(f"{study.name}-ranges", "", f"{title}.", cells, subjects, paper=False, folded=title)
+        cells.append((Column("Chosen", "%", digits=1), lambda cell: percent(cell.synthetic_share)))
+    return table_of(f"{data.data}-cost", "", caption, cells, data.cells)
 
 
 def run_list(summary: Summary) -> Table:
@@ -399,4 +273,4 @@ def run_list(summary: Summary) -> Table:
         (Column("Test MAP@R"), lambda run: 100 * run.selected().test[PRIMARY]),
     ]
     title = f"All {len(summary.all_runs)} runs, named by the hash of their configuration"
-    return _table("runs", "", "Runs used.", cells, summary.all_runs, paper=False, folded=title)
+    return table_of("runs", "", "Runs used.", cells, summary.all_runs, paper=False, folded=title)

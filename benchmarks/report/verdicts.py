@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from benchmarks import statistics
+from benchmarks.report.cells import Comparison
 from benchmarks.report.formatting import estimate, interval, number, p_value
 from benchmarks.report.labels import FEATURES, loss_name, method_name
-from benchmarks.report.summary import Comparison, DataSummary, Summary
+from benchmarks.report.summary import DataSummary, Summary
 from benchmarks.runs.reader import Run
 from benchmarks.runs.schema import PRIMARY
 

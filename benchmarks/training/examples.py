@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.data import ImageArrays
 from benchmarks.data.arrays import squares
-from benchmarks.data.features import FeatureArrays
+from benchmarks.data.feature_arrays import FeatureArrays
 from benchmarks.data.ragged import RaggedImages
 from benchmarks.training.seeds import stream_seed
 

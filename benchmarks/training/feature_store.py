@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from benchmarks.data.features import FeatureArrays, rows_at_once
+from benchmarks.data.feature_arrays import FeatureArrays
+from benchmarks.data.features import rows_at_once
 from benchmarks.training.pixel_store import LARGEST_SHARE
 from benchmarks.training.seeds import stream_seed
 from pml_aug.to_device import to_device

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.config.compose import RunConfig
 from benchmarks.data import ImageArrays, RaggedImages
-from benchmarks.data.features import FeatureArrays
+from benchmarks.data.feature_arrays import FeatureArrays
 from benchmarks.data.split import Split
 from benchmarks.runs.model_description import (
     VERSION,

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from benchmarks.config.compose import RunConfig
 from benchmarks.config.targets import deferred
 from benchmarks.data import ImageArrays
-from benchmarks.data.features import FeatureArrays
+from benchmarks.data.feature_arrays import FeatureArrays
 from benchmarks.data.split import Split
 from benchmarks.training.build import build_trunk
 from benchmarks.training.evaluation import BATCH_SIZE, make_evaluation

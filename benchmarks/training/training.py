@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmarks.config.compose import RunConfig
 from benchmarks.data import ImageArrays
-from benchmarks.data.features import FeatureArrays
+from benchmarks.data.feature_arrays import FeatureArrays
 from benchmarks.data.split import Split
 from benchmarks.runs.schema import PRIMARY
 from benchmarks.runs.writer import RunDir

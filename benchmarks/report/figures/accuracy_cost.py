@@ -1,8 +1,9 @@
 """Accuracy against cost: test MAP@R over the time of a step."""
 
+from benchmarks.report.cells import Cell
 from benchmarks.report.figures.svg import INK, Figure, canvas, style, to_svg
 from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Cell, DataSummary
+from benchmarks.report.summary import DataSummary
 from benchmarks.runs.schema import PRIMARY
 
 _MARKERS = "osD^vP*Xhd"

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from benchmarks.report.cells import Comparison
 from benchmarks.report.figures.svg import FAINT, INK, PAPER, Figure, canvas, style, to_svg
 from benchmarks.report.formatting import estimate, p_value
 from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Comparison
 from benchmarks.report.verdicts import verdict
 
 

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks import statistics
+from benchmarks.report.cells import Cell
 from benchmarks.report.figures.svg import INK, Figure, canvas, style, to_svg
 from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Cell, DataSummary
+from benchmarks.report.summary import DataSummary
 
 
 def learning_curves(data: DataSummary, colours: dict[str, str]) -> list[Figure]:

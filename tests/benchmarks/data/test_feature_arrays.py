@@ -8,7 +8,8 @@ from benchmarks.config.compose import compose
 from benchmarks.config.data import DataConfig
 from benchmarks.data import load
 from benchmarks.data.audit import audit
-from benchmarks.data.features import FeatureArrays, SelectedFeatures, npz_bytes, read_features
+from benchmarks.data.feature_arrays import FeatureArrays
+from benchmarks.data.features import SelectedFeatures, npz_bytes, read_features
 from benchmarks.data.split import class_disjoint_split
 from benchmarks.errors import UserError
 

@@ -6,7 +6,8 @@ import torch
 from tiny_runs import numbers
 
 from benchmarks.config.compose import compose
-from benchmarks.data.features import FEATURES, REST, FeatureArrays, Features, npz_bytes
+from benchmarks.data.feature_arrays import FeatureArrays
+from benchmarks.data.features import FEATURES, REST, Features, npz_bytes
 from benchmarks.errors import UserError
 from benchmarks.training.check import check
 from benchmarks.training.feature_store import FeatureStore, StoredFeatures, feature_store_of

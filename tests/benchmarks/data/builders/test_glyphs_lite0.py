@@ -8,7 +8,8 @@ from benchmarks.data import ImageArrays, load
 from benchmarks.data.arrays import squares
 from benchmarks.data.builders import glyphs_lite0
 from benchmarks.data.builders.glyphs_lite0 import deviation, reduced
-from benchmarks.data.features import FeatureArrays, Features
+from benchmarks.data.feature_arrays import FeatureArrays
+from benchmarks.data.features import Features
 from benchmarks.data.loading import SHIPPED_GLYPHS
 
 
