@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from benchmarks.cli.arguments import Parser
-from benchmarks.errors import TrainingError, UserError, unknown
+from .cli.arguments import Parser
+from .errors import TrainingError, UserError, unknown
 
 COMMANDS = {
     "run": "train and evaluate one model",

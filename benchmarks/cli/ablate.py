@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
-from benchmarks.config.ablation import SUITE, read_ablation
-from benchmarks.config.compose import options_of
-from benchmarks.config.lists import SuiteConfig, list_kinds
+from ..config.ablation import SUITE, read_ablation
+from ..config.compose import options_of
+from ..config.lists import SuiteConfig, list_kinds
+from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,12 +32,12 @@ def main(argv: Sequence[str]) -> int:
     for control, lacks in controls.items():
         print(f"{control:<{width}}  lacks {lacks}")
     kinds = list_kinds(suite, overrides)
-    from benchmarks.cli.train_and_report import train_and_report  # loads torch, which takes seconds
-    from benchmarks.jobs.suite import list_tasks
+    from ..jobs.suite import list_tasks
+    from .train_and_report import train_and_report  # loads torch, which takes seconds
 
     status = train_and_report(list_tasks(suite, kinds), suite, given.dry_run)
     if status == 0 and not given.dry_run:
-        from benchmarks.report.ablation import write_ablation
+        from ..report.ablation import write_ablation
 
         for part in write_ablation(Path(suite.runs), Path(suite.out or f"{suite.runs}/report"), given.method):
             print(part)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks.errors import UserError
+from ..errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,7 +65,7 @@ def parse_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> arg
 
 
 def _instead(name: str, value: str) -> str:
-    from benchmarks.config.compose import override_keys  # only for the wrong command line
+    from ..config.compose import override_keys  # only for the wrong command line
 
     keys = {last: key for key in reversed(override_keys()) for last in (key, key.rpartition(".")[2])}
     near = difflib.get_close_matches(name.replace("-", "_"), keys, n=1, cutoff=0.75)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli.arguments import Parser
+from .arguments import Parser
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     )
     given = parser.parse_args(argv)
 
-    from benchmarks.report.compare import compare  # loads scipy, which takes seconds
+    from ..report.compare import compare  # loads scipy, which takes seconds
 
     print(compare(given.a, given.b, given.force))
     return 0

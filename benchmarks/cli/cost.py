@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli.arguments import Parser
-from benchmarks.errors import UserError
+from ..errors import UserError
+from .arguments import Parser
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
     if given.rounds < 1:
         raise UserError(f"--rounds must be at least 1, but got {given.rounds}")
-    from benchmarks.profiling.cost import write_costs  # loads torch, which takes seconds
+    from ..profiling.cost import write_costs  # loads torch, which takes seconds
 
     print(write_costs(given.only, given.device, given.rounds, growth=not given.no_growth, out=given.out))
     print(f"written: {given.out}")

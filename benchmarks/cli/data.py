@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cli.arguments import Parser
-from benchmarks.config.compose import RunConfig, compose, options_of
-from benchmarks.config.data import DataConfig
-from benchmarks.data import ImageArrays, RaggedImages, load
-from benchmarks.data.audit import audit_or_refuse
-from benchmarks.data.builders import emoji, glyphs, glyphs_lite0
-from benchmarks.data.feature_arrays import FeatureArrays, is_shipped
-from benchmarks.data.features import read_features
-from benchmarks.data.listing import Listing
-from benchmarks.data.loading import SHIPPED_GLYPHS, listing, store_of
-from benchmarks.data.npz import read_npz
-from benchmarks.data.split import class_disjoint_split
-from benchmarks.runs.writer import write_whole
+from ..config.compose import RunConfig, compose, options_of
+from ..config.data import DataConfig
+from ..data import ImageArrays, RaggedImages, load
+from ..data.audit import audit_or_refuse
+from ..data.builders import emoji, glyphs, glyphs_lite0
+from ..data.feature_arrays import FeatureArrays, is_shipped
+from ..data.features import read_features
+from ..data.listing import Listing
+from ..data.loading import SHIPPED_GLYPHS, listing, store_of
+from ..data.npz import read_npz
+from ..data.split import class_disjoint_split
+from ..runs.writer import write_whole
+from .arguments import Parser
 
 
 def main(argv: Sequence[str]) -> int:
@@ -126,8 +126,8 @@ def _write(name: str, path: Path, arrays: Mapping[str, np.ndarray], expected: st
 
 def _build_features(path: Path) -> Iterator[str]:
     # these load torch, which takes seconds
-    from benchmarks.training.check import check as check_training
-    from benchmarks.training.extraction import extract
+    from ..training.check import check as check_training
+    from ..training.extraction import extract
 
     config, options = compose(glyphs_lite0.SETTINGS)
     check_training(config)

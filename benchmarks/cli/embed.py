@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli.arguments import Parser, add_model
+from .arguments import Parser, add_model
 
 NAMED = 3  # unreadable images in the message
 
@@ -34,9 +34,9 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"--workers must be at least 1, but got {given.workers}")
 
     # these load torch, which takes seconds
-    from benchmarks.models import load_model
-    from benchmarks.models.embed import embed
-    from benchmarks.models.inputs import inputs_of
+    from ..models import load_model
+    from ..models.embed import embed
+    from ..models.inputs import inputs_of
 
     started = time.perf_counter()
     model = load_model(given.run, given.allow, given.device)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli.arguments import Parser, add_model
+from .arguments import Parser, add_model
 
 NAMES = {"onnx": "model.onnx", "torchscript": "model.torchscript.pt", "safetensors": "model"}
 
@@ -30,8 +30,8 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
 
     # these load torch, which takes seconds
-    from benchmarks.models import load_model
-    from benchmarks.models.export import checking_rows, export
+    from ..models import load_model
+    from ..models.export import checking_rows, export
 
     model = load_model(given.run, given.allow)
     out = given.out or given.run.resolve().with_name(f"{given.run.resolve().name}-{NAMES[given.format]}")

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
-from benchmarks.config.compose import compose
+from ..config.compose import compose
+from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,9 +31,9 @@ def main(argv: Sequence[str]) -> int:
     config, options = compose(given.overrides)
 
     # these load torch, which takes seconds: only now, when the names are known to be right
-    from benchmarks.data.features import constant_columns, read_features
-    from benchmarks.training.check import check
-    from benchmarks.training.extraction import extract
+    from ..data.features import constant_columns, read_features
+    from ..training.check import check
+    from ..training.extraction import extract
 
     check(config)
     started = time.perf_counter()

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
-from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
-from benchmarks.config.compose import RunOptions
-from benchmarks.tuning.study import FinalConfig, read_final
+from ..config.compose import RunOptions
+from ..tuning.study import FinalConfig, read_final
+from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,10 +25,10 @@ def main(argv: Sequence[str]) -> int:
     given = parse_arguments(parser, argv)
     final, overrides = read_final(given.name, given.overrides)
 
-    from benchmarks.cli.train_and_report import train_and_report  # torch takes seconds to import
-    from benchmarks.tuning.final import list_raw, list_rows
-    from benchmarks.tuning.fold_ensemble import write_concatenated
-    from benchmarks.tuning.summary import load_study
+    from ..tuning.final import list_raw, list_rows
+    from ..tuning.fold_ensemble import write_concatenated
+    from ..tuning.summary import load_study
+    from .train_and_report import train_and_report  # torch takes seconds to import
 
     study = load_study(given.name, final.runs, overrides)
     rows = list_rows(study, final)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli.arguments import Parser
+from .arguments import Parser
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,8 +27,8 @@ def main(argv: Sequence[str]) -> int:
     )  # fmt: skip
     arguments = parser.parse_args(argv)
 
-    from benchmarks.report.write import write_report  # loads matplotlib and scipy, which takes seconds
-    from benchmarks.statistics import MARGIN
+    from ..report.write import write_report  # loads matplotlib and scipy, which takes seconds
+    from ..statistics import MARGIN
 
     out, margin = arguments.out or arguments.runs / "report", arguments.margin or MARGIN
     for path in write_report(arguments.runs, out, margin):

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import yaml
 
-from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
-from benchmarks.config.compose import GROUPS, compose, options_of
+from ..config.compose import GROUPS, compose, options_of
+from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,11 +28,11 @@ def main(argv: Sequence[str]) -> int:
         return 0
 
     # these load torch, which takes seconds: only now, when the names are known to be right
-    from benchmarks.runs.schema import MODEL
-    from benchmarks.runs.writer import RunDir
-    from benchmarks.training.check import check
-    from benchmarks.training.distributed import is_main_process
-    from benchmarks.training.train import train
+    from ..runs.schema import MODEL
+    from ..runs.writer import RunDir
+    from ..training.check import check
+    from ..training.distributed import is_main_process
+    from ..training.train import train
 
     check(config)
     state = "already done" if RunDir(options.runs, config.identity()).is_done() else "done"

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.arguments import Parser, add_model
-from benchmarks.errors import UserError
+from ..errors import UserError
+from .arguments import Parser, add_model
 
 if TYPE_CHECKING:
-    from benchmarks.models.answers import Answer
+    from ..models.answers import Answer
 
 ON_PAGE = 100  # queries
 
@@ -42,13 +42,13 @@ def main(argv: Sequence[str]) -> int:
     import faiss
     import numpy as np
 
-    from benchmarks.models import load_model
-    from benchmarks.models.answers import answers
-    from benchmarks.models.embed import read_embeddings
-    from benchmarks.models.inputs import pictures_at, queries_of
-    from benchmarks.models.page import search_page
-    from benchmarks.models.search import approximate_index, exact_index, measured_recall
-    from benchmarks.runs.writer import write_whole
+    from ..models import load_model
+    from ..models.answers import answers
+    from ..models.embed import read_embeddings
+    from ..models.inputs import pictures_at, queries_of
+    from ..models.page import search_page
+    from ..models.search import approximate_index, exact_index, measured_recall
+    from ..runs.writer import write_whole
 
     model = load_model(given.run, given.allow, given.device)
     try:
@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _table(answer: "Answer") -> str:
     """The answer to one query, in lines."""
-    from benchmarks.models.page import printable
+    from ..models.page import printable
 
     known = answer.query.uncertainty
     lines = [printable(answer.query.name) + ("" if known is None else f"  (uncertainty {known:.3f})")]

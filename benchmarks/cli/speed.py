@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
-from benchmarks.config.compose import compose
-from benchmarks.errors import UserError
+from ..config.compose import compose
+from ..errors import UserError
+from .arguments import Parser, add_overrides, parse_arguments
 
 PAIRS = (
     "multi_similarity/none", "multi_similarity/ee", "multi_similarity/iaa", "proxy_anchor/none", "proxy_anchor/ps",
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
         configs.append(config)
         if given.features:
             on_features.append(compose(["data=features", *parts])[0])
-    from benchmarks.profiling.speed import Sizes, write_speed  # loads torch, which takes seconds
+    from ..profiling.speed import Sizes, write_speed  # loads torch, which takes seconds
 
     rows, dimension, per_class = given.evaluate
     evaluation = (rows, dimension, per_class)

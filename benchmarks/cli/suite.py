@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
-from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
-from benchmarks.config.compose import options_of
-from benchmarks.config.lists import SuiteConfig, list_kinds, read_suite
+from ..config.compose import options_of
+from ..config.lists import SuiteConfig, list_kinds, read_suite
+from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,8 +23,8 @@ def main(argv: Sequence[str]) -> int:
     given = parse_arguments(parser, argv)
     suite, overrides = read_suite(given.name, given.overrides)
     kinds = list_kinds(suite, overrides)
-    from benchmarks.cli.train_and_report import train_and_report  # loads torch, which takes seconds
-    from benchmarks.jobs.suite import first_comparison, list_tasks
+    from ..jobs.suite import first_comparison, list_tasks
+    from .train_and_report import train_and_report  # loads torch, which takes seconds
 
     tasks = list_tasks(suite, kinds)
     return train_and_report(tasks, suite, given.dry_run, first=first_comparison(tasks))

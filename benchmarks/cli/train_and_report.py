@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.config.lists import Place
-from benchmarks.config.schema import check_folder
-from benchmarks.errors import UserError
-from benchmarks.jobs.estimate import estimate
-from benchmarks.jobs.runner import TrainingJob, refuse_other_images, train_all
-from benchmarks.runs.writer import abandoned
+from ..config.lists import Place
+from ..config.schema import check_folder
+from ..errors import UserError
+from ..jobs.estimate import estimate
+from ..jobs.runner import TrainingJob, refuse_other_images, train_all
+from ..runs.writer import abandoned
 
 
 def train_and_report(
@@ -55,7 +55,7 @@ def train_and_report(
         return 1
     if before_report is not None:
         before_report(jobs)
-    from benchmarks.report.write import write_report  # loads the plotting libraries, which takes time
+    from ..report.write import write_report  # loads the plotting libraries, which takes time
 
     for path in write_report(Path(place.runs), Path(out)):
         print(path)
@@ -84,7 +84,7 @@ class _FirstReport:
             self.thread.join()
 
     def _write(self) -> None:
-        from benchmarks.report.write import write_report
+        from ..report.write import write_report
 
         try:
             page = write_report(self.runs, self.out, names=self.names)[0]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
-from benchmarks.cli.arguments import Parser, add_overrides, parse_arguments
-from benchmarks.config.compose import options_of
-from benchmarks.tuning.study import StudyConfig, read_study
+from ..config.compose import options_of
+from ..tuning.study import StudyConfig, read_study
+from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,14 +25,14 @@ def main(argv: Sequence[str]) -> int:
     given = parse_arguments(parser, argv)
     study = read_study(given.name, given.overrides)
 
-    from benchmarks.tuning.cells import list_cells  # optuna and torch take seconds to import
+    from ..tuning.cells import list_cells  # optuna and torch take seconds to import
 
     cells = list_cells(study)
 
-    from benchmarks.tuning.estimate import budgets, estimate_study
-    from benchmarks.tuning.plan import copy_to_storage
-    from benchmarks.tuning.search import run_trials
-    from benchmarks.tuning.summary import check_same_study, print_summary, write_study
+    from ..tuning.estimate import budgets, estimate_study
+    from ..tuning.plan import copy_to_storage
+    from ..tuning.search import run_trials
+    from ..tuning.summary import check_same_study, print_summary, write_study
 
     check_same_study(study, cells)
     print(budgets(study, cells))

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmarks.config.compose import check_option, parse
-from benchmarks.config.lists import Comparison, SuiteConfig, list_kinds, read_suite
-from benchmarks.config.schema import MethodConfig
-from benchmarks.errors import UserError
+from ..errors import UserError
+from .compose import check_option, parse
+from .lists import Comparison, SuiteConfig, list_kinds, read_suite
+from .schema import MethodConfig
 
 BASELINE = "none"
 SUITE = "quickstart"  # whose data, protocol, folds and seeds are used unless another is chosen

@@ -17,12 +17,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.config.loss_defaults import fill_in
-from benchmarks.config.names import PARTS, name_of
-from benchmarks.config.schema import RunConfig, RunOptions
-from benchmarks.config.targets import check_targets
-from benchmarks.config.typed import typed
-from benchmarks.errors import UserError, unknown
+from ..errors import UserError, unknown
+from .loss_defaults import fill_in
+from .names import PARTS, name_of
+from .schema import RunConfig, RunOptions
+from .targets import check_targets
+from .typed import typed
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 VARIABLE = "PML_AUG_CONFIGS"  # environment variable: further directories of configs

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.errors import UserError, unknown
+from ..errors import UserError, unknown
 
 PUBLISHED_KINDS = ("cub", "cars196", "sop", "inshop")
 FILE_KINDS = ("folder", "csv")  # image files of the user

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import yaml
 
-from benchmarks.config.compose import check_option, compose, config_file, split_own
-from benchmarks.config.schema import RunConfig, RunOptions
-from benchmarks.config.typed import typed
-from benchmarks.errors import UserError, unknown
+from ..errors import UserError, unknown
+from .compose import check_option, compose, config_file, split_own
+from .schema import RunConfig, RunOptions
+from .typed import typed
 
 EXECUTORS = ("local", "ray")
 MAX_WORKERS = 10_000

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.config.targets import targets_in
-from benchmarks.errors import UserError
+from ..errors import UserError
+from .targets import targets_in
 
 AUTO = "auto"
 PACKAGES = ("pytorch_metric_learning", "pml_aug")  # whose losses are listed here

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from benchmarks.errors import UserError
+from ..errors import UserError
 
 PARTS = {
     "loss": ("criterion", "miner"),

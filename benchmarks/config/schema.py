@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.data import DataConfig
-from benchmarks.errors import UserError, unknown
+from ..errors import UserError, unknown
+from .data import DataConfig
 
 TEST_SCORING = ("never", "once", "every")
 PRECISIONS = ("float32", "bfloat16")

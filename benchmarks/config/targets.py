@@ -7,7 +7,7 @@ from inspect import isclass, isroutine
 from types import ModuleType
 from typing import Any
 
-from benchmarks.errors import UserError
+from ..errors import UserError
 
 ALLOWED = (
     "benchmarks.training.refresh",

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageOps
 
-from benchmarks.data.ragged import RaggedImages
+from .ragged import RaggedImages
 
 TRAIN, TEST, QUERY, GALLERY = range(4)  # values of a partition: what an image is used for
 

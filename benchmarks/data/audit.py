@@ -8,12 +8,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from benchmarks.config.data import DataConfig
-from benchmarks.data.arrays import ImageArrays
-from benchmarks.data.feature_arrays import FeatureArrays
-from benchmarks.data.ragged import RaggedImages, digest
-from benchmarks.data.split import Split
-from benchmarks.errors import UserError
+from ..config.data import DataConfig
+from ..errors import UserError
+from .arrays import ImageArrays
+from .feature_arrays import FeatureArrays
+from .ragged import RaggedImages, digest
+from .split import Split
 
 THRESHOLD = 0.995  # correlation of thumbnails from which two images are near-identical
 SIDE = 16  # of a thumbnail

@@ -3,10 +3,10 @@
 import csv
 from pathlib import Path
 
-from benchmarks.data.arrays import TRAIN
-from benchmarks.data.folder import PARTS, of_parts
-from benchmarks.data.listing import Listing, require_files
-from benchmarks.files import read_lines
+from ..files import read_lines
+from .arrays import TRAIN
+from .folder import PARTS, of_parts
+from .listing import Listing, require_files
 
 NEEDED = ("image", "label")
 

@@ -15,9 +15,9 @@ from filelock import FileLock
 from PIL import features
 from tqdm import tqdm
 
-from benchmarks.data.decoding import Form, decode
-from benchmarks.data.ragged import RaggedImages, digest, starts
-from benchmarks.files import read_arrays, require_regular
+from ..files import read_arrays, require_regular
+from .decoding import Form, decode
+from .ragged import RaggedImages, digest, starts
 
 FORMAT = 1
 

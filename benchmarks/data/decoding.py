@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from benchmarks.data.arrays import fit_square
-from benchmarks.files import require_regular
+from ..files import require_regular
+from .arrays import fit_square
 
 # Pillow goes by a file's content, not by its name, and hands some formats to other programs (PostScript is executed by
 # Ghostscript). These are decoded inside the process; JPEG includes the MPO files of cameras.

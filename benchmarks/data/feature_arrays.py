@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.config.data import DataConfig
-from benchmarks.data.arrays import ImageArrays
-from benchmarks.data.features import Features, SelectedFeatures, blocks, constant_columns, read_features
+from ..config.data import DataConfig
+from .arrays import ImageArrays
+from .features import Features, SelectedFeatures, blocks, constant_columns, read_features
 
 SHIPPED = "shipped:"  # in data.path: before the name of a file in this module's directory
 

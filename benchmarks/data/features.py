@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.arrays import GALLERY
-from benchmarks.data.labels import checked_labels, indices
-from benchmarks.files import read_arrays, require_regular
+from ..files import read_arrays, require_regular
+from .arrays import GALLERY
+from .labels import checked_labels, indices
 
 ROWS, BLOCK_BYTES = 8192, 2**27  # read at a time: so many rows, unless they take more as float64
 FEATURES, REST = "features.npy", "rest.npz"  # in a directory

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.arrays import (
+from .arrays import (
     GALLERY,
     QUERY,
     TEST,
@@ -13,8 +13,8 @@ from benchmarks.data.arrays import (
     empty_images,
     require_two_images_a_class,
 )
-from benchmarks.data.decoding import Form, decode
-from benchmarks.data.listing import Listing, class_folders, image_files
+from .decoding import Form, decode
+from .listing import Listing, class_folders, image_files
 
 PARTS = {"train": TRAIN, "test": TEST, "query": QUERY, "gallery": GALLERY}
 LAYOUTS = ({"train", "test"}, {"train", "query", "gallery"})

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.data.arrays import require_two_images_a_class
+from .arrays import require_two_images_a_class
 
 MAX_SOURCES = 1 << 20  # where the file does not name them
 

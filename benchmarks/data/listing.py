@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.data.arrays import GALLERY, QUERY, TEST, TRAIN, spread_classes
-from benchmarks.files import require_regular
+from ..files import require_regular
+from .arrays import GALLERY, QUERY, TEST, TRAIN, spread_classes
 
 Counts = Mapping[str, tuple[int, int]]  # part -> number of classes, number of images
 

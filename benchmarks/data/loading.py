@@ -3,17 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.config.data import FILE_KINDS, DataConfig
-from benchmarks.config.schema import check_folder
-from benchmarks.data.arrays import ImageArrays
-from benchmarks.data.csv_list import list_csv
-from benchmarks.data.decode_cache import decoded, store_path
-from benchmarks.data.decoding import Form
-from benchmarks.data.feature_arrays import load_features
-from benchmarks.data.folder import list_folder, read_listed
-from benchmarks.data.listing import Listing
-from benchmarks.data.npz import read_npz
-from benchmarks.data.published.sets import list_published
+from ..config.data import FILE_KINDS, DataConfig
+from ..config.schema import check_folder
+from .arrays import ImageArrays
+from .csv_list import list_csv
+from .decode_cache import decoded, store_path
+from .decoding import Form
+from .feature_arrays import load_features
+from .folder import list_folder, read_listed
+from .listing import Listing
+from .npz import read_npz
+from .published.sets import list_published
 
 SHIPPED_GLYPHS = Path(__file__).with_name("glyphs64.npz")
 LISTERS = {"folder": list_folder, "csv": list_csv}  # of FILE_KINDS

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.arrays import ImageArrays
-from benchmarks.data.labels import checked_labels
-from benchmarks.files import read_arrays
+from ..files import read_arrays
+from .arrays import ImageArrays
+from .labels import checked_labels
 
 KNOWN = ("images", "labels", "class_names", "source", "source_names")
 

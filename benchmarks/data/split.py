@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.data.arrays import GALLERY, QUERY, TEST, TRAIN
+from .arrays import GALLERY, QUERY, TEST, TRAIN
 
 
 class Split(NamedTuple):

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.data.split import Split
-from benchmarks.errors import UserError
-from benchmarks.jobs.executors import Resources, default_workers
-from benchmarks.jobs.runner import TrainingJob
-from benchmarks.runs.checked_json import parsed
-from benchmarks.runs.schema import CONFIG, RESULT, run_name
-from benchmarks.training.device import choose_device
-from benchmarks.training.train import read_data
+from ..config.compose import RunConfig
+from ..data.split import Split
+from ..errors import UserError
+from ..runs.checked_json import parsed
+from ..runs.schema import CONFIG, RESULT, run_name
+from ..training.device import choose_device
+from ..training.train import read_data
+from .executors import Resources, default_workers
+from .runner import TrainingJob
 
 # the keys of a protocol that decide how long a step or an evaluation takes
 PACE = (

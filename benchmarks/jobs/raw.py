@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.config.compose import compose
-from benchmarks.config.schema import RAW
-from benchmarks.jobs.runner import TrainingJob
+from ..config.compose import compose
+from ..config.schema import RAW
+from .runner import TrainingJob
 
 
 def raw_jobs(job: TrainingJob, folds: Sequence[int]) -> list[TrainingJob]:

@@ -10,11 +10,11 @@ from functools import cached_property
 
 from tqdm import tqdm
 
-from benchmarks.config.compose import RunConfig, RunOptions
-from benchmarks.errors import RunLockedError, UserError
-from benchmarks.jobs.executors import Resources, run_all
-from benchmarks.runs.writer import RunDir
-from benchmarks.training.train import check_same_images, read_data, train
+from ..config.compose import RunConfig, RunOptions
+from ..errors import RunLockedError, UserError
+from ..runs.writer import RunDir
+from ..training.train import check_same_images, read_data, train
+from .executors import Resources, run_all
 
 
 @dataclass(frozen=True)

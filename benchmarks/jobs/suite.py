@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.config.compose import RunConfig, RunOptions, compose
-from benchmarks.config.lists import SuiteConfig
-from benchmarks.errors import UserError
-from benchmarks.jobs.raw import raw_jobs
-from benchmarks.jobs.runner import TrainingJob
-from benchmarks.runs.schema import BASELINE
-from benchmarks.training.check import check
-from benchmarks.training.train import read_data
+from ..config.compose import RunConfig, RunOptions, compose
+from ..config.lists import SuiteConfig
+from ..errors import UserError
+from ..runs.schema import BASELINE
+from ..training.check import check
+from ..training.train import read_data
+from .raw import raw_jobs
+from .runner import TrainingJob
 
 
 def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConfig, RunOptions]]]) -> list[TrainingJob]:

@@ -1,6 +1,6 @@
 """Trained models in use: loaded from a run directory, applied to images, searched with, exported."""
 
-from benchmarks.models.load import load_model
-from benchmarks.models.model import EmbeddingModel
+from .load import load_model
+from .model import EmbeddingModel
 
 __all__ = ["EmbeddingModel", "load_model"]

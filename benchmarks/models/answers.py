@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from benchmarks.errors import UserError
-from benchmarks.models.embed import BATCH_SIZE, Embeddings, embeddings_of
-from benchmarks.models.inputs import Inputs
-from benchmarks.models.model import EmbeddingModel
-from benchmarks.models.search import nearest
+from ..errors import UserError
+from .embed import BATCH_SIZE, Embeddings, embeddings_of
+from .inputs import Inputs
+from .model import EmbeddingModel
+from .search import nearest
 
 SIDE = 200  # pixels of the longer side of a thumbnail
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.data.features import npz_bytes
-from benchmarks.errors import UserError
-from benchmarks.files import read_arrays, require_regular
-from benchmarks.models.inputs import Inputs
-from benchmarks.models.model import EmbeddingModel
-from benchmarks.runs.resumable import PROGRESS, ResumableArray, held
-from benchmarks.runs.writer import write_whole
-from benchmarks.training.images import read_ahead
+from ..data.features import npz_bytes
+from ..errors import UserError
+from ..files import read_arrays, require_regular
+from ..runs.resumable import PROGRESS, ResumableArray, held
+from ..runs.writer import write_whole
+from ..training.images import read_ahead
+from .inputs import Inputs
+from .model import EmbeddingModel
 
 BATCH_SIZE = 64
 EMBEDDINGS, REST = "embeddings.npy", "rest.npz"  # in a directory

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.errors import UserError
-from benchmarks.files import read_arrays
-from benchmarks.models.inputs import Inputs, inputs_of
-from benchmarks.models.load import load_model
-from benchmarks.models.model import EmbeddingModel
-from benchmarks.runs.checked_json import parsed
-from benchmarks.runs.schema import CONFIG, GALLERY, MODEL, WEIGHTS
-from benchmarks.runs.writer import write_whole
+from ..errors import UserError
+from ..files import read_arrays
+from ..runs.checked_json import parsed
+from ..runs.schema import CONFIG, GALLERY, MODEL, WEIGHTS
+from ..runs.writer import write_whole
+from .inputs import Inputs, inputs_of
+from .load import load_model
+from .model import EmbeddingModel
 
 LARGEST_DIFFERENCE = 1e-4  # between an output here and there; embeddings have length 1
 CHECKED = 64  # rows

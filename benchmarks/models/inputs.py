@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.data.decoding import Form, decode
-from benchmarks.data.features import FEATURES
-from benchmarks.errors import UserError
-from benchmarks.files import read_arrays, require_regular
-from benchmarks.models.model import EmbeddingModel
+from ..data.decoding import Form, decode
+from ..data.features import FEATURES
+from ..errors import UserError
+from ..files import read_arrays, require_regular
+from .model import EmbeddingModel
 
 SUFFIXES = (
     ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",

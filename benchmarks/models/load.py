@@ -11,21 +11,21 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from benchmarks.config.schema import TrunkConfig
-from benchmarks.config.targets import check_targets
-from benchmarks.errors import UserError
-from benchmarks.models.model import EmbeddingModel, Standardization
-from benchmarks.models.transform import ImageTransform
-from benchmarks.runs.checked_json import damaged
-from benchmarks.runs.model_description import ImageForm, ModelDescription, read_description
-from benchmarks.runs.schema import WEIGHTS
-from benchmarks.training.build import make_trunk
-from benchmarks.training.device import choose_device
-from benchmarks.training.embedders import make_embedder
-from benchmarks.training.images import ModelInput
-from benchmarks.training.nodes import refused
-from benchmarks.trunks.preprocessed import Preprocessed
-from benchmarks.trunks.width import feature_width
+from ..config.schema import TrunkConfig
+from ..config.targets import check_targets
+from ..errors import UserError
+from ..runs.checked_json import damaged
+from ..runs.model_description import ImageForm, ModelDescription, read_description
+from ..runs.schema import WEIGHTS
+from ..training.build import make_trunk
+from ..training.device import choose_device
+from ..training.embedders import make_embedder
+from ..training.images import ModelInput
+from ..training.nodes import refused
+from ..trunks.preprocessed import Preprocessed
+from ..trunks.width import feature_width
+from .model import EmbeddingModel, Standardization
+from .transform import ImageTransform
 
 FILES = {"weights": None, "sha256": None, "download": False}  # arguments of our trunks that the kept weights replace
 ANY_SIDE = 224  # pixels; for trunks whose images have no size of their own

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from benchmarks.errors import UserError
-from benchmarks.models.transform import ImageTransform
-from benchmarks.runs.model_description import ModelDescription
+from ..errors import UserError
+from ..runs.model_description import ModelDescription
+from .transform import ImageTransform
 
 
 class Standardization(nn.Module):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from benchmarks.models.answers import Answer
+from .answers import Answer
 
 
 def search_page(answers: Sequence[Answer], facts: Sequence[str], left_out: int) -> str:

@@ -8,12 +8,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from benchmarks.config.targets import deferred
-from benchmarks.data.decoding import Form, as_rgb, decode, fit_short_side
-from benchmarks.errors import UserError
-from benchmarks.runs.model_description import ImageForm
-from benchmarks.training.images import Transform
-from benchmarks.training.pixel_store import Pictures
+from ..config.targets import deferred
+from ..data.decoding import Form, as_rgb, decode, fit_short_side
+from ..errors import UserError
+from ..runs.model_description import ImageForm
+from ..training.images import Transform
+from ..training.pixel_store import Pictures
 
 ImageLike = str | Path | Image.Image | np.ndarray
 

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.errors import UserError
-from benchmarks.profiling.cost_cases import CASES, Case
-from benchmarks.profiling.cost_figures import Growth, Row, draw_growth, draw_ratios
-from benchmarks.profiling.loss_steps import Size, Step
-from benchmarks.profiling.op_counter import Counts, count
-from benchmarks.profiling.timing import interleaved_medians
-from benchmarks.profiling.writing import markdown_table, write_csv, write_environment
-from benchmarks.runs.writer import write_whole
-from benchmarks.training.device import choose_device
+from ..errors import UserError
+from ..runs.writer import write_whole
+from ..training.device import choose_device
+from .cost_cases import CASES, Case
+from .cost_figures import Growth, Row, draw_growth, draw_ratios
+from .loss_steps import Size, Step
+from .op_counter import Counts, count
+from .timing import interleaved_medians
+from .writing import markdown_table, write_csv, write_environment
 
 GROWTH = {"batch": (32, 128, 512), "classes": (100, 1_000, 11_318), "dimension": (64, 512, 2_048)}
 

@@ -8,7 +8,9 @@ from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity
 from torch import nn
 
-from benchmarks.profiling.loss_steps import (
+from pml_aug import distances, wrappers
+
+from .loss_steps import (
     Size,
     Step,
     batch_update,
@@ -17,7 +19,6 @@ from benchmarks.profiling.loss_steps import (
     training_step,
     two_products,
 )
-from pml_aug import distances, wrappers
 
 COPIES = 3
 STEPS = 5  # earlier ones with virtual classes

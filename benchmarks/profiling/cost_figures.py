@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.profiling.writing import draw_bars, figure
+from .writing import draw_bars, figure
 
 Row = Mapping[str, float | int | str]
 Growth = Mapping[str, Mapping[str, Sequence[Row]]]  # quantity -> case -> rows, in the order of the quantity

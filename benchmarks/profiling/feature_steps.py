@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from pytorch_metric_learning.samplers import MPerClassSampler
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.data.feature_arrays import FeatureArrays
-from benchmarks.data.split import Split
-from benchmarks.profiling.timing import interleaved_medians
-from benchmarks.profiling.training_steps import step, training
-from benchmarks.profiling.writing import markdown_table
-from benchmarks.training.training import Training
+from ..config.compose import RunConfig
+from ..data.feature_arrays import FeatureArrays
+from ..data.split import Split
+from ..training.training import Training
+from .timing import interleaved_medians
+from .training_steps import step, training
+from .writing import markdown_table
 
 ROWS, PER_CLASS = 10_000, 20  # of the random features
 WARM_UP = 1  # rounds

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.profiling.timing import interleaved_medians
+from .timing import interleaved_medians
 
 SIDE = {"cpu": 1024, "cuda": 8192}  # of the matrices multiplied
 NUMBERS = {"cpu": 1 << 24, "cuda": 1 << 29}  # copied, four bytes each

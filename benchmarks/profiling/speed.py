@@ -12,20 +12,20 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from benchmarks.config.compose import RunConfig, RunOptions
-from benchmarks.data import ImageArrays
-from benchmarks.data.split import Split
-from benchmarks.profiling.feature_steps import FeatureRow, feature_table, measure_feature_steps
-from benchmarks.profiling.roofline import Roofline, measure_roofline, training_flops
-from benchmarks.profiling.step_counts import StepCounts, count_step
-from benchmarks.profiling.timing import interleaved_medians, synchronize
-from benchmarks.profiling.training_steps import Timed, batch_of, data_alone, data_for, step, training, trunk_alone
-from benchmarks.profiling.writing import draw_bars, figure, markdown_table, write_csv, write_environment
-from benchmarks.runs.writer import write_whole
-from benchmarks.training.accuracy import RetrievalAccuracy
-from benchmarks.training.check import check
-from benchmarks.training.device import choose_device
-from benchmarks.training.precision import PRECISIONS
+from ..config.compose import RunConfig, RunOptions
+from ..data import ImageArrays
+from ..data.split import Split
+from ..runs.writer import write_whole
+from ..training.accuracy import RetrievalAccuracy
+from ..training.check import check
+from ..training.device import choose_device
+from ..training.precision import PRECISIONS
+from .feature_steps import FeatureRow, feature_table, measure_feature_steps
+from .roofline import Roofline, measure_roofline, training_flops
+from .step_counts import StepCounts, count_step
+from .timing import interleaved_medians, synchronize
+from .training_steps import Timed, batch_of, data_alone, data_for, step, training, trunk_alone
+from .writing import draw_bars, figure, markdown_table, write_csv, write_environment
 
 WARM_UP = 2  # rounds
 

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.data import ImageArrays
-from benchmarks.data.split import Split
-from benchmarks.profiling.loss_steps import Step
-from benchmarks.profiling.op_counter import count
-from benchmarks.profiling.training_steps import training
-from benchmarks.training.pixel_store import store_of
+from ..config.compose import RunConfig
+from ..data import ImageArrays
+from ..data.split import Split
+from ..training.pixel_store import store_of
+from .loss_steps import Step
+from .op_counter import count
+from .training_steps import training
 
 BATCH, SIDE = 8, 64  # images and their largest side; the counts hold for any
 FEW, MORE = 1, 2  # steps of an epoch; their difference leaves out what happens once per epoch

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.data import ImageArrays
-from benchmarks.data.split import Split
-from benchmarks.runs.writer import RunDir
-from benchmarks.training.precision import autocast
-from benchmarks.training.train import read_data
-from benchmarks.training.training import Training
+from ..config.compose import RunConfig
+from ..data import ImageArrays
+from ..data.split import Split
+from ..runs.writer import RunDir
+from ..training.precision import autocast
+from ..training.train import read_data
+from ..training.training import Training
 
 NEVER = 10_000  # epochs, so that nothing that happens between epochs is timed
 RANDOM_PER_CLASS = 8

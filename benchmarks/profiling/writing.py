@@ -13,7 +13,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.runs.writer import environment, write_whole
+from ..runs.writer import environment, write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

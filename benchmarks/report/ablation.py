@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.errors import UserError
-from benchmarks.report.cells import Cell, Comparison, Estimate
-from benchmarks.report.csv import write_csv
-from benchmarks.report.formatting import formatted
-from benchmarks.report.labels import METRIC_NAMES, loss_name, method_name
-from benchmarks.report.summary import DataSummary, summarize
-from benchmarks.report.table import Column, Row, Table, percent
-from benchmarks.runs.reader import read_runs
-from benchmarks.runs.schema import PRIMARY
-from benchmarks.runs.writer import write_whole
+from ..errors import UserError
+from ..runs.reader import read_runs
+from ..runs.schema import PRIMARY
+from ..runs.writer import write_whole
+from .cells import Cell, Comparison, Estimate
+from .csv import write_csv
+from .formatting import formatted
+from .labels import METRIC_NAMES, loss_name, method_name
+from .summary import DataSummary, summarize
+from .table import Column, Row, Table, percent
 
 
 class Part(NamedTuple):

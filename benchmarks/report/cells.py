@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from benchmarks import statistics
-from benchmarks.report.per_query import mean_difference_by_query
-from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import PRIMARY, RULES
-from benchmarks.statistics import MARGIN, FoldLevel, Interval
+from .. import statistics
+from ..runs.reader import Run
+from ..runs.schema import PRIMARY, RULES
+from ..statistics import MARGIN, FoldLevel, Interval
+from .per_query import mean_difference_by_query
 
 
 @dataclass(frozen=True)

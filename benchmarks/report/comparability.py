@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from benchmarks.data.audit import leaks
-from benchmarks.errors import UserError
-from benchmarks.report.study import Study
-from benchmarks.report.tuned_runs import value_at
-from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import BASELINE, EXTENDED_BASELINE
+from ..data.audit import leaks
+from ..errors import UserError
+from ..runs.reader import Run
+from ..runs.schema import BASELINE, EXTENDED_BASELINE
+from .study import Study
+from .tuned_runs import value_at
 
 SETUP = ("loss", "protocol")  # config groups that a method shares with its baseline
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import UserError
-from benchmarks.report.cells import Cell, Comparison
-from benchmarks.report.formatting import interval, number, p_value
-from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.tuned_runs import value_at
-from benchmarks.report.verdicts import withheld
-from benchmarks.runs.reader import Run, is_run, read_run, read_runs
-from benchmarks.runs.schema import PRIMARY
+from ..errors import UserError
+from ..runs.reader import Run, is_run, read_run, read_runs
+from ..runs.schema import PRIMARY
+from .cells import Cell, Comparison
+from .formatting import interval, number, p_value
+from .labels import loss_name, method_name
+from .tuned_runs import value_at
+from .verdicts import withheld
 
 SETUP = ("trunk", "protocol")  # config groups that decide under which conditions a loss and a method were tried
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.report.fold_ensemble import FoldEnsemble
-from benchmarks.report.provenance import provenance
-from benchmarks.report.recommendations import recommendations
-from benchmarks.report.summary import Summary
-from benchmarks.report.table import Section, Table
-from benchmarks.report.tables import run_list, sections
-from benchmarks.report.verdicts import Finding, attributions, cautions, findings, longer_tuning, overview, which_epoch
+from .fold_ensemble import FoldEnsemble
+from .provenance import provenance
+from .recommendations import recommendations
+from .summary import Summary
+from .table import Section, Table
+from .tables import run_list, sections
+from .verdicts import Finding, attributions, cautions, findings, longer_tuning, overview, which_epoch
 
 
 class Contents(NamedTuple):

@@ -5,12 +5,12 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from benchmarks.report.cells import Comparison
-from benchmarks.report.summary import Summary
-from benchmarks.report.table import Column, Row, Table
-from benchmarks.report.verdicts import verdict
-from benchmarks.runs.reader import Evaluated, Run
-from benchmarks.runs.schema import METRICS, PRIMARY
+from ..runs.reader import Evaluated, Run
+from ..runs.schema import METRICS, PRIMARY
+from .cells import Comparison
+from .summary import Summary
+from .table import Column, Row, Table
+from .verdicts import verdict
 
 DIGITS = 9  # significant; the last digits of a double differ between processors and versions of scipy
 

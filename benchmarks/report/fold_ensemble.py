@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import statistics
-from benchmarks.errors import UserError
-from benchmarks.report.cells import Estimate
-from benchmarks.report.summary import order
-from benchmarks.runs.checked_json import Fields
-from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import BASELINE, PRIMARY, SCHEMA
+from .. import statistics
+from ..errors import UserError
+from ..runs.checked_json import Fields
+from ..runs.reader import Run
+from ..runs.schema import BASELINE, PRIMARY, SCHEMA
+from .cells import Estimate
+from .summary import order
 
 
 class FoldEnsemble(NamedTuple):

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.report.cells import Estimate
-from benchmarks.statistics import Interval
+from ..statistics import Interval
+from .cells import Estimate
 
 if TYPE_CHECKING:
-    from benchmarks.report.table import Column
+    from .table import Column
 
 MISSING = "–"
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from benchmarks.errors import UserError
-from benchmarks.report.cells import Comparison
-from benchmarks.runs.arrays import read_arrays
-from benchmarks.runs.checked_json import damaged
-from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import GALLERY
+from ..errors import UserError
+from ..runs.arrays import read_arrays
+from ..runs.checked_json import damaged
+from ..runs.reader import Run
+from ..runs.schema import GALLERY
+from .cells import Comparison
 
 EACH = 2  # queries shown of each kind
 LARGEST = 96  # pixels, so that a gallery of photographs stays small

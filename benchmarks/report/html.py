@@ -6,13 +6,13 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from benchmarks.report.contents import Contents
-from benchmarks.report.figures import Figure, accuracy_cost, forest, learning_curves, method_colours, tuning_curves
-from benchmarks.report.formatting import formatted, setting
-from benchmarks.report.gallery import gallery
-from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Summary
-from benchmarks.report.table import Section
+from .contents import Contents
+from .figures import Figure, accuracy_cost, forest, learning_curves, method_colours, tuning_curves
+from .formatting import formatted, setting
+from .gallery import gallery
+from .labels import loss_name, method_name
+from .summary import Summary
+from .table import Section
 
 SHOWN = 6  # findings; the others are folded, so that a long report starts with its figure and tables
 

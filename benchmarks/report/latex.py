@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from benchmarks.report.contents import Contents
-from benchmarks.report.formatting import formatted
-from benchmarks.report.table import Column, Table
+from .contents import Contents
+from .formatting import formatted
+from .table import Column, Table
 
 _SPECIAL = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}

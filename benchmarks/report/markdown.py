@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from benchmarks.report.contents import Contents
-from benchmarks.report.formatting import formatted
-from benchmarks.report.table import Column, Table
+from .contents import Contents
+from .formatting import formatted
+from .table import Column, Table
 
 _MARKUP = re.compile(r"[\\`*|]|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.errors import UserError
-from benchmarks.runs.arrays import read_arrays
-from benchmarks.runs.checked_json import damaged
-from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import QUERIES, RESULT
+from ..errors import UserError
+from ..runs.arrays import read_arrays
+from ..runs.checked_json import damaged
+from ..runs.reader import Run
+from ..runs.schema import QUERIES, RESULT
 
 ROUNDING = 1e-4  # between the mean of the queries' scores, in float64, and the score that PML reports
 

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from benchmarks.report.formatting import span
-from benchmarks.report.summary import DataSummary, Summary
-from benchmarks.runs.reader import Run
+from ..runs.reader import Run
+from .formatting import span
+from .summary import DataSummary, Summary
 
 
 class Provenance(NamedTuple):

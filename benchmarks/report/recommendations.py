@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from benchmarks import statistics
-from benchmarks.report.cells import Comparison
-from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import Summary
-from benchmarks.report.verdicts import ALPHA, verdict
-from benchmarks.runs.schema import EXTENDED_BASELINE
+from .. import statistics
+from ..runs.schema import EXTENDED_BASELINE
+from .cells import Comparison
+from .labels import loss_name, method_name
+from .summary import Summary
+from .verdicts import ALPHA, verdict
 
 OPEN = ("not established", "nominally better", "nominally worse", "underpowered")  # verdicts that more seeds may change
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import statistics
-from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import Fields, parsed, read_regular
-from benchmarks.runs.schema import BEST, LEDGER, RESULT, SCHEMA, STUDY
+from .. import statistics
+from ..errors import UserError
+from ..runs.checked_json import Fields, parsed, read_regular
+from ..runs.schema import BEST, LEDGER, RESULT, SCHEMA, STUDY
 
 OUTCOMES = ("complete", "pruned", "failed")
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from benchmarks.report.formatting import searched, setting
-from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.study import Study
-from benchmarks.report.table import LOSS, METHOD, NAMES, Cells, Column, Table, table_of
+from .formatting import searched, setting
+from .labels import loss_name, method_name
+from .study import Study
+from .table import LOSS, METHOD, NAMES, Cells, Column, Table, table_of
 
 
 def about_study(study: Study) -> str:

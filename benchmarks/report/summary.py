@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from benchmarks import statistics
-from benchmarks.report.cells import Cell, Comparison
-from benchmarks.report.study import Study
-from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import BASELINE, EXTENDED_BASELINE, RULES
-from benchmarks.statistics import MARGIN
+from .. import statistics
+from ..runs.reader import Run
+from ..runs.schema import BASELINE, EXTENDED_BASELINE, RULES
+from ..statistics import MARGIN
+from .cells import Cell, Comparison
+from .study import Study
 
 
 @dataclass(frozen=True)

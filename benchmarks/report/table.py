@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.report.cells import Cell, Comparison
-from benchmarks.report.labels import loss_name, method_name
+from .cells import Cell, Comparison
+from .labels import loss_name, method_name
 
 
 class Column(NamedTuple):

@@ -6,14 +6,14 @@ A new column is one line in one function here, and appears in every form of the 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.report.cells import Cell, Comparison, Estimate
-from benchmarks.report.fold_ensemble import FoldEnsemble
-from benchmarks.report.formatting import setting, span
-from benchmarks.report.labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
-from benchmarks.report.study_tables import about_curves, about_study, ranges, searches
-from benchmarks.report.summary import DataSummary, Summary
-from benchmarks.report.table import LOSS, METHOD, NAMES, OF_COMPARISON, Cells, Column, Section, Table, percent, table_of
-from benchmarks.runs.schema import PER_QUERY, PRIMARY
+from ..runs.schema import PER_QUERY, PRIMARY
+from .cells import Cell, Comparison, Estimate
+from .fold_ensemble import FoldEnsemble
+from .formatting import setting, span
+from .labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
+from .study_tables import about_curves, about_study, ranges, searches
+from .summary import DataSummary, Summary
+from .table import LOSS, METHOD, NAMES, OF_COMPARISON, Cells, Column, Section, Table, percent, table_of
 
 
 def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[str, list[str]]) -> list[Section]:

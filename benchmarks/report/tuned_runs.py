@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.errors import UserError
-from benchmarks.report.study import Study, TunedCell
-from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import BASELINE, EXTENDED_BASELINE
+from ..errors import UserError
+from ..runs.reader import Run
+from ..runs.schema import BASELINE, EXTENDED_BASELINE
+from .study import Study, TunedCell
 
 
 def by_search(runs: Iterable[Run], studies: Mapping[str, Study]) -> list[Run]:

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from benchmarks import statistics
-from benchmarks.report.cells import Comparison
-from benchmarks.report.formatting import estimate, interval, number, p_value
-from benchmarks.report.labels import FEATURES, loss_name, method_name
-from benchmarks.report.summary import DataSummary, Summary
-from benchmarks.runs.reader import Run
-from benchmarks.runs.schema import PRIMARY
+from .. import statistics
+from ..runs.reader import Run
+from ..runs.schema import PRIMARY
+from .cells import Comparison
+from .formatting import estimate, interval, number, p_value
+from .labels import FEATURES, loss_name, method_name
+from .summary import DataSummary, Summary
 
 ALPHA = 0.05
 VERDICTS = (

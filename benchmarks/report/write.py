@@ -3,20 +3,20 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from benchmarks.errors import UserError
-from benchmarks.report.comparability import check_comparable
-from benchmarks.report.contents import contents_of
-from benchmarks.report.csv import comparisons, curves, results, write_csv
-from benchmarks.report.fold_ensemble import read_ensembles
-from benchmarks.report.html import write_html
-from benchmarks.report.latex import write_latex
-from benchmarks.report.markdown import write_markdown
-from benchmarks.report.study import read_studies
-from benchmarks.report.summary import Summary, summarize
-from benchmarks.report.tuned_runs import by_search
-from benchmarks.runs.reader import read_runs
-from benchmarks.runs.writer import write_whole
-from benchmarks.statistics import MARGIN
+from ..errors import UserError
+from ..runs.reader import read_runs
+from ..runs.writer import write_whole
+from ..statistics import MARGIN
+from .comparability import check_comparable
+from .contents import contents_of
+from .csv import comparisons, curves, results, write_csv
+from .fold_ensemble import read_ensembles
+from .html import write_html
+from .latex import write_latex
+from .markdown import write_markdown
+from .study import read_studies
+from .summary import Summary, summarize
+from .tuned_runs import by_search
 
 
 def write_report(runs: Path, out: Path, margin: float = MARGIN, names: Collection[str] | None = None) -> list[Path]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import files
-from benchmarks.runs.checked_json import damaged
-from benchmarks.runs.done import sealed_bytes
+from .. import files
+from .checked_json import damaged
+from .done import sealed_bytes
 
 
 def read_arrays(directory: Path, name: str, keys: Sequence[str]) -> dict[str, np.ndarray]:

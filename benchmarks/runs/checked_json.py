@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.errors import UserError
+from ..errors import UserError
 
 MAX_BYTES = 2**25  # of a JSON file: a result with tens of thousands of evaluations
 MAX_YAML_BYTES = 2**17  # PyYAML parses about a megabyte in ten seconds

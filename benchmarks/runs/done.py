@@ -4,9 +4,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import damaged, read_regular
-from benchmarks.runs.schema import CONFIG, DONE, ENVIRONMENT, MODEL, RESULT
+from ..errors import UserError
+from .checked_json import damaged, read_regular
+from .schema import CONFIG, DONE, ENVIRONMENT, MODEL, RESULT
 
 MAX_BYTES = 2**30  # of a sealed file that is read whole
 _REMEDY = "delete the run directory and run it again"

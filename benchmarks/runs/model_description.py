@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.schema import EmbedderConfig, TrunkConfig
-from benchmarks.config.typed import typed
-from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import Fields, damaged, parsed
-from benchmarks.runs.done import sealed_bytes
-from benchmarks.runs.schema import DONE, MODEL
+from ..config.schema import EmbedderConfig, TrunkConfig
+from ..config.typed import typed
+from ..errors import UserError
+from .checked_json import Fields, damaged, parsed
+from .done import sealed_bytes
+from .schema import DONE, MODEL
 
 VERSION = 1  # of the layout of model.json
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.config.schema import RAW
-from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import Fields, damaged, parsed
-from benchmarks.runs.done import read_seals, sealed_bytes
-from benchmarks.runs.schema import (
+from ..config.schema import RAW
+from ..errors import UserError
+from .checked_json import Fields, damaged, parsed
+from .done import read_seals, sealed_bytes
+from .schema import (
     CONFIG,
     DONE,
     ENVIRONMENT,

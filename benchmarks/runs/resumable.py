@@ -11,8 +11,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.lib.format import open_memmap
 
-from benchmarks.errors import RunLockedError
-from benchmarks.runs.writer import UNFINISHED, write_whole
+from ..errors import RunLockedError
+from .writer import UNFINISHED, write_whole
 
 PROGRESS = "progress.json"
 SAVE_AFTER = 2.0  # seconds

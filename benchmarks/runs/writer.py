@@ -18,9 +18,9 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from benchmarks.errors import RunLockedError
-from benchmarks.runs.done import check_sealed, seal
-from benchmarks.runs.schema import CONFIG, DONE, ENVIRONMENT, MODEL, RESULT, WEIGHTS, run_name
+from ..errors import RunLockedError
+from .done import check_sealed, seal
+from .schema import CONFIG, DONE, ENVIRONMENT, MODEL, RESULT, WEIGHTS, run_name
 
 PACKAGES = (
     "faiss-cpu",

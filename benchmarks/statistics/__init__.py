@@ -1,14 +1,14 @@
 """Statistics of paired runs: pure functions of numbers, by default one per seed."""
 
-from benchmarks.statistics.class_bootstrap import class_bootstrap_interval
-from benchmarks.statistics.corrected_t import FoldLevel, corrected_resampled_t
-from benchmarks.statistics.equivalence import MARGIN, equivalence_p
-from benchmarks.statistics.expected_best import expected_best
-from benchmarks.statistics.holm import holm
-from benchmarks.statistics.intervals import Interval, bootstrap_interval, t_interval
-from benchmarks.statistics.paired import over_seeds, paired_by_seed
-from benchmarks.statistics.power import minimum_detectable_effect, seeds_to_detect
-from benchmarks.statistics.sign_flip import seeds_to_reach, sign_flip_p, smallest_p
+from .class_bootstrap import class_bootstrap_interval
+from .corrected_t import FoldLevel, corrected_resampled_t
+from .equivalence import MARGIN, equivalence_p
+from .expected_best import expected_best
+from .holm import holm
+from .intervals import Interval, bootstrap_interval, t_interval
+from .paired import over_seeds, paired_by_seed
+from .power import minimum_detectable_effect, seeds_to_detect
+from .sign_flip import seeds_to_reach, sign_flip_p, smallest_p
 
 __all__ = [
     "MARGIN",

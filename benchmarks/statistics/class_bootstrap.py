@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.statistics.finite import finite
-from benchmarks.statistics.intervals import RESAMPLES, Interval
+from .finite import finite
+from .intervals import RESAMPLES, Interval
 
 BLOCK = 2**22  # drawn class counts in memory at a time
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from benchmarks.statistics.finite import finite
-from benchmarks.statistics.intervals import Interval
+from .finite import finite
+from .intervals import Interval
 
 
 class FoldLevel(NamedTuple):

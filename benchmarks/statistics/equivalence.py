@@ -4,7 +4,7 @@ from typing import Any
 
 from statsmodels.stats.weightstats import DescrStatsW
 
-from benchmarks.statistics.finite import finite
+from .finite import finite
 
 MARGIN = 0.5  # points of MAP@R below which a difference is taken as irrelevant
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from benchmarks.statistics.finite import finite
+from .finite import finite
 
 
 def expected_best(scores: Any) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.statistics.finite import finite
+from .finite import finite
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

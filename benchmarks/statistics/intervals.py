@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from benchmarks.statistics.finite import finite
+from .finite import finite
 
 RESAMPLES = 9999
 

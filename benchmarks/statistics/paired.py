@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from benchmarks.statistics.finite import finite
+from .finite import finite
 
 Scores = Mapping[tuple[int, int], float]  # (seed, fold) -> score
 

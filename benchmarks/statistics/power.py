@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from statsmodels.stats.power import TTestPower
 
-from benchmarks.statistics.finite import finite
-from benchmarks.statistics.sign_flip import sign_flip_ps, smallest_p
+from .finite import finite
+from .sign_flip import sign_flip_ps, smallest_p
 
 SIMULATED_UP_TO = 12  # seeds; with more, the t-test's power is the sign-flip test's within three points
 SAMPLES = 4000

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.statistics.finite import finite
+from .finite import finite
 
 EXACT_UP_TO = 16  # seeds whose 2^n sign patterns are all enumerated
 DRAWS = 99_999  # sign patterns drawn beyond that

@@ -6,8 +6,8 @@ import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor
 
-from benchmarks.runs.schema import METRICS, RECALL_AT
-from benchmarks.training.neighbors import ExactNeighbors, Neighbors
+from ..runs.schema import METRICS, RECALL_AT
+from .neighbors import ExactNeighbors, Neighbors
 
 AT_ONCE = 2**20  # neighbours that are scored at a time
 

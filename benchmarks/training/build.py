@@ -10,14 +10,15 @@ from pytorch_metric_learning.trainers import BaseTrainer
 from torch import nn
 from torch.nn.utils import clip_grad_value_
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.config.schema import TrunkConfig
-from benchmarks.errors import UserError, unknown
-from benchmarks.training.embedders import make_embedder
-from benchmarks.training.nodes import accepted_by, make, make_module, partial_of, refused
-from benchmarks.training.seeds import stream_seed
-from benchmarks.trunks.width import feature_width
 from pml_aug.distances import check_introspective
+
+from ..config.compose import RunConfig
+from ..config.schema import TrunkConfig
+from ..errors import UserError, unknown
+from ..trunks.width import feature_width
+from .embedders import make_embedder
+from .nodes import accepted_by, make, make_module, partial_of, refused
+from .seeds import stream_seed
 
 Hook = Callable[[Any], Any]
 

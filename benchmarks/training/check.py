@@ -5,11 +5,12 @@ from pytorch_metric_learning.trainers import BaseTrainer
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.errors import UserError
-from benchmarks.training.build import Parts, build, build_trunk, make_hook, make_trainer
-from benchmarks.training.nodes import arguments_of, make, refused
 from pml_aug.wrappers.base import LossWrapper
+
+from ..config.compose import RunConfig
+from ..errors import UserError
+from .build import Parts, build, build_trunk, make_hook, make_trainer
+from .nodes import arguments_of, make, refused
 
 LARGEST_PROBE = 512  # rows of the batch that a method is tried on
 

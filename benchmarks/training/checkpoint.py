@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.runs.writer import RunDir, write_whole
-from benchmarks.training.build import Parts
+from ..runs.writer import RunDir, write_whole
+from .build import Parts
 
 VERSION = 6  # of the layout of a state
 

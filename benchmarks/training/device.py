@@ -8,7 +8,7 @@ from typing import Any
 import faiss
 import torch
 
-from benchmarks.errors import UserError
+from ..errors import UserError
 
 
 def choose_device(name: str) -> torch.device:

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from benchmarks.training.build import Parts
 from pml_aug.wrappers import DistributedLossWrapper
 from pml_aug.wrappers.base import Batch, LossWrapper
+
+from .build import Parts
 
 TIMEOUT = timedelta(days=1)  # the others wait while the main process evaluates or waits for the lock of the run
 Value = TypeVar("Value")

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.config.schema import EmbedderConfig
-from benchmarks.errors import UserError
-from benchmarks.training.nodes import make, make_module
+from ..config.schema import EmbedderConfig
+from ..errors import UserError
+from .nodes import make, make_module
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 

@@ -8,20 +8,20 @@ from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.data import ImageArrays
-from benchmarks.data.split import Split
-from benchmarks.errors import TrainingError
-from benchmarks.runs.schema import METRICS, PER_QUERY
-from benchmarks.training.accuracy import RetrievalAccuracy, Retrieved
-from benchmarks.training.activity import DIVERGED
-from benchmarks.training.examples import gallery_queries
-from benchmarks.training.feature_store import FeatureStore
-from benchmarks.training.images import StoredImages, eval_images, keep_batch
-from benchmarks.training.neighbors import NEIGHBOR_SEARCHES
-from benchmarks.training.pixel_store import ImageStore
-from benchmarks.training.precision import autocast, uncompiled
-from benchmarks.training.selection import chosen_entry
+from ..config.compose import RunConfig
+from ..data import ImageArrays
+from ..data.split import Split
+from ..errors import TrainingError
+from ..runs.schema import METRICS, PER_QUERY
+from .accuracy import RetrievalAccuracy, Retrieved
+from .activity import DIVERGED
+from .examples import gallery_queries
+from .feature_store import FeatureStore
+from .images import StoredImages, eval_images, keep_batch
+from .neighbors import NEIGHBOR_SEARCHES
+from .pixel_store import ImageStore
+from .precision import autocast, uncompiled
+from .selection import chosen_entry
 
 BATCH_SIZE = 256
 SHOWN = 6  # neighbours of each query in gallery.npz

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from benchmarks.data import ImageArrays
-from benchmarks.data.arrays import squares
-from benchmarks.data.feature_arrays import FeatureArrays
-from benchmarks.data.ragged import RaggedImages
-from benchmarks.training.seeds import stream_seed
+from ..data import ImageArrays
+from ..data.arrays import squares
+from ..data.feature_arrays import FeatureArrays
+from ..data.ragged import RaggedImages
+from .seeds import stream_seed
 
 QUERIES = 24
 SHOWN_SIZE = 96  # pixels per side

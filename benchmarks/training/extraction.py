@@ -13,20 +13,20 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.config.compose import RunConfig, RunOptions
-from benchmarks.data import ImageArrays, load
-from benchmarks.data.features import FEATURES, REST, Features, npz_bytes, read_features
-from benchmarks.data.split import class_disjoint_split
-from benchmarks.errors import UserError
-from benchmarks.runs.resumable import PROGRESS, ResumableArray, held
-from benchmarks.runs.writer import write_whole
-from benchmarks.training.build import build_trunk
-from benchmarks.training.device import choose_device, repeatable
-from benchmarks.training.images import StoredImages, eval_images, training_images
-from benchmarks.training.pixel_store import store_of
-from benchmarks.training.precision import autocast, lay_out
-from benchmarks.training.seeds import stream_seed
-from benchmarks.trunks.weights import hash_of
+from ..config.compose import RunConfig, RunOptions
+from ..data import ImageArrays, load
+from ..data.features import FEATURES, REST, Features, npz_bytes, read_features
+from ..data.split import class_disjoint_split
+from ..errors import UserError
+from ..runs.resumable import PROGRESS, ResumableArray, held
+from ..runs.writer import write_whole
+from ..trunks.weights import hash_of
+from .build import build_trunk
+from .device import choose_device, repeatable
+from .images import StoredImages, eval_images, training_images
+from .pixel_store import store_of
+from .precision import autocast, lay_out
+from .seeds import stream_seed
 
 BATCH_SIZE = 64
 PACKAGES = ("numpy", "pml-aug", "timm", "torch", "torchvision")

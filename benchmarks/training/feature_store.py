@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from benchmarks.data.feature_arrays import FeatureArrays
-from benchmarks.data.features import rows_at_once
-from benchmarks.training.pixel_store import LARGEST_SHARE
-from benchmarks.training.seeds import stream_seed
 from pml_aug.to_device import to_device
+
+from ..data.feature_arrays import FeatureArrays
+from ..data.features import rows_at_once
+from .pixel_store import LARGEST_SHARE
+from .seeds import stream_seed
 
 HELD_AT_MOST = 2**30  # bytes of standardised features that a training keeps in the host's memory
 

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.config.schema import Normalization
-from benchmarks.config.targets import deferred
-from benchmarks.errors import UserError
-from benchmarks.training.feature_store import FeatureStore, StoredFeatures
-from benchmarks.training.pixel_store import ImageStore, Pictures
-from benchmarks.training.seeds import stream_seed
 from pml_aug.to_device import to_device
+
+from ..config.compose import RunConfig
+from ..config.schema import Normalization
+from ..config.targets import deferred
+from ..errors import UserError
+from .feature_store import FeatureStore, StoredFeatures
+from .pixel_store import ImageStore, Pictures
+from .seeds import stream_seed
 
 AHEAD = 2  # batches
 

@@ -7,11 +7,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.data import ImageArrays, RaggedImages
-from benchmarks.data.feature_arrays import FeatureArrays
-from benchmarks.data.split import Split
-from benchmarks.runs.model_description import (
+from ..config.compose import RunConfig
+from ..data import ImageArrays, RaggedImages
+from ..data.feature_arrays import FeatureArrays
+from ..data.split import Split
+from ..runs.model_description import (
     VERSION,
     FeatureForm,
     ImageForm,
@@ -19,11 +19,11 @@ from benchmarks.runs.model_description import (
     Preprocessing,
     TrainedOn,
 )
-from benchmarks.runs.writer import source_state
-from benchmarks.training.feature_store import FeatureStore
-from benchmarks.training.selection import chosen_entry
-from benchmarks.training.training import Training
-from benchmarks.trunks.preprocessed import Preprocessed
+from ..runs.writer import source_state
+from ..trunks.preprocessed import Preprocessed
+from .feature_store import FeatureStore
+from .selection import chosen_entry
+from .training import Training
 
 
 def keep_model(config: RunConfig, data: ImageArrays, split: Split, training: Training) -> None:

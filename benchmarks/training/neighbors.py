@@ -8,7 +8,7 @@ import torch
 from pytorch_metric_learning.utils import inference
 from torch import Tensor, nn
 
-from benchmarks.errors import UserError
+from ..errors import UserError
 
 BLOCK = 32  # columns of a tile whose minimum is computed first
 SIDES = {"cpu": 4096, "cuda": 8192}  # maximum side of a tile: 64 and 256 MiB

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.config.targets import deferred
-from benchmarks.errors import UserError
+from ..config.targets import deferred
+from ..errors import UserError
 
 
 def make(subject: str, node: Mapping[str, Any], *args: Any, **known: Any) -> Any:

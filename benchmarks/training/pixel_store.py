@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.data import ImageArrays
-from benchmarks.data.ragged import RaggedImages
 from pml_aug.to_device import to_device
+
+from ..data import ImageArrays
+from ..data.ragged import RaggedImages
 
 LARGEST_SHARE = 0.5  # of the free device memory that a training may use; the rest is for the model
 READERS = 4  # threads that copy one batch, to overlap waits for the disk

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.config.targets import deferred
-from benchmarks.data import ImageArrays
-from benchmarks.data.feature_arrays import FeatureArrays
-from benchmarks.data.split import Split
-from benchmarks.training.build import build_trunk
-from benchmarks.training.evaluation import BATCH_SIZE, make_evaluation
-from benchmarks.training.feature_store import FeatureStore, feature_store_of
-from benchmarks.training.images import StoredImages, eval_images
-from benchmarks.training.pixel_store import ImageStore, store_of
-from benchmarks.training.precision import autocast
-from benchmarks.training.resources import Meter
+from ..config.compose import RunConfig
+from ..config.targets import deferred
+from ..data import ImageArrays
+from ..data.feature_arrays import FeatureArrays
+from ..data.split import Split
+from .build import build_trunk
+from .evaluation import BATCH_SIZE, make_evaluation
+from .feature_store import FeatureStore, feature_store_of
+from .images import StoredImages, eval_images
+from .pixel_store import ImageStore, store_of
+from .precision import autocast
+from .resources import Meter
 
 
 class RawScoring:

@@ -5,7 +5,7 @@ from typing import Any
 from pytorch_metric_learning.utils import logging_presets
 from record_keeper.db_utils import DBManager
 
-from benchmarks.runs.writer import RunDir
+from ..runs.writer import RunDir
 
 
 class UnsyncedDatabase(DBManager):

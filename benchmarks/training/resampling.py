@@ -15,8 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.training.pixel_store import Pictures
 from pml_aug.to_device import to_device
+
+from .pixel_store import Pictures
 
 AT_ONCE = 2**24  # values of the images in a chunk, 4 bytes each; intermediate results take as much again
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.data import ImageArrays
-from benchmarks.data.split import Split
-from benchmarks.runs.schema import SCHEMA
-from benchmarks.training.raw import RawScoring
-from benchmarks.training.selection import selection
-from benchmarks.training.training import Training
+from ..config.compose import RunConfig
+from ..data import ImageArrays
+from ..data.split import Split
+from ..runs.schema import SCHEMA
+from .raw import RawScoring
+from .selection import selection
+from .training import Training
 
 
 def result(

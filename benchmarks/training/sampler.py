@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler
 
-from benchmarks.training.seeds import stream_seed
+from .seeds import stream_seed
 
 
 class EpochBatches(BatchSampler):

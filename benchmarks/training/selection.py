@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.runs.schema import PRIMARY
+from ..runs.schema import PRIMARY
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], split: str) -> Mapping[str, Any]:

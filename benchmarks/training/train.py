@@ -12,23 +12,23 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.config.compose import RunConfig, RunOptions
-from benchmarks.config.data import DataConfig
-from benchmarks.data import ImageArrays, load
-from benchmarks.data.audit import audit_or_refuse
-from benchmarks.data.split import Split, class_disjoint_split
-from benchmarks.errors import TrainingError, UserError
-from benchmarks.runs.checked_json import Fields
-from benchmarks.runs.schema import PER_QUERY
-from benchmarks.runs.writer import RunDir
-from benchmarks.training.device import choose_device, device_name, repeatable
-from benchmarks.training.distributed import ProcessGroup, process_group
-from benchmarks.training.evaluation import Evaluation
-from benchmarks.training.examples import gallery_arrays
-from benchmarks.training.kept_model import keep_model
-from benchmarks.training.raw import RawScoring
-from benchmarks.training.result import result
-from benchmarks.training.training import Training
+from ..config.compose import RunConfig, RunOptions
+from ..config.data import DataConfig
+from ..data import ImageArrays, load
+from ..data.audit import audit_or_refuse
+from ..data.split import Split, class_disjoint_split
+from ..errors import TrainingError, UserError
+from ..runs.checked_json import Fields
+from ..runs.schema import PER_QUERY
+from ..runs.writer import RunDir
+from .device import choose_device, device_name, repeatable
+from .distributed import ProcessGroup, process_group
+from .evaluation import Evaluation
+from .examples import gallery_arrays
+from .kept_model import keep_model
+from .raw import RawScoring
+from .result import result
+from .training import Training
 
 
 def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:

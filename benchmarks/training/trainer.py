@@ -11,11 +11,12 @@ from pytorch_metric_learning.trainers import BaseTrainer, MetricLossOnly
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.errors import TrainingError
-from benchmarks.training.activity import DIVERGED, LearningSignal, MethodActivity
-from benchmarks.training.distributed import ALONE, ProcessGroup
-from benchmarks.training.precision import autocast, is_compiled, uncompiled
 from pml_aug.trainers import IntrospectiveTrainer
+
+from ..errors import TrainingError
+from .activity import DIVERGED, LearningSignal, MethodActivity
+from .distributed import ALONE, ProcessGroup
+from .precision import autocast, is_compiled, uncompiled
 
 
 class EpochTrainer(BaseTrainer):

@@ -11,26 +11,26 @@ import torch
 from pytorch_metric_learning.utils import logging_presets
 from tqdm import tqdm
 
-from benchmarks.config.compose import RunConfig
-from benchmarks.data import ImageArrays
-from benchmarks.data.feature_arrays import FeatureArrays
-from benchmarks.data.split import Split
-from benchmarks.runs.schema import PRIMARY
-from benchmarks.runs.writer import RunDir
-from benchmarks.training import checkpoint
-from benchmarks.training.build import build, make_hook, make_trainer
-from benchmarks.training.distributed import ALONE, ProcessGroup, share_loss
-from benchmarks.training.evaluation import make_evaluation
-from benchmarks.training.feature_store import FeatureStore, feature_store_of
-from benchmarks.training.images import keep_batch, training_images
-from benchmarks.training.pixel_store import ImageStore, store_of
-from benchmarks.training.precision import compile_models, lay_out
-from benchmarks.training.records import open_records
-from benchmarks.training.resources import Meter
-from benchmarks.training.sampler import EpochBatches
-from benchmarks.training.seeds import generator_states, restore_generators, seed_shared_generators, stream_seed
-from benchmarks.training.selection import chosen_entry
-from benchmarks.training.trainer import EpochTrainer, Trainer
+from ..config.compose import RunConfig
+from ..data import ImageArrays
+from ..data.feature_arrays import FeatureArrays
+from ..data.split import Split
+from ..runs.schema import PRIMARY
+from ..runs.writer import RunDir
+from . import checkpoint
+from .build import build, make_hook, make_trainer
+from .distributed import ALONE, ProcessGroup, share_loss
+from .evaluation import make_evaluation
+from .feature_store import FeatureStore, feature_store_of
+from .images import keep_batch, training_images
+from .pixel_store import ImageStore, store_of
+from .precision import compile_models, lay_out
+from .records import open_records
+from .resources import Meter
+from .sampler import EpochBatches
+from .seeds import generator_states, restore_generators, seed_shared_generators, stream_seed
+from .selection import chosen_entry
+from .trainer import EpochTrainer, Trainer
 
 SAVE_AFTER = 300.0  # seconds between checkpoints at the end of epochs that are not evaluated
 

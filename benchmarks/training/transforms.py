@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.training.pixel_store import Pictures
-from benchmarks.training.resampling import Boxes, resample, windows
 from pml_aug.to_device import to_device
+
+from .pixel_store import Pictures
+from .resampling import Boxes, resample, windows
 
 TRIES = 10  # draws of a box that may be larger than the image, before the largest centred one is taken
 

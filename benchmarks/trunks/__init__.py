@@ -3,6 +3,6 @@
 Only what every installation can import is imported here; configs name the other networks by their module.
 """
 
-from benchmarks.trunks.small_cnn import SmallCNN
+from .small_cnn import SmallCNN
 
 __all__ = ["SmallCNN"]

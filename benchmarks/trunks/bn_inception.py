@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.trunks.pooling import Pooled
-from benchmarks.trunks.weights import load_exactly, read_weights
+from .pooling import Pooled
+from .weights import load_exactly, read_weights
 
 URL = "http://data.lip6.fr/cadene/pretrainedmodels/bn_inception-52deb4733.pth"
 MOMENTUM = 0.9  # of the running statistics, as in the public network; matters only where BatchNorm is not frozen

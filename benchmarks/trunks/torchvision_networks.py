@@ -7,10 +7,10 @@ from itertools import takewhile
 from torch import nn
 from torchvision import models
 
-from benchmarks.errors import unknown
-from benchmarks.trunks.pooling import Pooled
-from benchmarks.trunks.preprocessed import Preprocessed
-from benchmarks.trunks.weights import download_published, load_exactly, read_weights
+from ..errors import unknown
+from .pooling import Pooled
+from .preprocessed import Preprocessed
+from .weights import download_published, load_exactly, read_weights
 
 # networks with classifiers at inner layers; torchvision's own forward pass converts their input to this range
 INCEPTIONS = ("googlenet", "inception_v3")

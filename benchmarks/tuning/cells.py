@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from benchmarks.config.compose import RunConfig, RunOptions, compose
-from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import damaged
-from benchmarks.tuning import ledger
-from benchmarks.tuning.space import Space, contains, declared_values, ends, read_space
-from benchmarks.tuning.study import StudyConfig
+from ..config.compose import RunConfig, RunOptions, compose
+from ..errors import UserError
+from ..runs.checked_json import damaged
+from . import ledger
+from .space import Space, contains, declared_values, ends, read_space
+from .study import StudyConfig
 
 QUICK_TRUNK = "trunk=small_cnn"  # to check only loss and method
 
@@ -68,7 +68,7 @@ def _cell(study: StudyConfig, loss: str, method: str) -> Cell:
 
 def _check(study: StudyConfig, cell: Cell) -> None:
     """Build the loss and the method with their declared values, and at both ends of their ranges."""
-    from benchmarks.training.check import check
+    from ..training.check import check
 
     check(trial_config(study, cell, {})[0])
     quick = _composed((QUICK_TRUNK,))[0].trunk

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.jobs.estimate import Estimate, estimate
-from benchmarks.jobs.runner import TrainingJob
-from benchmarks.tuning import ledger
-from benchmarks.tuning.cells import Cell, read_trials, trial_config
-from benchmarks.tuning.study import StudyConfig
-from benchmarks.tuning.summary import images_of
+from ..jobs.estimate import Estimate, estimate
+from ..jobs.runner import TrainingJob
+from . import ledger
+from .cells import Cell, read_trials, trial_config
+from .study import StudyConfig
+from .summary import images_of
 
 
 def budgets(study: StudyConfig, cells: Sequence[Cell]) -> str:

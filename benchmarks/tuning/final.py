@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmarks.config.schema import Tuned
-from benchmarks.errors import UserError
-from benchmarks.jobs.raw import raw_jobs
-from benchmarks.jobs.runner import TrainingJob
-from benchmarks.tuning import ledger
-from benchmarks.tuning.cells import Cell, list_cells, read_trials, trial_config
-from benchmarks.tuning.ledger import Line
-from benchmarks.tuning.study import FinalConfig, StudyConfig
-from benchmarks.tuning.summary import best_trials, why_no_score
+from ..config.schema import Tuned
+from ..errors import UserError
+from ..jobs.raw import raw_jobs
+from ..jobs.runner import TrainingJob
+from . import ledger
+from .cells import Cell, list_cells, read_trials, trial_config
+from .ledger import Line
+from .study import FinalConfig, StudyConfig
+from .summary import best_trials, why_no_score
 
 
 class Row(NamedTuple):

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.errors import UserError
-from benchmarks.jobs.runner import TrainingJob
-from benchmarks.runs.checked_json import Fields, parsed
-from benchmarks.runs.schema import METRICS, PER_QUERY, SCHEMA
-from benchmarks.runs.writer import RunDir, run_name, write_whole
-from benchmarks.training.accuracy import RetrievalAccuracy
-from benchmarks.training.device import choose_device, repeatable
-from benchmarks.training.train import read_data
+from ..errors import UserError
+from ..jobs.runner import TrainingJob
+from ..runs.checked_json import Fields, parsed
+from ..runs.schema import METRICS, PER_QUERY, SCHEMA
+from ..runs.writer import RunDir, run_name, write_whole
+from ..training.accuracy import RetrievalAccuracy
+from ..training.device import choose_device, repeatable
+from ..training.train import read_data
 
 
 class Embedded(NamedTuple):

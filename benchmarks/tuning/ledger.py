@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from filelock import FileLock
 
-from benchmarks.runs.checked_json import Fields, parsed, read_regular
+from ..runs.checked_json import Fields, parsed, read_regular
 
 Line = dict[str, Any]
 OUTCOMES = ("complete", "pruned", "failed")

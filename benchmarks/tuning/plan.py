@@ -11,12 +11,12 @@ from optuna.samplers import QMCSampler, TPESampler
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from benchmarks.errors import UserError
-from benchmarks.training.seeds import stream_seed
-from benchmarks.tuning.cells import Cell, read_trials
-from benchmarks.tuning.ledger import Line, best, complete
-from benchmarks.tuning.space import Space
-from benchmarks.tuning.study import StudyConfig
+from ..errors import UserError
+from ..training.seeds import stream_seed
+from .cells import Cell, read_trials
+from .ledger import Line, best, complete
+from .space import Space
+from .study import StudyConfig
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 MEDIAN_OF = 4  # complete trials at least, before the median pruner gives one up

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
-from benchmarks.jobs.executors import Resources, run_all
-from benchmarks.tuning import ledger
-from benchmarks.tuning.cells import Cell, read_trials, trial_config
-from benchmarks.tuning.plan import plan
-from benchmarks.tuning.study import StudyConfig
-from benchmarks.tuning.summary import write_best
-from benchmarks.tuning.trial import TrialJob, run_trial
+from ..jobs.executors import Resources, run_all
+from . import ledger
+from .cells import Cell, read_trials, trial_config
+from .plan import plan
+from .study import StudyConfig
+from .summary import write_best
+from .trial import TrialJob, run_trial
 
 MAX_RESTARTS = 3  # of a trial whose worker process died; then it has failed
 

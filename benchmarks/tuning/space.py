@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.config.compose import RunConfig, config_file, options_of
-from benchmarks.errors import UserError, unknown
+from ..config.compose import RunConfig, config_file, options_of
+from ..errors import UserError, unknown
 
 Space = dict[str, BaseDistribution]
 RANGE: dict[str, Any] = {"low": None, "high": None, "log": False, "integer": False}  # keys of a range, with defaults

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.config.compose import RunOptions, check_option, config_file, parse, split_own
-from benchmarks.config.lists import Comparison, check_listed, check_workers
-from benchmarks.config.typed import typed
-from benchmarks.errors import UserError, unknown
-from benchmarks.runs.schema import LEDGER
+from ..config.compose import RunOptions, check_option, config_file, parse, split_own
+from ..config.lists import Comparison, check_listed, check_workers
+from ..config.typed import typed
+from ..errors import UserError, unknown
+from ..runs.schema import LEDGER
 
 SAMPLERS = ("quasi_random", "tpe")
 PRUNERS = ("median",)

@@ -9,18 +9,18 @@ from typing import Any
 
 from filelock import FileLock
 
-from benchmarks.config.compose import untrusted
-from benchmarks.config.typed import typed
-from benchmarks.errors import UserError
-from benchmarks.runs.checked_json import Fields, damaged, parsed
-from benchmarks.runs.schema import BEST, PRIMARY, SCHEMA, STUDY
-from benchmarks.runs.writer import run_name, write_whole
-from benchmarks.training.train import read_data
-from benchmarks.tuning import ledger
-from benchmarks.tuning.cells import Cell, read_trials, trial_config
-from benchmarks.tuning.ledger import Line
-from benchmarks.tuning.space import describe, on_edge
-from benchmarks.tuning.study import StudyConfig
+from ..config.compose import untrusted
+from ..config.typed import typed
+from ..errors import UserError
+from ..runs.checked_json import Fields, damaged, parsed
+from ..runs.schema import BEST, PRIMARY, SCHEMA, STUDY
+from ..runs.writer import run_name, write_whole
+from ..training.train import read_data
+from . import ledger
+from .cells import Cell, read_trials, trial_config
+from .ledger import Line
+from .space import describe, on_edge
+from .study import StudyConfig
 
 OBJECTIVE = f"mean over folds of best validation {PRIMARY}"
 

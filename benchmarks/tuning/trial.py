@@ -7,14 +7,14 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 from optuna import Trial
 
-from benchmarks.jobs.runner import TrainingJob, train_quietly
-from benchmarks.runs.checked_json import parsed
-from benchmarks.runs.schema import PRIMARY
-from benchmarks.tuning import ledger
-from benchmarks.tuning.cells import Cell, read_trials, trial_config
-from benchmarks.tuning.ledger import Fold
-from benchmarks.tuning.plan import Planned, last_trial, start
-from benchmarks.tuning.study import StudyConfig
+from ..jobs.runner import TrainingJob, train_quietly
+from ..runs.checked_json import parsed
+from ..runs.schema import PRIMARY
+from . import ledger
+from .cells import Cell, read_trials, trial_config
+from .ledger import Fold
+from .plan import Planned, last_trial, start
+from .study import StudyConfig
 
 
 class TrialJob(NamedTuple):

@@ -6,9 +6,9 @@ digits of a network's features depend on the processor and the version of PyTorc
 
 import numpy as np
 
-from benchmarks.data.arrays import ImageArrays, squares
-from benchmarks.data.features import Features
-from benchmarks.data.split import class_disjoint_split
+from ..arrays import ImageArrays, squares
+from ..features import Features
+from ..split import class_disjoint_split
 
 NUM_CLASSES = 400  # of 1,880: 200 to train and validate on, 200 to test on
 SETTINGS = (f"data.num_classes={NUM_CLASSES}", "data.image_size=64", "trunk=efficientnet_lite0")  # what is computed

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from scipy.io import loadmat
 
-from benchmarks.data.arrays import TEST, TRAIN
-from benchmarks.data.listing import Listing, find_base, require_files
-from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
-from benchmarks.files import read_lines, require_regular
+from ...files import read_lines, require_regular
+from ..arrays import TEST, TRAIN
+from ..listing import Listing, find_base, require_files
+from .class_folders import LAYOUT, has_halves, list_halves
 
 COUNTS = {"training": (98, 8054), "test": (98, 8131)}
 BY_NAME = "car_data/car_data"  # in the archive that PML downloads, whose train and test halves share classes

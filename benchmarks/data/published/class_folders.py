@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from benchmarks.data.arrays import TEST, TRAIN
-from benchmarks.data.listing import Listing, class_folders, image_files
+from ..arrays import TEST, TRAIN
+from ..listing import Listing, class_folders, image_files
 
 LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg"
 

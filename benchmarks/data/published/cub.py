@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from benchmarks.data.arrays import TEST, TRAIN
-from benchmarks.data.listing import Listing, find_base, image_files, visible
-from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
-from benchmarks.files import read_lines
+from ...files import read_lines
+from ..arrays import TEST, TRAIN
+from ..listing import Listing, find_base, image_files, visible
+from .class_folders import LAYOUT, has_halves, list_halves
 
 COUNTS = {"training": (100, 5864), "test": (100, 5924)}
 LAYOUTS = f"CUB_200_2011/images/NNN.name/*.jpg, or {LAYOUT}"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.data.arrays import GALLERY, QUERY, TRAIN
-from benchmarks.data.listing import Listing, find_base, require_files
-from benchmarks.files import read_lines
+from ...files import read_lines
+from ..arrays import GALLERY, QUERY, TRAIN
+from ..listing import Listing, find_base, require_files
 
 COUNTS = {"training": (3997, 25882), "query": (3985, 14218), "gallery": (3985, 12612)}
 LAYOUTS = "list_eval_partition.txt, here or in Eval/, and the images under img/, here or in Img/"

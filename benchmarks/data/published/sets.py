@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.data.listing import Counts, Listing, require_counts
-from benchmarks.data.published import cars196, cub, inshop, sop
-from benchmarks.data.published.archives import Limits, extract
-from benchmarks.data.published.download import fetch
+from ..listing import Counts, Listing, require_counts
+from . import cars196, cub, inshop, sop
+from .archives import Limits, extract
+from .download import fetch
 
 
 class Archive(NamedTuple):

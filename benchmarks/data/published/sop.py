@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.data.arrays import TEST, TRAIN
-from benchmarks.data.listing import Listing, find_base, require_files
-from benchmarks.data.published.class_folders import LAYOUT, has_halves, list_halves
-from benchmarks.files import read_lines
+from ...files import read_lines
+from ..arrays import TEST, TRAIN
+from ..listing import Listing, find_base, require_files
+from .class_folders import LAYOUT, has_halves, list_halves
 
 COUNTS = {"training": (11318, 59551), "test": (11316, 60502)}
 LAYOUTS = f"Ebay_train.txt and Ebay_test.txt beside the folders KIND_final/*.JPG, or {LAYOUT}"

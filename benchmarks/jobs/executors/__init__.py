@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.config.lists import EXECUTORS
-from benchmarks.errors import UserError, unknown
-from benchmarks.jobs.executors import local, ray
-from benchmarks.jobs.executors.local import Outcome
+from ...config.lists import EXECUTORS
+from ...errors import UserError, unknown
+from . import local, ray
+from .local import Outcome
 
 __all__ = ["Outcome", "Resources", "default_workers", "run_all"]
 

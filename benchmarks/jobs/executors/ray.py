@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import UserError
-from benchmarks.jobs.executors.local import Outcome
+from ...errors import UserError
+from .local import Outcome
 
 RETRIES = 3  # of a job whose process or node died
 

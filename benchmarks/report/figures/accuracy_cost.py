@@ -1,10 +1,10 @@
 """Accuracy against cost: test MAP@R over the time of a step."""
 
-from benchmarks.report.cells import Cell
-from benchmarks.report.figures.svg import INK, Figure, canvas, style, to_svg
-from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import DataSummary
-from benchmarks.runs.schema import PRIMARY
+from ...runs.schema import PRIMARY
+from ..cells import Cell
+from ..labels import loss_name, method_name
+from ..summary import DataSummary
+from .svg import INK, Figure, canvas, style, to_svg
 
 _MARKERS = "osD^vP*Xhd"
 

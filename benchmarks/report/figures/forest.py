@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from benchmarks.report.cells import Comparison
-from benchmarks.report.figures.svg import FAINT, INK, PAPER, Figure, canvas, style, to_svg
-from benchmarks.report.formatting import estimate, p_value
-from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.verdicts import verdict
+from ..cells import Comparison
+from ..formatting import estimate, p_value
+from ..labels import loss_name, method_name
+from ..verdicts import verdict
+from .svg import FAINT, INK, PAPER, Figure, canvas, style, to_svg
 
 
 def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data: bool) -> Figure:

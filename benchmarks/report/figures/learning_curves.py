@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks import statistics
-from benchmarks.report.cells import Cell
-from benchmarks.report.figures.svg import INK, Figure, canvas, style, to_svg
-from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.summary import DataSummary
+from ... import statistics
+from ..cells import Cell
+from ..labels import loss_name, method_name
+from ..summary import DataSummary
+from .svg import INK, Figure, canvas, style, to_svg
 
 
 def learning_curves(data: DataSummary, colours: dict[str, str]) -> list[Figure]:

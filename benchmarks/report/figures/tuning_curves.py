@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.report.figures.svg import INK, Figure, canvas, style, to_svg
-from benchmarks.report.labels import loss_name, method_name
-from benchmarks.report.study import Study, TunedCell
+from ..labels import loss_name, method_name
+from ..study import Study, TunedCell
+from .svg import INK, Figure, canvas, style, to_svg
 
 
 def tuning_curves(study: Study, colours: dict[str, str]) -> list[Figure]:
