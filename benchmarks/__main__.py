@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = parser.parse_args(argv)
         if given.command not in COMMANDS:
             raise UserError(unknown("command", given.command, COMMANDS))
-        command: Callable[[Sequence[str]], int] = import_module(f"benchmarks.cli.{given.command}").main
+        command: Callable[[Sequence[str]], int] = import_module(f"{__package__}.cli.{given.command}").main
         return command(given.arguments)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
-
-from benchmarks.statistics.class_bootstrap import class_bootstrap_interval
-from benchmarks.statistics.corrected_t import corrected_resampled_t
-from benchmarks.statistics.equivalence import equivalence_p
-from benchmarks.statistics.holm import holm
-from benchmarks.statistics.intervals import Interval, bootstrap_interval, t_interval
-from benchmarks.statistics.power import minimum_detectable_effect
-from benchmarks.statistics.sign_flip import sign_flip_ps
+from pml_aug_benchmarks.statistics.class_bootstrap import class_bootstrap_interval
+from pml_aug_benchmarks.statistics.corrected_t import corrected_resampled_t
+from pml_aug_benchmarks.statistics.equivalence import equivalence_p
+from pml_aug_benchmarks.statistics.holm import holm
+from pml_aug_benchmarks.statistics.intervals import Interval, bootstrap_interval, t_interval
+from pml_aug_benchmarks.statistics.power import minimum_detectable_effect
+from pml_aug_benchmarks.statistics.sign_flip import sign_flip_ps
 
 ALPHA = 0.05
 

@@ -6,9 +6,8 @@ python docs/statistics.py [EXPERIMENTS]
 import sys
 from pathlib import Path
 
+from pml_aug_benchmarks.runs.writer import write_whole
 from simulation import tables  # beside this file
-
-from benchmarks.runs.writer import write_whole
 
 PAGE = Path(__file__).with_suffix(".md")
 BEGIN, END = "<!-- simulated: begin -->\n", "<!-- simulated: end -->\n"

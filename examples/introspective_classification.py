@@ -16,12 +16,12 @@ import argparse
 import math
 
 import torch
+from pml_aug_benchmarks.config.data import DataConfig
+from pml_aug_benchmarks.data import load
+from pml_aug_benchmarks.trunks import SmallCNN
 from torch import Tensor
 from torchvision.transforms import v2
 
-from benchmarks.config.data import DataConfig
-from benchmarks.data import load
-from benchmarks.trunks import SmallCNN
 from pml_aug.losses import IntrospectiveSoftmaxLoss
 
 NUM_CLASSES, IMAGE_SIZE, BATCH_SIZE, UNCERTAINTY_SIZE = 200, 32, 64, 32

@@ -12,15 +12,15 @@ import argparse
 
 import numpy as np
 import torch
+from pml_aug_benchmarks.config.data import DataConfig
+from pml_aug_benchmarks.data import load
+from pml_aug_benchmarks.trunks import SmallCNN
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.samplers import MPerClassSampler
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.config.data import DataConfig
-from benchmarks.data import load
-from benchmarks.trunks import SmallCNN
 from pml_aug import wrappers
 
 CLASSES = 200  # characters; the second half is the test set

@@ -1,6 +1,7 @@
 """Settings of all tests: one thread, one seed, the recorded numbers."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -12,6 +13,9 @@ import pytest
 import torch
 
 GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).resolve().parents[1]
+# programs that tests start import the benchmark of this checkout, as pytest itself does (pythonpath in setup.cfg)
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

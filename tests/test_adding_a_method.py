@@ -81,3 +81,17 @@ def test_a_missing_directory_of_configs_is_named(
     monkeypatch.setenv("PML_AUG_CONFIGS", "nowhere")
     assert main(["run", *TINY]) == 2
     assert "PML_AUG_CONFIGS" in capsys.readouterr().err
+
+
+def test_configs_are_found_by_option_and_in_the_working_directory(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", "--cfg", "method=jitter", "--allow", "toy_method"]
+    monkeypatch.setenv("PML_AUG_CONFIGS", "")
+    assert main(command) == 2
+    assert "unknown method 'jitter'" in capsys.readouterr().err
+    assert main([*command, "--config-dir", str(toy / "configs")]) == 0
+    monkeypatch.setenv("PML_AUG_CONFIGS", "")
+    monkeypatch.chdir(toy)
+    assert main(command) == 0
+    assert "toy_method.Jitter" in capsys.readouterr().out

@@ -2,10 +2,13 @@
 
 import argparse
 import difflib
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ..config import CONFIGS_VARIABLE
 from ..errors import UserError
 
 
@@ -21,8 +24,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_overrides(parser: argparse.ArgumentParser, about: str) -> None:
-    """Add ``KEY=VALUE ...`` and ``--allow PACKAGE``, which is short for the override ``allow=[PACKAGE]``."""
+    """Add ``KEY=VALUE ...``, ``--config-dir DIR`` and ``--allow PACKAGE``, which stands for ``allow=[PACKAGE]``."""
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=about)
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a directory of your own losses, methods, suites, ... laid out like configs/ (repeatable); configs/ in "
+        "the working directory is always read",
+    )
     _add_allow(parser)
 
 
@@ -47,7 +58,7 @@ def _add_allow(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """The parsed command line, with ``--allow`` among its ``overrides``.
+    """The parsed command line, with ``--allow`` among its ``overrides`` and ``--config-dir`` in the environment.
 
     Raises:
         UserError: for an unknown option; one that names a key of a configuration, such as ``--epochs 3``, is answered
@@ -59,7 +70,11 @@ def parse_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> arg
         if not value and argv[-1] != word:
             value = argv[list(argv).index(word) + 1]
         raise UserError(f"unknown option {option}: {_instead(option.lstrip('-'), value or 'VALUE')}")
+    if getattr(given, "config_dir", None):  # worker processes inherit the variable
+        before = [os.environ[CONFIGS_VARIABLE]] if os.environ.get(CONFIGS_VARIABLE) else []
+        os.environ[CONFIGS_VARIABLE] = os.pathsep.join([*before, *given.config_dir])
     if given.allow:
+        sys.path.append(os.getcwd())  # where an allowed module may lie; `python -m` has it there, a script has not
         given.overrides.append(f"allow=[{','.join(given.allow)}]")
     return given
 

@@ -18,29 +18,36 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import UserError, unknown
+from . import CONFIGS_VARIABLE
 from .loss_defaults import fill_in
 from .names import PARTS, name_of
 from .schema import RunConfig, RunOptions
 from .targets import check_targets
 from .typed import typed
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-VARIABLE = "PML_AUG_CONFIGS"  # environment variable: further directories of configs
+PACKAGE = Path(__file__).resolve().parents[1]
+CONFIGS = PACKAGE / "configs"  # inside an installed copy, beside the package in a clone
+CONFIGS = CONFIGS if CONFIGS.is_dir() else PACKAGE.parent / "configs"
 GROUPS = ("data", "loss", "method", "trunk", "protocol")
 SHORTHANDS = ("embedder", "recipe")  # groups that set keys of the others, and are no part of the identity themselves
 
 
 def config_directories() -> list[Path]:
-    """The project's configs, then the user's: the directories in PML_AUG_CONFIGS, separated as in PATH.
+    """The project's configs, then the user's: ``configs`` in the working directory, and what PML_AUG_CONFIGS lists.
+
+    The variable separates its directories as PATH does.
 
     Raises:
         UserError: one of them does not exist.
     """
-    own = [Path(name).expanduser().resolve() for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    own = [Path(name).expanduser().resolve() for name in os.environ.get(CONFIGS_VARIABLE, "").split(os.pathsep) if name]
     for directory in own:
         if not directory.is_dir():
-            raise UserError(f"{VARIABLE}: {directory} is not a directory; give directories laid out like configs/")
-    return [CONFIGS, *own]
+            raise UserError(
+                f"--config-dir, {CONFIGS_VARIABLE}: {directory} is not a directory; give ones laid out like configs/"
+            )
+    here = Path("configs").resolve()
+    return list(dict.fromkeys([CONFIGS, *([here] if here.is_dir() else []), *own]))
 
 
 def options_of(group: str) -> list[str]:
@@ -58,9 +65,8 @@ def _files_of(group: str) -> dict[str, Path]:
     for directory in config_directories():
         for path in (directory / group).rglob("*.yaml"):
             name = path.relative_to(directory / group).with_suffix("").as_posix()
-            if name in found:
+            if found.setdefault(name, path).read_bytes() != path.read_bytes():
                 raise UserError(f"{path} has the name of {found[name]}: rename it, so that {group}={name} is one thing")
-            found[name] = path
     return found
 
 
@@ -146,7 +152,8 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
     if "data" in chosen and _get(_composed((("data", chosen["data"]),)), "data.kind") == "features":
         # no pixels: other trunks and protocols have nothing to work on
         chosen = {"trunk": "given", "protocol": "frozen"} | chosen
-    start, known = _composed(tuple(chosen.items())), _known_keys(tuple(chosen.items()))
+    start = _composed(tuple(chosen.items()))
+    known = frozenset([*_keys(start), *_fields(RunConfig), *_fields(RunOptions)])
     composed = deepcopy(start)
     targets = {node: target for node, target in map(_given_target, settings) if target is not None}
     for node, target in targets.items():
@@ -174,13 +181,17 @@ def _part(composed: Mapping[str, Any], schema: type) -> dict[str, Any]:
 
 def override_keys() -> list[str]:
     """Dotted keys of a configuration with the default options, those of its own fields first."""
-    return list(dict.fromkeys([*_fields(RunConfig), *_fields(RunOptions), *sorted(_known_keys(()))]))
+    return list(dict.fromkeys([*_fields(RunConfig), *_fields(RunOptions), *sorted(_keys(_composed(())))]))
+
+
+def _composed(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The files of the chosen options, merged; not to be changed."""
+    return _composed_from(chosen, tuple(config_directories()[1:]))
 
 
 @lru_cache  # a study composes many configurations of a few groups
-def _composed(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """The files of the chosen options, merged; not to be changed."""
-    further = ",".join(f"'file://{directory}'" for directory in config_directories()[1:])
+def _composed_from(chosen: tuple[tuple[str, str], ...], own: tuple[Path, ...]) -> dict[str, Any]:
+    further = ",".join(f"'file://{directory}'" for directory in own)
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             options = [f"{group}={option}" for group, option in chosen]
@@ -188,11 +199,6 @@ def _composed(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
         return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(f"the files under {CONFIGS} cannot be combined: {' '.join(str(error).split())}") from error
-
-
-@lru_cache
-def _known_keys(chosen: tuple[tuple[str, str], ...]) -> frozenset[str]:
-    return frozenset([*_keys(_composed(chosen)), *_fields(RunConfig), *_fields(RunOptions)])
 
 
 def _given_target(setting: tuple[str, Any]) -> tuple[str, Any]:

@@ -1,5 +1,6 @@
 """The callables that a configuration may name as ``_target_``, and the objects that it then describes."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 
+PACKAGE = __name__.partition(".")[0]  # "benchmarks" in a clone; an installed copy has another name
 ALLOWED = (
     "benchmarks.training.refresh",
     "benchmarks.training.trainer",
@@ -72,7 +74,7 @@ def resolve(target: str) -> Any:
             raise UserError(f"{target} does not exist: {error}") from error
     if isinstance(found, ModuleType) or not (isclass(found) or isroutine(found)):
         raise UserError(f"{target} must be a class or a function, but is a {type(found).__name__}")
-    origin = getattr(found, "__module__", None) or "an unknown module"
+    origin = _as_in_configs(getattr(found, "__module__", None) or "an unknown module")
     if _inside(target, ALLOWED) and not _inside(origin, ALLOWED):
         raise UserError(f"{target} is not allowed: it is defined in {origin}")
     return found
@@ -114,12 +116,17 @@ def _inside(name: str, packages: Collection[str]) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
+def _as_in_configs(module: str) -> str:
+    """The name by which configurations, and with them the hashes of runs, know a module of the benchmark."""
+    return re.sub(rf"^{PACKAGE}(?=\.)", "benchmarks", module)
+
+
 def _import(target: str) -> tuple[ModuleType, list[str]]:
     """The longest prefix that is a module, and the names that are left."""
     parts = target.split(".")
     module = None
     for count in range(1, len(parts) + 1):
-        name = ".".join(parts[:count])
+        name = ".".join([PACKAGE if parts[0] == "benchmarks" else parts[0], *parts[1:count]])
         try:
             module = import_module(name)
         except Exception as error:  # whatever a module raises while it is imported

@@ -125,7 +125,7 @@ def train_unless_locked(job: TrainingJob) -> None:
 
 def _report_failure(job: TrainingJob, error: str) -> str:
     """Write a failure into the run directory, even if the process died, and return the reason in one line."""
-    reason = re.sub(r"^benchmarks\.errors\.\w+: ", "", error.strip().splitlines()[-1])
+    reason = re.sub(r"^\w+\.errors\.\w+: ", "", error.strip().splitlines()[-1])
     try:
         with open(job.folder.log, "a", encoding="utf-8") as log:
             log.write(error)

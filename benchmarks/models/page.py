@@ -16,7 +16,7 @@ def search_page(answers: Sequence[Answer], facts: Sequence[str], left_out: int) 
         left_out: how many queries are not on the page.
     """
     environment = Environment(
-        loader=PackageLoader("benchmarks.models"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=PackageLoader(__package__), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=True,
     )  # fmt: skip
     environment.filters["text"] = printable

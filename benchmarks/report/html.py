@@ -39,7 +39,7 @@ def write_html(contents: Contents, summary: Summary) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("benchmarks.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=PackageLoader(__package__), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=True,
     )  # fmt: skip
     environment.filters.update(

@@ -52,7 +52,7 @@ def fetch_packages(folder: Path) -> Path:
     if npm is None:
         raise FileNotFoundError("npm: no such command, but the drawings are npm packages; install Node.js")
     for name in ("package.json", "package-lock.json"):
-        (folder / name).write_text(importlib.resources.files("benchmarks.data.builders").joinpath(name).read_text())
+        (folder / name).write_text(importlib.resources.files(__package__).joinpath(name).read_text())
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
