@@ -5,7 +5,7 @@ from pytorch_metric_learning.trainers import BaseTrainer
 from torch import nn
 from tqdm import tqdm
 
-from pml_aug.wrappers.base import LossWrapper
+from pml_aug.wrappers import BatchAndMemory, LossWrapper
 
 from ..config.compose import RunConfig
 from ..errors import UserError
@@ -72,8 +72,9 @@ def _check_effect(config: RunConfig, parts: Parts, classes: int) -> None:
         linear = (layer.in_features for layer in embedder.modules() if isinstance(layer, nn.Linear))
         width = next(linear, config.protocol.embedding_size)  # an identity has no layers
         embeddings = embedder(torch.randn(2 * len(labels), width))
-        for wrapper in wrappers:
-            wrapper.prepare(embeddings, labels.repeat(2))
+        for part in loss.modules():
+            if isinstance(part, (LossWrapper, BatchAndMemory)):
+                part.prepare(embeddings, labels.repeat(2))
         batch = embeddings[: len(labels)], labels
         loss(*batch, None if miner is None else miner(*batch))
     idle = [type(wrapper).__name__ for wrapper in wrappers if vars(wrapper).get("num_synthetic") == 0]

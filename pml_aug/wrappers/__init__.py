@@ -1,4 +1,5 @@
 from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.wrappers.batch_and_memory import BatchAndMemory
 from pml_aug.wrappers.cross_batch_memory import CrossBatchMemory
 from pml_aug.wrappers.densely_anchored_sampling import DenselyAnchoredSampling
 from pml_aug.wrappers.distributed import DistributedLossWrapper
@@ -12,6 +13,7 @@ from pml_aug.wrappers.symmetrical_synthesis import SymmetricalSynthesis
 
 __all__ = [
     "Batch",
+    "BatchAndMemory",
     "CrossBatchMemory",
     "DenselyAnchoredSampling",
     "DistributedLossWrapper",

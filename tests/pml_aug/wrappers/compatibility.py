@@ -78,6 +78,8 @@ NESTINGS: dict[str, Callable[[], torch.nn.Module]] = {
     "CrossBatchMemory around IAA": lambda: _remembered(_augmented()),
     "CrossBatchMemory around IAA around EE": lambda: _remembered(_adaptive(_expanded())),
     "CrossBatchMemory around PS": lambda: _remembered(_synthesised()),
+    "BatchAndMemory around EE": lambda: wrappers.BatchAndMemory(_expanded(), SIZE, 64, warm_up=1),
+    "BatchAndMemory around IAA": lambda: wrappers.BatchAndMemory(_augmented(), SIZE, 64, warm_up=1),
     "MultipleLosses of EE and PS": lambda: losses.MultipleLosses({"ee": _expanded(), "ps": _synthesised()}),
     "EE around MultipleLosses": lambda: wrappers.EmbeddingExpansion(
         losses.MultipleLosses([losses.MultiSimilarityLoss()])
