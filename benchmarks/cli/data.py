@@ -16,7 +16,7 @@ from ..data.features import read_features
 from ..data.listing import Listing
 from ..data.loading import SHIPPED_GLYPHS, listing, store_of
 from ..data.npz import read_npz
-from ..data.split import class_disjoint_split
+from ..data.split import split_of
 from ..runs.writer import write_whole
 from .arguments import Parser
 
@@ -76,7 +76,7 @@ def check(config: RunConfig) -> Iterator[str]:
             "benchmark again"
         )
     for fold in range(num_folds):
-        audit_or_refuse(data, class_disjoint_split(data.labels, fold, num_folds, data.partition), data_config)
+        audit_or_refuse(data, split_of(data, data_config, fold, num_folds), data_config)
     yield _line("problems", "none")
 
 
@@ -166,7 +166,7 @@ def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[
             yield _line(part, f"{images:,} images of {classes:,} classes")
     num_folds = config.protocol.num_folds
     for fold in range(num_folds):
-        parts = class_disjoint_split(data.labels, fold, num_folds, data.partition)._asdict()
+        parts = split_of(data, config.data, fold, num_folds)._asdict()
         sizes = (
             f"{name} {len(rows):,} of {len(np.unique(data.labels[rows])):,} classes"
             for name, rows in parts.items()

@@ -12,6 +12,8 @@ RESIZE = ("square", "short_side")
 MAX_IMAGE_SIZE = 8192  # pixels
 MAX_WORKERS = 1024
 MAX_NAME = 200  # bytes: with what is added to it, a name still fits into the 255 of a file name
+SINGLE_IMAGES = ("distractors", "train")
+LATER = ("split_seed", "train_on", "single_images")  # where null, not in the identity of runs: they had no such key
 NOT_IDENTITY = ("cache", "workers", "download", "verify", "twins_allowed", "identical_allowed")
 USED_BY = {  # keys that are null for all other kinds
     **dict.fromkeys(("resize", "cache", "workers"), (*FILE_KINDS, *PUBLISHED_KINDS)),
@@ -45,6 +47,9 @@ class DataConfig:
     verify: bool | None = None  # refuse a published set that has other counts than the published ones
     standardize: bool | None = None  # features, by statistics of the training images
     drop_constant: bool | None = None  # leave features out that have one value in all rows
+    split_seed: int | None = None  # of the shuffling of the classes before they are halved; null: by name or number
+    train_on: str | None = None  # all: every class trains, and there is no test set; null: half of the classes
+    single_images: str | None = None  # classes of one image; null: refused (see SINGLE_IMAGES)
     twins_allowed: float = 0.01  # share of the test images that may have a near-identical training image
     identical_allowed: float = 0.0  # share of the test (or validation) images that may have an identical one
 
@@ -73,6 +78,7 @@ class DataConfig:
                 raise UserError(f"data.{key} must be null or between {low} and {high}, but got {value}")
         if self.num_classes is not None and self.num_classes < 2:
             raise UserError(f"data.num_classes must be null or at least 2, but got {self.num_classes}")
+        self._check_split()
         for key in ("twins_allowed", "identical_allowed"):
             if not 0 <= getattr(self, key) <= 1:  # also refuses nan
                 raise UserError(f"data.{key} must be a share between 0 and 1, but got {getattr(self, key)}")
@@ -84,6 +90,17 @@ class DataConfig:
             raise UserError("data.cache is missing: name the directory that decoded images are kept in")
         if self.is_published and self.resize == "square" and self.image_size is None:
             raise UserError("data.resize=square needs the side: set data.image_size, or data.resize=short_side")
+
+    def _check_split(self) -> None:
+        if self.split_seed is not None:
+            if self.split_seed < 0:
+                raise UserError(f"data.split_seed must be null or at least 0, but got {self.split_seed}")
+            if self.is_published:
+                raise UserError(f"data.split_seed has no effect with data.kind={self.kind}, whose split is published")
+        if self.train_on not in (None, "all"):
+            raise UserError(f"data.train_on must be null or all, but got {self.train_on!r}")
+        if self.single_images is not None and self.single_images not in SINGLE_IMAGES:
+            raise UserError(unknown("data.single_images", self.single_images, SINGLE_IMAGES))
 
     @property
     def is_published(self) -> bool:
@@ -108,4 +125,5 @@ class DataConfig:
         left_out = {*NOT_IDENTITY, *(key for key, kinds in USED_BY.items() if self.kind not in kinds)}
         if self.is_published and self.verify:
             left_out.add("path")
+        left_out.update(key for key in LATER if getattr(self, key) is None)
         return {key: value for key, value in asdict(self).items() if key not in left_out}

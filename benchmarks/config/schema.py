@@ -262,6 +262,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.data.kind == "features":
             self._refuse_what_needs_pixels()
+        if self.data.train_on == "all":
+            self._refuse_what_needs_scores()
+        if self.data.single_images == "train" and (self.loss.images_per_class or 1) > 1 and not self.loss.is_raw:
+            raise UserError(
+                f"loss={self.loss.name} compares images of one class with each other, and data.single_images=train "
+                "adds classes of one image: use a loss with proxies, or data.single_images=distractors"
+            )
         if self.loss.is_raw:
             self._drop_what_only_trainings_have()
         if self.seed < 0:
@@ -293,6 +300,22 @@ class RunConfig:
         self.seed, self.tuned = 0, None
         if self.data.kind == "features":  # the loss says whether they are standardised
             self.data = replace(self.data, standardize=False)
+
+    def _refuse_what_needs_scores(self) -> None:
+        """Refuse what waits for scores of validation or test, where every class trains; the last epoch is kept."""
+        problem = None
+        if self.loss.is_raw:
+            problem = f"loss={self.loss.name} trains nothing and is only scored"
+        elif self.protocol.test_scoring == "never":
+            problem = "protocol.test_scoring=never, as in tuning, leaves validation scores alone"
+        elif self.protocol.patience is not None:
+            problem = f"protocol.patience={self.protocol.patience} waits for a better validation score (null: for none)"
+        elif self.protocol.keep_embeddings:
+            problem = "protocol.keep_embeddings=true keeps those of the test set"
+        elif self.fold:
+            problem = f"fold={self.fold} names one of the folds (use fold=0)"
+        if problem:
+            raise UserError(f"data.train_on=all leaves neither validation nor test set, but {problem}")
 
     def _refuse_what_needs_pixels(self) -> None:
         for key in ("train_images", "eval_images"):

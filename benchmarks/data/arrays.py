@@ -122,24 +122,29 @@ def fit_square(image: Image.Image, image_size: int) -> Image.Image:
     return ImageOps.fit(image, (image_size, image_size), method=Image.Resampling.BILINEAR)
 
 
-def require_two_images_a_class(labels: np.ndarray, class_names: Sequence[str], origin: str) -> None:
+def require_two_images_a_class(
+    labels: np.ndarray, class_names: Sequence[str], origin: str, single_images: bool = False
+) -> None:
     """Refuse data in which a query has no right answer, or no wrong one.
 
     Args:
         labels: (N,), 0 to ``len(class_names) - 1``.
         class_names: one per class.
         origin: path of the data, for the message.
+        single_images: whether classes of one image are wanted.
 
     Raises:
-        ValueError: if there is one class only, or a class has one image only; the message starts with ``origin``.
+        ValueError: if there is one class only, or, unless wanted, a class has one image only; the message starts
+            with ``origin``.
     """
     if len(class_names) < 2:
         raise ValueError(f"{origin}: found {len(class_names)} class, but comparing classes needs at least 2")
     counts = np.bincount(labels, minlength=len(class_names))
     lonely = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
-    if lonely:
+    if lonely and not single_images:
         listed = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
         raise ValueError(
             f"{origin}: {len(lonely)} of {len(class_names)} classes have a single image ({listed}), so it has no "
-            "neighbor to find; add images, or leave these classes out"
+            "neighbor to find; add images, leave these classes out, or set data.single_images=distractors (they are "
+            "searched in the test, but are no queries) or data.single_images=train"
         )

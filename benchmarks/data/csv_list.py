@@ -11,13 +11,14 @@ from .listing import Listing, require_files
 NEEDED = ("image", "label")
 
 
-def list_csv(path: Path) -> Listing:
+def list_csv(path: Path, single_images: bool = False) -> Listing:
     """The images that a CSV file lists, in the order of their classes' names, then of their paths.
 
     Args:
         path: UTF-8, with a header. Columns: ``image``, a path, relative to the folder of the file; ``label``, the name
             of the class; optionally ``split``, which is train, test, query or gallery in every row. Others are not
             read. Without ``split``, half of the classes are the test set.
+        single_images: whether classes of one image are wanted.
 
     Raises:
         FileNotFoundError: if the file or an image is missing.
@@ -38,7 +39,7 @@ def list_csv(path: Path) -> Listing:
     parts = {part for part, _, _ in listed}
     listing = Listing.of((PARTS.get(part, TRAIN), label, label, file) for part, label, file in listed)
     require_files(listing, path)
-    return of_parts(listing, parts - {""}, path)
+    return of_parts(listing, parts - {""}, path, single_images)
 
 
 def _row(folder: Path, row: dict[str, str], line: int, with_split: bool) -> tuple[str, str, Path]:

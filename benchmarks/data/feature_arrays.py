@@ -98,7 +98,7 @@ def load_features(config: DataConfig) -> FeatureArrays:
     if not config.path:
         raise ValueError("data.path is missing: name the file, as in data=features data.path=FILE")
     path = _located(config.path)
-    found = read_features(path)
+    found = read_features(path, config.single_images is not None)
     features: np.ndarray | SelectedFeatures = found.features
     constant = constant_columns(found.features)
     if constant.any():

@@ -114,7 +114,7 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> memoryview:
     return buffer.getbuffer()
 
 
-def read_features(path: Path) -> Features:
+def read_features(path: Path, single_images: bool = False) -> Features:
     """The features in an npz file, or in a directory whose ``features.npy`` is mapped into memory; checked.
 
     Expected arrays: ``features`` (N, F) or (N, 1 + V, F), float16 or float32; ``labels`` (N,), integers 0 to
@@ -137,7 +137,7 @@ def read_features(path: Path) -> Features:
             raise ValueError(f"{path}: expected an array {key!r}, but found only {sorted(arrays) or 'others'}")
     features = arrays["features"]
     _check_features(features, path)
-    labels = checked_labels(arrays, len(features), path, unit="row")
+    labels = checked_labels(arrays, len(features), path, "row", single_images)
     partition = None
     if "partition" in arrays:
         partition = indices(arrays["partition"], "partition", len(features), path, unit="row")

@@ -20,7 +20,7 @@ PARTS = {"train": TRAIN, "test": TEST, "query": QUERY, "gallery": GALLERY}
 LAYOUTS = ({"train", "test"}, {"train", "query", "gallery"})
 
 
-def list_folder(path: Path) -> Listing:
+def list_folder(path: Path, single_images: bool = False) -> Listing:
     """The image files of every sub-folder, whose name is the class.
 
     Classes and files are sorted by name. Files beside the class folders, and names that start
@@ -29,10 +29,12 @@ def list_folder(path: Path) -> Listing:
     Args:
         path: the folder; its sub-folders are the classes, or else ``train`` and ``test``, or ``train``, ``query`` and
             ``gallery``, and the classes lie in those.
+        single_images: whether classes of one image are wanted.
 
     Raises:
         FileNotFoundError: if the folder is missing.
-        ValueError: if it holds no classes, an empty class or a class with one image; the message starts with the path.
+        ValueError: if it holds no classes, an empty class or an unwanted class of one image; the message starts
+            with the path.
     """
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; data.path must name a folder with one sub-folder per class")
@@ -40,15 +42,15 @@ def list_folder(path: Path) -> Listing:
     if not classes:
         raise ValueError(f"{path}: found no sub-folders; put the images of each class into its own folder")
     if {folder.name for folder in classes} <= PARTS.keys() and any(class_folders(folder) for folder in classes):
-        return _list_parts(path, classes)
+        return _list_parts(path, classes, single_images)
     files = [_members(folder) for folder in classes]
     labels = np.repeat(np.arange(len(classes)), [len(members) for members in files])
     class_names = [folder.name for folder in classes]
-    require_two_images_a_class(labels, class_names, str(path))
+    require_two_images_a_class(labels, class_names, str(path), single_images)
     return Listing([file for members in files for file in members], labels, class_names, partition=None)
 
 
-def _list_parts(path: Path, parts: list[Path]) -> Listing:
+def _list_parts(path: Path, parts: list[Path], single_images: bool) -> Listing:
     """The image files of training, test, query and gallery folders; training classes come first."""
     listing = Listing.of(
         (PARTS[part.name], folder.name, folder.name, file)
@@ -56,10 +58,10 @@ def _list_parts(path: Path, parts: list[Path]) -> Listing:
         for folder in class_folders(part)
         for file in _members(folder)
     )
-    return of_parts(listing, {part.name for part in parts}, path)
+    return of_parts(listing, {part.name for part in parts}, path, single_images)
 
 
-def of_parts(listing: Listing, parts: set[str], path: Path) -> Listing:
+def of_parts(listing: Listing, parts: set[str], path: Path, single_images: bool = False) -> Listing:
     """The listing, checked; without its partition where no parts were named.
 
     A query or gallery class may have one image; whether each query can be found is checked with the split.
@@ -68,9 +70,10 @@ def of_parts(listing: Listing, parts: set[str], path: Path) -> Listing:
         listing: with a partition.
         parts: names of the parts that were found; empty if the classes are to be halved.
         path: of the data, for messages.
+        single_images: whether classes of one image are wanted.
 
     Raises:
-        ValueError: parts are missing, or a class has one image.
+        ValueError: parts are missing, or there is an unwanted class of one image.
     """
     if parts and parts not in LAYOUTS:
         raise ValueError(
@@ -80,7 +83,7 @@ def of_parts(listing: Listing, parts: set[str], path: Path) -> Listing:
     assert listing.partition is not None
     counted = np.isin(listing.partition, (TRAIN, TEST))
     classes, labels = np.unique(listing.labels[counted], return_inverse=True)
-    require_two_images_a_class(labels, [listing.class_names[k] for k in classes], str(path))
+    require_two_images_a_class(labels, [listing.class_names[k] for k in classes], str(path), single_images)
     return listing if parts else listing._replace(partition=None)
 
 

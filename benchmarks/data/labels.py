@@ -20,13 +20,16 @@ class Labels(NamedTuple):
     source_names: list[str]  # one per source; empty where source is None
 
 
-def checked_labels(arrays: Mapping[str, np.ndarray], rows: int, path: Path, unit: str) -> Labels:
+def checked_labels(
+    arrays: Mapping[str, np.ndarray], rows: int, path: Path, unit: str, single_images: bool = False
+) -> Labels:
     """The checked arrays ``labels``, ``class_names``, ``source``, ``source_names``; all but the first are optional.
 
     Args:
         rows: that the file has.
         path: of the file, for messages.
         unit: what a row is, such as "image".
+        single_images: whether classes of one row are wanted.
 
     Raises:
         ValueError: they do not fit the rows or each other; the message starts with the path.
@@ -45,7 +48,7 @@ def checked_labels(arrays: Mapping[str, np.ndarray], rows: int, path: Path, unit
             f"have no {unit}; renumber the classes"
         )
     labels = labels.astype(np.int64)
-    require_two_images_a_class(labels, class_names, str(path))
+    require_two_images_a_class(labels, class_names, str(path), single_images)
     if "source" not in arrays:
         return Labels(labels, class_names, None, [])
     source = indices(arrays["source"], "source", rows, path, unit)

@@ -35,11 +35,11 @@ def load(config: DataConfig) -> ImageArrays:
         return _from_store(config, listing(config))
     if config.kind == "features":
         return load_features(config)
-    path = _path(config)
+    path, single = _path(config), config.single_images is not None
     if config.kind in FILE_KINDS:
-        arrays = read_listed(LISTERS[config.kind](path), config.name, config.image_size)
+        arrays = read_listed(LISTERS[config.kind](path, single), config.name, config.image_size)
     else:
-        arrays = read_npz(path, config.name)
+        arrays = read_npz(path, config.name, single)
     if config.num_classes is not None:
         arrays = arrays.with_classes(config.num_classes)
     return arrays if config.image_size is None else arrays.resized(config.image_size)
@@ -49,7 +49,7 @@ def listing(config: DataConfig) -> Listing:
     """The image files of a folder, a list or a published data set, cut to ``num_classes``."""
     path = _path(config)
     if config.kind in FILE_KINDS:
-        files = LISTERS[config.kind](path)
+        files = LISTERS[config.kind](path, config.single_images is not None)
     else:
         files = list_published(config.kind, path, bool(config.verify), bool(config.download))
     return files if config.num_classes is None else files.with_classes(config.num_classes)

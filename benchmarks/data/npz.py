@@ -11,7 +11,7 @@ from .labels import checked_labels
 KNOWN = ("images", "labels", "class_names", "source", "source_names")
 
 
-def read_npz(path: Path, name: str) -> ImageArrays:
+def read_npz(path: Path, name: str, single_images: bool = False) -> ImageArrays:
     """The images, labels and names in an npz file, checked.
 
     Expected arrays: ``images`` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8; ``labels`` (N,), integers 0 to
@@ -29,7 +29,7 @@ def read_npz(path: Path, name: str) -> ImageArrays:
         if key not in arrays:
             raise ValueError(f"{path}: expected an array {key!r}, but found only {sorted(arrays) or 'others'}")
     images = _images(arrays, path)
-    return ImageArrays(name, images, *checked_labels(arrays, len(images), path, unit="image"))
+    return ImageArrays(name, images, *checked_labels(arrays, len(images), path, "image", single_images))
 
 
 def _images(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:

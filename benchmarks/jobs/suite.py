@@ -26,6 +26,11 @@ def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConf
     jobs: dict[str, TrainingJob] = {}
     for configurations in composed.values():
         kinds = [TrainingJob(config, options) for config, options in configurations]
+        if kinds[0].config.data.train_on == "all":
+            raise UserError(
+                "data.train_on=all leaves no test set, so that a suite has nothing to compare: use it with "
+                "python -m benchmarks run, for the model that goes into use"
+            )
         for kind in kinds:
             check(kind.config)
         for fold in suite.folds:

@@ -135,11 +135,11 @@ class Evaluation:
             self.weights = {name: _copies(model.state_dict()) for name, model in models.items()}
 
     def score_chosen(self, models: Mapping[str, nn.Module]) -> None:
-        """Load the selected weights into the models, and score them on the test set."""
+        """Load the selected weights into the models, and score them on the test set if there is one."""
         for name, model in models.items():
             model.load_state_dict(self.weights[name])
         chosen = dict(chosen_entry(self.history))
-        self._score(["test"], chosen, models)
+        self._score(["test"] if "test" in self.images else [], chosen, models)
         self.final = chosen["test"]
 
     def test_scorings(self) -> int:
@@ -216,7 +216,7 @@ def make_evaluation(
     rules = ScoringRules(
         protocol.test_scoring,
         protocol.keep_embeddings,
-        torch.from_numpy(gallery_queries(data, split.test, config.fold)),
+        torch.from_numpy(gallery_queries(data, split.test, config.fold, alone=split.gallery is not None)),
         protocol.neighbors,
         keep_weights,
     )

@@ -12,16 +12,19 @@ QUERIES = 24
 SHOWN_SIZE = 96  # pixels per side
 
 
-def gallery_queries(data: ImageArrays, test: np.ndarray, fold: int) -> np.ndarray:
+def gallery_queries(data: ImageArrays, test: np.ndarray, fold: int, alone: bool = True) -> np.ndarray:
     """Positions in ``test`` of up to 24 queries, from as many classes as possible.
 
     They depend only on the data and the fold, so that all methods and seeds show the same queries.
 
     Args:
         test: rows of the test images.
+        alone: whether an image that is alone in its class may be a query, as where the queries search a gallery.
     """
     random = np.random.default_rng(stream_seed(int(data.content_hash[:12], 16), "gallery", fold))
     shuffled = random.permutation(len(test))
+    if not alone and len(test):
+        shuffled = shuffled[np.bincount(data.labels[test])[data.labels[test[shuffled]]] > 1]
     _, first = np.unique(data.labels[test[shuffled]], return_index=True)
     one_a_class = shuffled[np.sort(first)]
     others = np.setdiff1d(shuffled, one_a_class)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..config.compose import RunConfig, RunOptions
 from ..data import ImageArrays, load
 from ..data.features import FEATURES, REST, Features, npz_bytes, read_features
-from ..data.split import class_disjoint_split
+from ..data.split import split_of
 from ..errors import UserError
 from ..runs.resumable import PROGRESS, ResumableArray, held
 from ..runs.writer import write_whole
@@ -58,7 +58,7 @@ def extract(
         raise UserError(f"--views must be at least 0, but got {views}")
     try:
         data = load(config.data)
-        learned = class_disjoint_split(data.labels, 0, 1, data.partition).train
+        learned = split_of(data, config.data, 0, 1).train
     except (OSError, ValueError) as error:
         raise UserError(f"data={config.data.name}: {error}") from error
     device = choose_device(options.device)

@@ -16,7 +16,7 @@ from ..config.compose import RunConfig, RunOptions
 from ..config.data import DataConfig
 from ..data import ImageArrays, load
 from ..data.audit import audit_or_refuse
-from ..data.split import Split, class_disjoint_split
+from ..data.split import Split, split_of
 from ..errors import TrainingError, UserError
 from ..runs.checked_json import Fields
 from ..runs.schema import PER_QUERY
@@ -173,7 +173,7 @@ def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
     """
     try:
         data = _load(config.data)
-        split = class_disjoint_split(data.labels, config.fold, config.protocol.num_folds, data.partition)
+        split = split_of(data, config.data, config.fold, config.protocol.num_folds)
     except (OSError, ValueError) as error:
         raise UserError(f"data={config.data.name} fold={config.fold}: {error}") from error
     if config.loss.is_raw:  # needs no batches
