@@ -109,13 +109,14 @@ def _adapted(
     return make
 
 
-def _anchored(size: Size) -> nn.Module:
-    return wrappers.DenselyAnchoredSampling(
+def _anchored(anchors: str) -> Callable[[Size], nn.Module]:
+    return lambda size: wrappers.DenselyAnchoredSampling(
         _multi_similarity(size),
         size.classes,
         size.dimension,
         miner=miners.MultiSimilarityMiner(),
         num_copies=COPIES,
+        anchors=anchors,
     )
 
 
@@ -215,10 +216,18 @@ CASES = (
     Case(
         f"DAS, {COPIES} copies + multi-similarity",
         training_step(_multi_similarity, miners.MultiSimilarityMiner),
-        training_step(_anchored),
+        training_step(_anchored("all")),
         goal=2.2,
         grows_with=("batch", "classes", "dimension"),
         enlarged=_anchored_enlarged,
+    ),
+    Case(
+        f"DAS, {COPIES} copies + multi-similarity, only rows as anchors",
+        training_step(_multi_similarity, miners.MultiSimilarityMiner),
+        training_step(_anchored("originals")),
+        goal=2.2,
+        grows_with=("batch", "classes", "dimension"),
+        enlarged=training_step(_multi_similarity, miners.MultiSimilarityMiner, copies=COPIES),
     ),
     Case(
         f"IAA, {COPIES} copies + contrastive",

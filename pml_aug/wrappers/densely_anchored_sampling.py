@@ -9,20 +9,21 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pml_aug.distances.introspective_base import IntrospectiveBase
-from pml_aug.host import COPIES
-from pml_aug.patching import patched
-from pml_aug.regularizers.on_first_rows import OnFirstRows
+from pml_aug.host import COPIES, CopyMode
 from pml_aug.statistics.channel_counts import ChannelCounts
 from pml_aug.statistics.difference_bank import DifferenceBank
 from pml_aug.synthesis.scaled_and_shifted import scaled_and_shifted
 from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
-from pml_aug.validation import check_class_labels, check_flag, check_integer, check_number
+from pml_aug.validation import check_choice, check_class_labels, check_flag, check_integer, check_number
 from pml_aug.wrappers.base import Batch, LossWrapper
+from pml_aug.wrappers.copies_wrapper import CopiesWrapper
 from pml_aug.wrappers.terms import Term, weighted_sum, without_regularizers
 
+ANCHORS = ("all", "originals")
 
-class DenselyAnchoredSampling(LossWrapper):
+
+class DenselyAnchoredSampling(CopiesWrapper):
     r"""A PML loss on a batch with copies that are scaled in the channels of their class and shifted within it.
 
     A call in training mode, with rows v of unit length and labels y, does three things in this order:
@@ -37,10 +38,11 @@ class DenselyAnchoredSampling(LossWrapper):
     :math:`\tau^t_i` one of the stored differences of the class, each equally likely (0 if there is none).
 
     The wrapped loss runs unchanged on the batch followed by its copies, all of which are anchors, positives and
-    negatives; the copies of a row are its positives. Each copy has the length of its row, which only a loss that does
-    not normalise sees. Statistics are constants to the gradient, and with `detach=True` the copies are, too.
-    Regularizers see the batch only. In evaluation mode, and without copies, this is the baseline loss and the state
-    does not change.
+    negatives; the copies of a row are its positives. With `anchors="originals"` only the rows of the batch are anchors,
+    and their own copies are not their positives; with three copies, these are a quarter of the pairs. Each copy has the
+    length of its row, which only a loss that does not normalise sees. Statistics are constants to the gradient, and
+    with `detach=True` the copies are, too. Regularizers see the batch only. In evaluation mode, and without copies,
+    this is the baseline loss and the state does not change.
 
     Args:
         loss: a PML loss of rows with labels.
@@ -55,9 +57,10 @@ class DenselyAnchoredSampling(LossWrapper):
         normalize: rows and copies are brought to unit length, as by the official backbones; False leaves out both.
         detach: copies are constants; False lets the gradient reach each row through its copies.
         original_weight: the loss of the batch alone is added with this weight, at least 0.
+        anchors: "all" as above, or "originals", for pair and triplet losses.
 
     Attributes:
-        num_synthetic: number of copies in the last call.
+        num_synthetic: number of copies in the last call; 0 if no row is compared with a copy.
         counts: the :class:`ChannelCounts`.
         bank: the :class:`DifferenceBank`.
 
@@ -101,6 +104,7 @@ class DenselyAnchoredSampling(LossWrapper):
         normalize: bool = True,
         detach: bool = True,
         original_weight: float = 0.0,
+        anchors: str = "all",
     ) -> None:
         check_integer("num_copies", num_copies, minimum=0)
         check_integer("num_channels", num_channels, minimum=1)
@@ -108,6 +112,7 @@ class DenselyAnchoredSampling(LossWrapper):
         check_number("original_weight", original_weight, minimum=0)
         check_flag("normalize", normalize)
         check_flag("detach", detach)
+        check_choice("anchors", anchors, ANCHORS)
         if len(scale_range) != 2:
             raise ValueError(f"scale_range must be two numbers, lowest and highest factor, but got {scale_range!r}")
         lowest, highest = scale_range
@@ -115,6 +120,8 @@ class DenselyAnchoredSampling(LossWrapper):
         check_number("scale_range[1]", highest, minimum=lowest)
         super().__init__(loss, miner)
         self.check_miner()
+        if anchors == "originals":
+            self._check_other_anchors()
         if any(isinstance(module, IntrospectiveBase) for module in self.modules()):
             raise ValueError(
                 f"DenselyAnchoredSampling cannot wrap {type(loss).__name__} with an introspective distance: the "
@@ -129,7 +136,7 @@ class DenselyAnchoredSampling(LossWrapper):
         self.scale_range = (float(lowest), float(highest))
         self.shift = float(shift)
         self.original_weight = float(original_weight)
-        self._to_unit, self._detach = normalize, detach
+        self._to_unit, self._detach, self._anchors = normalize, detach, anchors
         self.add_to_recordable_attributes(list_of_names=["num_copies", "num_channels", "shift"], is_stat=False)
         self.num_synthetic = 0
         self.add_to_recordable_attributes(name="num_synthetic", is_stat=True)
@@ -171,8 +178,13 @@ class DenselyAnchoredSampling(LossWrapper):
             if given is not None and given.shape != expected:
                 raise ValueError(f"`{name}` must be of shape {expected}, but got {tuple(given.shape)}")
         copies = self._copies(embeddings, labels, scale, channels, choice, generator)
-        self.num_synthetic = len(copies.source)
-        value = self._loss_of_all(embeddings, copies)
+        there = batch._replace(labels=to_device(labels, embeddings.device))
+        if self._anchors == "originals":
+            self.num_synthetic = len(copies.source) if len(labels) > 1 else 0  # a row has no pairs with its copies
+            value = self.with_copies_beside_batch(there, copies, generator)
+        else:
+            self.num_synthetic = len(copies.source)
+            value = self.with_copies_in_batch(there, copies)
         if self.original_weight == 0:
             return value
         with without_regularizers(self.loss):
@@ -218,18 +230,18 @@ class DenselyAnchoredSampling(LossWrapper):
         lengths = embeddings.norm(dim=1, keepdim=True).repeat(self.num_copies, 1)
         return copies._replace(embeddings=copies.embeddings * lengths)
 
-    def _loss_of_all(self, embeddings: Tensor, copies: Synthetic) -> Tensor:
-        """The wrapped loss on batch and copies as one batch."""
-        num_rows = len(embeddings)
-        rows = torch.cat([embeddings, copies.embeddings])
-        labels = copies.labels[:num_rows].repeat(1 + self.num_copies)
-        regularizer = self.loss.embedding_regularizer
-        overrides = {} if regularizer is None else {"embedding_regularizer": OnFirstRows(regularizer, num_rows)}
-        with patched(self.loss, **overrides):
-            return self.loss(rows, labels, self._mined(rows, labels))
-
     def _mined(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, ...] | None:
         return None if self.miner is None else self.miner(embeddings, labels)
+
+    def _check_other_anchors(self) -> None:
+        """Raise a ValueError if the loss has no anchors beside which copies could be."""
+        if self.loss_facts.copies is CopyMode.IN_BATCH:
+            compared = "each other" if self.loss_facts.proxies is None else "proxies"
+            raise ValueError(
+                f'DenselyAnchoredSampling takes no anchors="originals" around {type(self.loss).__name__}, which '
+                f'compares all of its rows with {compared}: use anchors="all"'
+            )
+        self.check_square()
 
     def _check_batch(self, batch: Batch) -> None:
         """Raise a ValueError for a batch that does not fit the statistics, or that was mined without the copies."""

@@ -6,14 +6,9 @@ from typing import Any, ClassVar
 
 import torch
 from pytorch_metric_learning import losses, miners
-from pytorch_metric_learning.reducers import PerAnchorReducer
-from torch import Tensor, nn
+from torch import Tensor
 
-from pml_aug.distances.delegating import PrecomputedDistance, same_distance
 from pml_aug.host import COPIES, CopyMode
-from pml_aug.miners.expansion_miner import ExpansionMiner
-from pml_aug.patching import patched
-from pml_aug.regularizers.on_first_rows import OnFirstRows
 from pml_aug.statistics import (
     ClassStatistics,
     NeighborCorrection,
@@ -22,18 +17,10 @@ from pml_aug.statistics import (
 )
 from pml_aug.synthesis.class_gaussian_copies import NOISE_STDS, class_gaussian_copies
 from pml_aug.synthesis.pairs import random_circle
-from pml_aug.synthesis.synthetic import Synthetic
 from pml_aug.to_device import to_device
 from pml_aug.validation import check_choice, check_class_labels, check_flag, check_integer, check_number
-from pml_aug.wrappers.base import Batch, IndicesTuple, LossWrapper, innermost
-from pml_aug.wrappers.copies import (
-    MinerWithoutSelfCopies,
-    default_tuples,
-    mined,
-    references_of,
-    with_self_farthest,
-    with_tuples_of_copies,
-)
+from pml_aug.wrappers.base import Batch, LossWrapper, innermost
+from pml_aug.wrappers.copies_wrapper import CopiesWrapper
 from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.misuse import warn_once
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
@@ -44,7 +31,7 @@ CALLS_WITHOUT_REFRESH = 1000  # more than an epoch has in most trainings
 ROWS_AT_A_TIME = 4096  # of a training set in `refresh`
 
 
-class IntraClassAdaptiveAugmentation(LossWrapper):
+class IntraClassAdaptiveAugmentation(CopiesWrapper):
     r"""A PML loss on a batch with Gaussian copies that have the variance of their class.
 
     .. math::
@@ -282,9 +269,9 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         )
         if self.loss_facts.copies is CopyMode.IN_BATCH:
             self.num_synthetic = len(copies.source)
-            return self._with_copies_in_batch(batch, copies, random_inputs)
+            return self.with_copies_in_batch(batch, copies, random_inputs)
         self.num_synthetic = len(copies.source) if len(batch.labels) > 1 else 0  # a row has no pairs with its copies
-        return self._with_references(batch, copies, generator, random_inputs)
+        return self.with_copies_beside_batch(batch, copies, generator, random_inputs)
 
     def _baseline(self, batch: Batch, random_inputs: dict[str, Any]) -> Tensor:
         """The wrapped loss on the batch alone."""
@@ -292,56 +279,6 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
         if indices_tuple is None and self.miner is not None:
             indices_tuple = self.miner(embeddings, labels, ref_emb, ref_labels)
         return self.loss(embeddings, labels, indices_tuple, ref_emb, ref_labels, **random_inputs)
-
-    def _with_copies_in_batch(self, batch: Batch, copies: Synthetic, random_inputs: dict[str, Any]) -> Tensor:
-        """The wrapped loss on batch and copies as one batch."""
-        embeddings = torch.cat([batch.embeddings, copies.embeddings])
-        labels = torch.cat([batch.labels, copies.labels])
-        indices_tuple = None if self.miner is None else self.miner(embeddings, labels)
-        with patched(innermost(self.loss), **self._regularizer_of_first(len(batch.labels))):
-            return self.loss(embeddings, labels, indices_tuple, **random_inputs)
-
-    def _with_references(
-        self, batch: Batch, copies: Synthetic, generator: torch.Generator | None, random_inputs: dict[str, Any]
-    ) -> Tensor:
-        """The wrapped loss between the batch and its copies, without self-copies."""
-        outer, miner, facts = self.loss, self.miner, self.loss_facts
-        loss, shares_distance = innermost(outer), self._miner_shares_distance
-        references = references_of(*batch[:2], copies, *batch[3:])
-        distance = loss.distance
-        if facts.copies is CopyMode.REFERENCES and shares_distance:
-            distance = PrecomputedDistance(distance, distance(references.embeddings, references.ref_emb))
-        indices_tuple: IndicesTuple | None = None
-        of_wrapper: dict[str, Any] = {}  # attributes of a wrapper inside that are overridden
-        if batch.indices_tuple is not None:
-            indices_tuple = with_tuples_of_copies(batch.indices_tuple, references, len(copies.source))
-        elif miner is not None:
-            indices_tuple = mined(miner, references, distance if shares_distance else None)
-        elif isinstance(outer, EmbeddingExpansion) and outer.miner is not None:
-            of_wrapper["miner"] = MinerWithoutSelfCopies(outer.miner, references)
-        elif not facts.compares_all:
-            indices_tuple = default_tuples(loss, facts.forms_triplets, references, generator)
-        if facts.compares_all:
-            distance = with_self_farthest(distance, references)
-        with patched(loss, distance=distance), patched(outer, **of_wrapper):
-            if facts.copies is CopyMode.REFERENCES:
-                embeddings, labels, ref_emb, ref_labels, _ = references
-                return outer(embeddings, labels, indices_tuple, ref_emb, ref_labels, **random_inputs)
-            with patched(loss, **self._regularizer_of_first(len(batch.labels))):
-                return outer(references.ref_emb, references.ref_labels, indices_tuple, **random_inputs)
-
-    @property
-    def _miner_shares_distance(self) -> bool:
-        """Whether one distance matrix serves miner and loss."""
-        miner = self.miner
-        if miner is None or isinstance(miner, ExpansionMiner):
-            return False
-        return same_distance(miner.distance, self.loss.distance)
-
-    def _regularizer_of_first(self, num_rows: int) -> dict[str, nn.Module]:
-        """The embedding regularizer of the wrapped loss, if it has one, for an enlarged batch."""
-        regularizer = innermost(self.loss).embedding_regularizer
-        return {} if regularizer is None else {"embedding_regularizer": OnFirstRows(regularizer, num_rows)}
 
     def _check_parts(self) -> None:
         """Raise a ValueError if the parts, each accepted by itself, cannot be combined."""
@@ -357,12 +294,8 @@ class IntraClassAdaptiveAugmentation(LossWrapper):
                 f"{name} cannot wrap {type(loss).__name__} in {outer}: its positives are all rows of the class, "
                 f"self-copies included, and {outer} gives it their distances"
             )
-        has_square = any(isinstance(module, PerAnchorReducer) for module in loss.modules())
-        if has_square and self.loss_facts.copies is not CopyMode.IN_BATCH:
-            raise ValueError(
-                f"{name} cannot wrap {type(loss).__name__} with a PerAnchorReducer: it lays pairs out in a square of "
-                "the batch, in which copies have no place; use another reducer"
-            )
+        if self.loss_facts.copies is not CopyMode.IN_BATCH:
+            self.check_square()
 
     def _check_batch(self, batch: Batch) -> None:
         """Raise a ValueError if a batch does not fit the statistics or the wrapped loss."""

@@ -204,6 +204,67 @@ def test_the_loss_of_the_batch_is_added_with_its_weight():
     torch.testing.assert_close(values[1] - values[0], 2 * losses.MultiSimilarityLoss()(embeddings, labels))
 
 
+# ---- only the rows of the batch as anchors
+
+
+def test_originals_are_compared_with_all_copies_but_their_own():
+    """Two rows of class 0 at a right angle and one of class 1 opposite of the first; a copy each, at the row itself."""
+    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], requires_grad=True)
+    loss = losses.ContrastiveLoss(pos_margin=0, neg_margin=3, reducer=reducers.DoNothingReducer())
+    wrapper = DenselyAnchoredSampling(
+        loss, 2, 2, num_copies=1, num_channels=1, scale_range=(1, 1), shift=0, anchors="originals"
+    )
+    terms = wrapper(rows, torch.tensor([0, 0, 1]))
+    # rows 0 and 1 are each other's positives, at 2^0.5, and so are the copies: four pairs; row 2 has none
+    positive = terms["pos_loss"]
+    torch.testing.assert_close(positive["losses"], torch.full((4,), 2**0.5))
+    assert sorted(zip(*(side.tolist() for side in positive["indices"]), strict=True)) == [
+        (0, 1),
+        (0, 4),
+        (1, 0),
+        (1, 3),
+    ]
+    # negatives: 0 and 2 at distance 2, 1 and 2 at 2^0.5, with the row and with its copy, from both sides
+    negative = sorted(terms["neg_loss"]["losses"].tolist())
+    assert negative == pytest.approx([3 - 2] * 4 + [3 - 2**0.5] * 4)
+    assert wrapper.num_synthetic == 3
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_originals_give_the_loss_of_the_batch_beside_its_references(detach):
+    embeddings, labels = batch(dtype=torch.float64)
+    loss = losses.MultiSimilarityLoss()
+    wrapper = DenselyAnchoredSampling(loss, C, D, detach=detach, shift=0.5, anchors="originals").double()
+    draws = {"scale": torch.rand(3, 8, 4, dtype=torch.float64) + 0.5, "choice": torch.zeros(3, 8, dtype=torch.long)}
+    same = torch.arange(8).repeat(4) == torch.arange(8)[:, None]
+    positive = (labels[:, None] == labels.repeat(4)) & ~same
+    tuples = (*torch.where(positive), *torch.where(labels[:, None] != labels.repeat(4)))
+
+    def by_hand(rows, labels):
+        other = DenselyAnchoredSampling(copy.deepcopy(loss), C, D, detach=detach, shift=0.5).double()
+        seen = rows_given(other.loss)
+        other(rows, labels, **draws)
+        return loss(rows, labels, tuples, seen[0][0], labels.repeat(4))
+
+    value = value_and_gradient(lambda rows, classes: wrapper(rows, classes, **draws), embeddings, labels)
+    expected = value_and_gradient(by_hand, embeddings, labels)
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["FastAPLoss", "ProxyAnchorLoss"])
+def test_originals_need_a_loss_with_anchors_of_its_own(name):
+    with pytest.raises(
+        ValueError, match=rf'takes no anchors="originals" around {name}, which compares .*anchors="all"'
+    ):
+        DenselyAnchoredSampling(make_loss(name, C, D), C, D, anchors="originals")
+
+
+def test_originals_leave_no_place_for_copies_in_a_square_of_pairs():
+    loss = losses.ContrastiveLoss(reducer=reducers.PerAnchorReducer())
+    with pytest.raises(ValueError, match="DenselyAnchoredSampling cannot wrap ContrastiveLoss with a PerAnchorReducer"):
+        DenselyAnchoredSampling(loss, C, D, anchors="originals")
+
+
 # ---- statistics and randomness
 
 
@@ -291,6 +352,7 @@ def test_a_training_resumed_from_its_state_goes_on_alike():
         ({"original_weight": -1}, "original_weight must be at least 0"),
         ({"normalize": 1}, "normalize must be True or False"),
         ({"detach": "no"}, "detach must be True or False"),
+        ({"anchors": "some"}, "anchors must be "),
         ({"miner": miners.EmbeddingsAlreadyPackagedAsTriplets()}, "in which no copy would ever be"),
     ],
 )
