@@ -1,4 +1,4 @@
-"""The features as they are, beside the trainings on them."""
+"""The raw features, beside the trainings on them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from .runner import TrainingJob
 
 
 def raw_jobs(job: TrainingJob, folds: Sequence[int]) -> list[TrainingJob]:
-    """The scoring of the features that a training starts from, as they are and standardised, for each fold.
+    """The scoring of the features that a training starts from, raw and standardised, for each fold.
 
     None where the trunk is trained, whose features are then no fixed thing.
 

@@ -14,7 +14,7 @@ from .runner import TrainingJob
 
 
 def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConfig, RunOptions]]]) -> list[TrainingJob]:
-    """Every training of a suite once: features as they are, the first comparison, the others seed by seed.
+    """Every training of a suite once: raw features, the first comparison, the others seed by seed.
 
     Args:
         suite: the suite.
@@ -48,7 +48,7 @@ def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConf
 
 
 def first_comparison(jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
-    """What a first report needs: on the first data set, the features as they are, and the first loss with one method.
+    """What a first report needs: on the first data set, the raw features, and the first loss with one method.
 
     Empty where there is no loss with a baseline and a method.
     """

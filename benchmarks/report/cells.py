@@ -62,7 +62,7 @@ class Cell:
 
     @property
     def is_raw(self) -> bool:
-        """Whether these are the features as they are, one run per fold, which have no seeds."""
+        """Whether these are the raw features, one run per fold, which have no seeds."""
         return self.runs[0].is_raw
 
     @property

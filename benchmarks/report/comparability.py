@@ -21,7 +21,7 @@ def check_comparable(runs: Iterable[Run], studies: Mapping[str, Study]) -> None:
     protocol and data hash, and in the trunk's whole config. The runs of one loss agree in the configs of loss and
     protocol, but for parameters that one study searched with the same budget for each of them; the runs of one method
     agree in all three configs. Each (seed, fold) is there once, for a method and for its baseline. No run's data have
-    the same images on both sides of the split. Features as they are come from the same data, trunk and protocol, and
+    the same images on both sides of the split. Raw features come from the same data, trunk and protocol, and
     are there for each fold; size and standardisation of embeddings are their own.
 
     Raises:
@@ -117,7 +117,7 @@ def _differing_keys(
 
 
 def _unlike(raw: list[Run], runs: list[Run]) -> Iterator[str]:
-    """Features as they are that are not those that the trainings on the same data started from."""
+    """Raw features that are not those that the trainings on the same data started from."""
     for (data, loss), features in _grouped(raw, "data", "loss").items():
         trained = [run for run in runs if run.data == data]
         if not trained:

@@ -7,7 +7,7 @@ from ..errors import UserError
 from ..runs.reader import Run, is_run, read_run, read_runs
 from ..runs.schema import PRIMARY
 from .cells import Cell, Comparison
-from .formatting import interval, number, p_value
+from .formatting import interval, number, p_sentence, p_value
 from .labels import loss_name, method_name
 from .tuned_runs import value_at
 from .verdicts import withheld
@@ -105,7 +105,7 @@ def _line(comparison: Comparison) -> str:
             "for these two models, not the choice of seed."
         )
     return (
-        f"{start} ({levels}; 95 % over {seeds} seeds {interval(effect.interval)}; p = {p_value(comparison.p)} by the "
+        f"{start} ({levels}; 95 % over {seeds} seeds {interval(effect.interval)}; {p_sentence(comparison.p)} by the "
         f"sign-flip test, smallest attainable {p_value(comparison.smallest_p)}; {classes})."
     )
 

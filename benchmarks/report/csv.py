@@ -66,7 +66,7 @@ def results(summary: Summary) -> Table:
 def comparisons(summary: Summary) -> Table:
     """One row per comparison, selection rule and metric; tests only for the primary metric by the honest rule.
 
-    A method is compared with its baseline and with its controls; these and all baselines with the features as they are,
+    A method is compared with its baseline and with its controls; these and all baselines with the raw features,
     which is not tested.
     """
 
@@ -126,7 +126,7 @@ def comparisons(summary: Summary) -> Table:
 
 
 def _against(comparison: Comparison) -> str:
-    """The method of the other side; of features as they are the name in the loss's place."""
+    """The method of the other side; of raw features the name in the loss's place."""
     other = comparison.baseline
     return other.loss if other.is_raw else other.method
 

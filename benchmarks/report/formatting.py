@@ -96,6 +96,17 @@ def p_value(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def p_sentence(value: float | None) -> str:
+    """A p-value in a sentence.
+
+    Example:
+        >>> p_sentence(0.03125), p_sentence(0.00002)
+        ('p = 0.0312', 'p < 0.0001')
+    """
+    text = p_value(value)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
 def memory(value: float | None) -> str:
     """Bytes as MiB.
 

@@ -6,7 +6,7 @@ METRIC_NAMES = {
     "r_precision": "R-precision",
     "mean_average_precision_at_r": "MAP@R",
 }
-FEATURES = {"raw": "features", "raw_standardized": "standardised features"}  # in a sentence
+FEATURES = {"raw": "raw features", "raw_standardized": "standardised features"}  # in a sentence
 RULE_NAMES = {"validation": "chosen by validation", "last": "last epoch", "test": "best on test"}
 AS_PUBLISHED = "best epoch on the test set (as published)"
 
@@ -32,14 +32,14 @@ def counted_epoch(honest: str, chooser: str = "validation") -> str:
 
 
 def loss_name(name: str) -> str:
-    """The loss in CamelCase, as PML's classes are; features as they are, in the place of a loss, in words.
+    """The loss in CamelCase, as PML's classes are; raw features, in the place of a loss, in words.
 
     Example:
         >>> loss_name("multi_similarity"), loss_name("proxy_nca"), loss_name("raw")
-        ('MultiSimilarity', 'ProxyNCA', 'Features as they are')
+        ('MultiSimilarity', 'ProxyNCA', 'Raw features')
     """
     if name in FEATURES:
-        return "Features as they are" if name == "raw" else FEATURES[name].capitalize()
+        return FEATURES[name].capitalize()
     return "".join(part.upper() if part in ABBREVIATIONS else part.capitalize() for part in name.split("_"))
 
 

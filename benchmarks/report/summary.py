@@ -23,7 +23,7 @@ class DataSummary:
     comparisons: tuple[Comparison, ...]
     extended: tuple[Comparison, ...] = ()  # baselines tuned with more trials, against themselves
     attributions: tuple[Comparison, ...] = ()  # methods against their controls
-    raw: tuple[Cell, ...] = ()  # the features as they are, and standardised
+    raw: tuple[Cell, ...] = ()  # raw and standardised features
 
     @property
     def rule(self) -> str:
@@ -41,7 +41,7 @@ class DataSummary:
 
     @cached_property
     def features(self) -> Cell | None:
-        """Of the features as they are and standardised those that validation prefers; without it, as they are."""
+        """Of raw and standardised features those that validation prefers; without validation, the raw ones."""
 
         def validation(cell: Cell) -> float:
             return float(np.mean([run.curve.get(0, 0.0) for run in cell.runs]))
@@ -49,7 +49,7 @@ class DataSummary:
         return max(self.raw, key=validation, default=None)
 
     def above(self, raw: Cell) -> tuple[Comparison, ...]:
-        """Each cell against features as they are, paired by fold: the same features for every seed."""
+        """Each cell against raw features, paired by fold: the same features for every seed."""
         scored = {run.fold: run for run in raw.runs}
         return tuple(
             Comparison(cell, Cell(tuple(replace(scored[run.fold], seed=run.seed) for run in cell.runs)))
@@ -75,7 +75,7 @@ class Summary:
 
     @property
     def all_runs(self) -> tuple[Run, ...]:
-        """Those of the features as they are, then the trainings."""
+        """Those of the raw features, then the trainings."""
         return (*(run for data in self.data_sets for cell in data.raw for run in cell.runs), *self.runs)
 
 

@@ -54,7 +54,7 @@ def _score(metric: str, rule: str | None = None) -> Callable[[Cell], Estimate]:
 
 
 def _level(metric: str) -> Callable[[Cell], Estimate | float]:
-    """A score by the honest rule; of features as they are without an interval over seeds, which they do not have."""
+    """A score by the honest rule; of raw features without an interval over seeds, which they do not have."""
     return lambda cell: cell.score(metric).mean if cell.is_raw else cell.score(metric)
 
 
@@ -77,7 +77,7 @@ def accuracy(data: DataSummary) -> Table:
     epoch = counted_epoch(data.rule, "the validation fold")
     caption = f"Test scores in points on {data.data} at the {epoch}: mean over seeds with its 95 % t-interval."
     if data.raw:
-        caption += " Features as they are are compared by cosine, without training, so they have no seeds."
+        caption += " Raw features are compared by cosine, without training, so they have no seeds."
     return table_of(f"{data.data}-accuracy", "", caption, cells, [*data.raw, *data.cells])
 
 
@@ -122,7 +122,7 @@ def _tested(family: int) -> Cells:
 
 
 def above_features(data: DataSummary) -> Table:
-    """What training adds to the features as they are."""
+    """What training adds to the raw features."""
     above = {(raw.loss, id(c.method)): c for raw in data.raw for c in data.above(raw)}
 
     def added(loss: str, value: Callable[[Comparison], Any]) -> Callable[[Cell], Any]:
@@ -140,7 +140,7 @@ def above_features(data: DataSummary) -> Table:
         "fold, with 95 % t-intervals over the seeds of the training, and bootstraps over test classes. The features "
         "have no seeds, and these differences are described, not tested."
     )
-    return table_of(f"{data.data}-features", "Difference to the features as they are", caption, cells, data.cells)
+    return table_of(f"{data.data}-features", "Difference to the raw features", caption, cells, data.cells)
 
 
 def other_metrics(data: DataSummary, longer: Sequence[str]) -> Table:

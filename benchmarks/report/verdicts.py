@@ -8,7 +8,7 @@ from .. import statistics
 from ..runs.reader import Run
 from ..runs.schema import PRIMARY
 from .cells import Comparison
-from .formatting import estimate, interval, number, p_value
+from .formatting import estimate, interval, number, p_sentence, p_value
 from .labels import FEATURES, loss_name, method_name
 from .summary import DataSummary, Summary
 
@@ -81,7 +81,7 @@ def _finding(comparison: Comparison, name_data: bool) -> Finding:
         return Finding(judged, headline, f"{start} with one seed, which allows neither an interval nor a test.")
     numbers = (
         f"{start} (difference {number(effect.mean, signed=True)}, 95\u00a0% interval {interval(effect.interval)}; "
-        f"p = {p_value(comparison.p)}, Holm {p_value(comparison.holm_p)}; {comparison.num_seeds} seeds)."
+        f"{p_sentence(comparison.p)}, Holm {p_sentence(comparison.holm_p)}; {comparison.num_seeds} seeds)."
     )
     return Finding(judged, headline, f"{numbers} {_certainty(comparison, judged)}")
 
@@ -124,7 +124,7 @@ def longer_tuning(data: DataSummary) -> list[str]:
 def _certainty(comparison: Comparison, judged: str) -> str:
     seeds, family = comparison.num_seeds, comparison.family
     over = f"after Holm's correction for {family} comparisons" if family > 1 else "with the exact test"
-    margin = f"{comparison.margin:g} points (TOST, Holm p = {p_value(comparison.holm_equivalence_p or 0)})"
+    margin = f"{comparison.margin:g} points (TOST, Holm {p_sentence(comparison.holm_equivalence_p or 0)})"
     if judged.startswith("established"):
         small = f" It is small, though: within {margin}." if within_margin(comparison) else ""
         return f"Established at the 5\u00a0% level, {over}.{small}"
@@ -156,12 +156,12 @@ def overview(summary: Summary) -> list[str]:
 
 
 def _above_features(data: DataSummary) -> Iterator[str]:
-    """The losses and methods that end below the features as they are."""
+    """The losses and methods that end below the raw features."""
     if data.features is None:
         return
     level = number(data.features.score(PRIMARY).mean)
     preferred = ", which validation prefers" if len(data.raw) > 1 and data.rule == "validation" else ""
-    what = f"the {FEATURES[data.features.loss]} as they are (cosine, MAP@R {level}{preferred})"
+    what = f"the {FEATURES[data.features.loss]} (cosine, MAP@R {level}{preferred})"
     compared = data.above(data.features)
     below = [c for c in compared if c.primary.mean < 0]
     if not below:

@@ -1,4 +1,4 @@
-"""Scores of a trunk's features as they are: what a data set gives without training."""
+"""Scores of a trunk's raw features: what a data set gives without training."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import cast

@@ -55,7 +55,7 @@ def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
 
 
 def list_raw(rows: Sequence[Row]) -> list[TrainingJob]:
-    """The scoring of the features as they are, for every fold of the rows; none where the trunk is trained."""
+    """The scoring of the raw features, for every fold of the rows; none where the trunk is trained."""
     folds = sorted({task.config.fold for row in rows for task in row.tasks})
     return raw_jobs(rows[0].tasks[0], folds)
 

@@ -35,7 +35,7 @@ def write_concatenated(tasks: Sequence[TrainingJob]) -> list[Path]:
 
     Trainings that differ only in the fold form a group: the mean of their scores is the *separated* score, the score of
     their normalised concatenated embeddings the *concatenated* one. Groups of one fold are left out, and
-    so are features as they are, which every fold shares.
+    so are raw features, which every fold shares.
 
     Raises:
         UserError: a training kept no embeddings, its test images differ from the other folds', or a file is damaged.

@@ -62,7 +62,7 @@ class CannedRuns:
 
     def raw(self, standardized: bool = False, fold: int = 0, map_at_r: float = 0.5, validation: float = 0.5,
             **more: Any) -> Path:  # fmt: skip
-        """The features as they are, or standardised; ``validation``: their validation MAP@R."""
+        """The raw features, or standardised; ``validation``: their validation MAP@R."""
         loss = "raw_standardized" if standardized else "raw"
         free = {"seconds_per_step": 0.0, "images_per_second": 0.0, "peak_memory_bytes": None, "device": "cpu"}
         folder = self.once(

@@ -24,7 +24,7 @@ NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*[A-Za-z_])")
 
 def make_runs(canned_in) -> None:
     """A tuned study on glyphs with two folds, whose test set was scored once; on emoji an untuned comparison with a
-    control, and the features as they are."""
+    control, and the raw features."""
     canned = canned_in(RUNS, picture_size=8, queries=6)
     study = canned.study()
     for method, gain in (("none", 0.0), ("ee", 0.015), ("none+", 0.004)):

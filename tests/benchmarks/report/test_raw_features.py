@@ -1,4 +1,4 @@
-"""Reports with the features as they are beside the trainings on them."""
+"""Reports with the raw features beside the trainings on them."""
 
 import csv
 import io
@@ -54,9 +54,9 @@ def test_features_are_no_arm_and_count_in_no_correction(summary):
 
 
 def test_what_ends_below_the_features_that_validation_prefers_is_named(summary):
-    (sentence,) = (sentence for sentence in overview(summary) if "as they are" in sentence)
+    (sentence,) = (sentence for sentence in overview(summary) if "end below" in sentence)
     assert sentence.startswith(
-        "On glyphs, 1 of 2 losses and methods end below the standardised features as they are (cosine, MAP@R 55.00, "
+        "On glyphs, 1 of 2 losses and methods end below the standardised features (cosine, MAP@R 55.00, "
         "which validation prefers): Triplet (EE −2.00). The 95\u00a0% interval over seeds includes 0, or there is "
         "none, for Triplet EE. "
     )
@@ -67,17 +67,17 @@ def test_where_nothing_ends_below_the_features_that_is_said(canned):
     canned.raw(map_at_r=0.3)
     canned.once("triplet", "none", map_at_r=0.5)
     said = overview(read_summary(canned.root))
-    assert "On glyphs, no loss or method ends below the features as they are (cosine, MAP@R 30.00)." in said
+    assert "On glyphs, no loss or method ends below the raw features (cosine, MAP@R 30.00)." in said
 
 
 def test_the_tables_have_them_first_and_the_differences_to_both(summary):
     text = write_markdown(contents_of(summary, []))
     accuracy = text[text.index("## Accuracy") :]
     lines = [line for line in accuracy.splitlines() if line.startswith("| ")]
-    assert lines[2].startswith("| Features as they are | – | – | 2 |")
+    assert lines[2].startswith("| Raw features | – | – | 2 |")
     assert lines[3].startswith("| Standardised features | – | – | 2 |") and lines[3].endswith("| 55.0 |")
     assert "| Triplet | EE | +8.00 [" in text and "−2.00 [" in text
-    for name in ("features", "standardised features"):
+    for name in ("raw features", "standardised features"):
         assert f"| MAP@R, minus {name} | Over classes, bootstrap |" in text
 
 
@@ -92,7 +92,7 @@ def test_the_csv_files_have_their_scores_and_their_differences_untested(summary)
 
 def test_the_page_has_them_too(root, tmp_path):
     page = write_report(root, tmp_path)[0].read_text()
-    assert "Difference to the features as they are" in page and "12 runs" in page
+    assert "Difference to the raw features" in page and "12 runs" in page
 
 
 def refusal(canned) -> str:

@@ -27,7 +27,7 @@ def test_an_established_gain_is_said_with_its_numbers(canned):
     assert finding.verdict == "established gain"
     assert plain(finding.sentence) == (
         "With EE, the test MAP@R of Triplet is 2.00 points higher (difference +2.00, 95 % interval 1.06 to 2.94; "
-        "p = 0.0312, Holm 0.0312; 6 seeds). Established at the 5 % level, with the exact test."
+        "p = 0.0312, Holm p = 0.0312; 6 seeds). Established at the 5 % level, with the exact test."
     )
 
 
