@@ -1,6 +1,7 @@
 """Display names of losses, methods, metrics and selection rules."""
 
-ABBREVIATIONS = frozenset({"ee", "iaa", "idml", "ms", "nca", "nt", "ps", "see", "snr", "xbm", "map"})
+ABBREVIATIONS = frozenset({"das", "ee", "iaa", "idml", "ms", "nca", "nt", "ps", "see", "snr", "xbm", "map"})
+METHOD_NAMES = {"memvir": "MemVir", "metrix": "Metrix", "symm": "Symm"}
 METRIC_NAMES = {
     "precision_at_1": "Precision@1",
     "r_precision": "R-precision",
@@ -44,12 +45,12 @@ def loss_name(name: str) -> str:
 
 
 def method_name(name: str) -> str:
-    """The method with its abbreviations in capitals; an unknown name stays as it is.
+    """The method as its authors write it; an unknown name stays as it is.
 
     Example:
-        >>> method_name("none"), method_name("none+"), method_name("iaa_ps"), method_name("idml_no_mixup")
-        ('baseline', 'baseline, tuned longer', 'IAA PS', 'IDML no mixup')
+        >>> method_name("none"), method_name("none+"), method_name("iaa_ps"), method_name("symm_rows")
+        ('baseline', 'baseline, tuned longer', 'IAA PS', 'Symm rows')
     """
     if name.startswith("none"):
         return "baseline, tuned longer" if name.endswith("+") else "baseline"
-    return " ".join(part.upper() if part in ABBREVIATIONS else part for part in name.split("_"))
+    return " ".join(part.upper() if part in ABBREVIATIONS else METHOD_NAMES.get(part, part) for part in name.split("_"))
