@@ -10,6 +10,7 @@ from .errors import TrainingError, UserError, unknown
 
 COMMANDS = {
     "run": "train and evaluate one model",
+    "classify": "train and evaluate one classifier, by softmax or introspective softmax",
     "suite": "train many models over worker processes, then write the report",
     "ablate": "train a method beside its controls, and say what each of its parts adds and costs",
     "tune": "search the parameters of each loss and method with equal budgets",

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
@@ -30,6 +30,23 @@ CONFIGS = PACKAGE / "configs"  # inside an installed copy, beside the package in
 CONFIGS = CONFIGS if CONFIGS.is_dir() else PACKAGE.parent / "configs"
 GROUPS = ("data", "loss", "method", "trunk", "protocol")
 SHORTHANDS = ("embedder", "recipe")  # groups that set keys of the others, and are no part of the identity themselves
+
+
+@dataclass(frozen=True, eq=False)
+class Root:
+    """A file under configs/ that lists the groups of a kind of training."""
+
+    file: str  # without its ending
+    groups: Mapping[str, str]  # key on the command line -> directory under configs/, with Hydra's @KEY if it differs
+    shorthands: Mapping[str, str]
+    schema: type  # of the configuration
+
+    def directory(self, key: str) -> str:
+        """Of the options of a group."""
+        return {**self.groups, **self.shorthands}[key].partition("@")[0]
+
+
+RUN = Root("run", {key: key for key in GROUPS}, {key: key for key in SHORTHANDS}, RunConfig)
 
 
 def config_directories() -> list[Path]:
@@ -72,8 +89,12 @@ def _files_of(group: str) -> dict[str, Path]:
 
 def check_option(group: str, option: object) -> None:
     """Raises UserError, with the nearest known name, if a group has no such option."""
-    if option not in options_of(group):
-        raise UserError(unknown(group, str(option), options_of(group)))
+    _check_option(group, group, option)
+
+
+def _check_option(key: str, directory: str, option: object) -> None:
+    if option not in options_of(directory):
+        raise UserError(unknown(key, str(option), options_of(directory)))
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -138,22 +159,36 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         UserError: for an unknown group option or key (the nearest known one is named), for a value of a wrong type, for
             a ``_target_`` outside the allowed packages, and for a name that belongs to something else.
     """
+    found, options = composed_values(RUN, overrides)
+    config = typed(RunConfig, found)
+    check_targets(asdict(config), options.allow)
+    for control in config.method.controls:
+        check_option("method", control)
+    return config, options
+
+
+def composed_values(root: Root, overrides: Sequence[str]) -> tuple[dict[str, Any], RunOptions]:
+    """The values of one training's configuration, not yet typed nor checked for what they build, and its options.
+
+    Raises:
+        UserError: as :func:`compose`, but for values of a wrong type.
+    """
     chosen: dict[str, str] = {}
     settings: list[tuple[str, Any]] = []
     for override in parse(overrides):
         key, value = override.key_or_group, override.value()
-        if key in SHORTHANDS and value is None:
+        if key in root.shorthands and value is None:
             chosen.pop(key, None)
-        elif key in (*GROUPS, *SHORTHANDS):
-            check_option(key, value)
+        elif key in (*root.groups, *root.shorthands):
+            _check_option(key, root.directory(key), value)
             chosen[key] = str(value)
         else:
             settings.append((key, value))
-    if "data" in chosen and _get(_composed((("data", chosen["data"]),)), "data.kind") == "features":
+    if "data" in chosen and _get(_composed(root, (("data", chosen["data"]),)), "data.kind") == "features":
         # no pixels: other trunks and protocols have nothing to work on
         chosen = {"trunk": "given", "protocol": "frozen"} | chosen
-    start = _composed(tuple(chosen.items()))
-    known = frozenset([*_keys(start), *_fields(RunConfig), *_fields(RunOptions)])
+    start = _composed(root, tuple(chosen.items()))
+    known = frozenset([*_keys(start), *_fields(root.schema), *_fields(RunOptions)])
     composed = deepcopy(start)
     targets = {node: target for node, target in map(_given_target, settings) if target is not None}
     for node, target in targets.items():
@@ -164,14 +199,13 @@ def compose(overrides: Sequence[str]) -> tuple[RunConfig, RunOptions]:
         if key not in known and not (node in targets and argument.isidentifier()):  # a given class checks its arguments
             raise UserError(unknown("key", key, known))
         _replace(composed, key, _merged(_get(composed, key), value))
-    for group in PARTS:
-        composed[group]["name"] = name_of(group, start[group], composed[group], options_of(group))
-    composed["loss"] = fill_in(composed["loss"])
-    config, options = typed(RunConfig, _part(composed, RunConfig)), typed(RunOptions, _part(composed, RunOptions))
-    check_targets(asdict(config), options.allow)
-    for control in config.method.controls:
-        check_option("method", control)
-    return config, options
+    for group in root.groups:
+        if group in PARTS:
+            known_names = options_of(root.directory(group))
+            composed[group]["name"] = name_of(group, start[group], composed[group], known_names)
+    if root is RUN:
+        composed["loss"] = fill_in(composed["loss"])
+    return _part(composed, root.schema), typed(RunOptions, _part(composed, RunOptions))
 
 
 def _part(composed: Mapping[str, Any], schema: type) -> dict[str, Any]:
@@ -181,21 +215,22 @@ def _part(composed: Mapping[str, Any], schema: type) -> dict[str, Any]:
 
 def override_keys() -> list[str]:
     """Dotted keys of a configuration with the default options, those of its own fields first."""
-    return list(dict.fromkeys([*_fields(RunConfig), *_fields(RunOptions), *sorted(_keys(_composed(())))]))
+    return list(dict.fromkeys([*_fields(RunConfig), *_fields(RunOptions), *sorted(_keys(_composed(RUN, ())))]))
 
 
-def _composed(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def _composed(root: Root, chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """The files of the chosen options, merged; not to be changed."""
-    return _composed_from(chosen, tuple(config_directories()[1:]))
+    return _composed_from(root, chosen, tuple(config_directories()[1:]))
 
 
 @lru_cache  # a study composes many configurations of a few groups
-def _composed_from(chosen: tuple[tuple[str, str], ...], own: tuple[Path, ...]) -> dict[str, Any]:
+def _composed_from(root: Root, chosen: tuple[tuple[str, str], ...], own: tuple[Path, ...]) -> dict[str, Any]:
     further = ",".join(f"'file://{directory}'" for directory in own)
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            options = [f"{group}={option}" for group, option in chosen]
-            composed = hydra_compose("run", [*options, f"hydra.searchpath=[{further}]"] if further else options)
+            groups = {**root.groups, **root.shorthands}
+            options = [f"{groups[key]}={option}" for key, option in chosen]
+            composed = hydra_compose(root.file, [*options, f"hydra.searchpath=[{further}]"] if further else options)
         return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(f"the files under {CONFIGS} cannot be combined: {' '.join(str(error).split())}") from error

@@ -56,12 +56,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UserError(unknown("data.kind", self.kind, KINDS))
-        name = self.name
-        if not name.isprintable() or name[:1] in ("", ".") or set(name) & set("/\\") or len(name.encode()) > MAX_NAME:
-            raise UserError(
-                f"data.name must be a name of 1 to {MAX_NAME} bytes without slashes, backslashes or a leading dot, "
-                f"since directories are named by it, but got {name!r}"
-            )
+        check_name(self.name)
         for key, kinds in USED_BY.items():
             if getattr(self, key) is not None and self.kind not in kinds:
                 raise UserError(f"data.{key} has no effect with data.kind={self.kind}: it is for {', '.join(kinds)}")
@@ -127,3 +122,12 @@ class DataConfig:
             left_out.add("path")
         left_out.update(key for key in LATER if getattr(self, key) is None)
         return {key: value for key, value in asdict(self).items() if key not in left_out}
+
+
+def check_name(name: str) -> None:
+    """Raises UserError for a name of a data set that cannot name a directory."""
+    if not name.isprintable() or name[:1] in ("", ".") or set(name) & set("/\\") or len(name.encode()) > MAX_NAME:
+        raise UserError(
+            f"data.name must be a name of 1 to {MAX_NAME} bytes without slashes, backslashes or a leading dot, "
+            f"since directories are named by it, but got {name!r}"
+        )

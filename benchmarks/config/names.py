@@ -11,6 +11,7 @@ PARTS = {
     "method": ("wrapper", "outer_wrapper", "distances", "head", "trainer", "hook"),
     "trunk": ("network",),
     "protocol": (),
+    "mix": (),
 }
 OWN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 

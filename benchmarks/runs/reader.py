@@ -15,14 +15,15 @@ from .schema import (
     DONE,
     ENVIRONMENT,
     GALLERY,
-    METRICS,
-    PRIMARY,
     QUERIES,
     RESULT,
+    RETRIEVAL,
     RULES,
     SCHEMA,
+    Task,
     run_name,
 )
+from .setting import arm, facts, task_of, validated
 
 _NAME = re.compile(r"[0-9a-f]{12}")
 _FILES = (CONFIG, ENVIRONMENT, RESULT, DONE, QUERIES, GALLERY)
@@ -94,6 +95,7 @@ class Run:
     test_scorings: int | None = None  # sets of weights scored on the test set; None where that was not counted
     audit: dict[str, Any] | None = None  # what the two sides of the split have in common; None: not audited
     controls: dict[str, str] = field(default_factory=dict)  # methods by name, and what each lacks of this one
+    task: Task = RETRIEVAL
 
     @property
     def rule(self) -> str:
@@ -106,8 +108,8 @@ class Run:
 
     @property
     def curve(self) -> dict[int, float]:
-        """Validation MAP@R by epoch, 0 to 1; empty where no fold validates."""
-        return {entry.epoch: entry.val[PRIMARY] for entry in self.history if entry.val is not None}
+        """The primary metric on validation by epoch, 0 to 1; empty where no fold validates."""
+        return {entry.epoch: entry.val[self.task.primary] for entry in self.history if entry.val is not None}
 
     @property
     def is_raw(self) -> bool:
@@ -185,9 +187,10 @@ def read_run(directory: Path) -> Run:
         raise damaged(directory / RESULT, f"the result of run {result.get('run', str)}, not of {name}")
     if environment.get("data_hash", str) != result.get("data.hash", str):
         raise damaged(directory / RESULT, f"its data.hash is not the data_hash of {ENVIRONMENT}")
-    selection = _selection(result)
+    task = task_of(result)
+    selection = _selection(result, task)
     if selection:
-        for file in (QUERIES, GALLERY):
+        for file in task.arrays:
             sealed_bytes(directory, file)
     else:
         _check_no_lost_arrays(directory)
@@ -195,24 +198,15 @@ def read_run(directory: Path) -> Run:
         path=directory,
         name=name,
         data=result.get("data.name", str),
-        loss=result.get("loss", str),
-        method=result.get("method", str),
-        fold=result.count("fold"),
+        **arm(result, task),
         seed=result.count("seed"),
         batch_size=result.count("batch_size"),
-        facts={
-            "trunk": result.get("trunk", str),
-            "embedding size": result.count("embedding_size"),
-            "image size": result.count("data.image_size"),
-            "images seen": _images_seen(result, Fields(directory / CONFIG, config)),
-            "protocol": _protocol(result),
-            "data hash": result.get("data.hash", str),
-        },
+        facts=facts(result, Fields(directory / CONFIG, config), task),
         config=config,
         environment=environment.content,
         selection=selection,
         chosen_epoch=result.count(f"selection.{_honest(result)}.epoch"),
-        history=_history(result),
+        history=_history(result, task),
         cost=_cost(result),
         images={part: result.count(f"data.images.{part}") for part in ("train", "val", "test")},
         activity=_activity(result),
@@ -220,6 +214,7 @@ def read_run(directory: Path) -> Run:
         test_scorings=result.count("test_scorings") if result.has("test_scorings") else None,
         audit=_audit(result),
         controls=_controls(result),
+        task=task,
     )
 
 
@@ -230,38 +225,15 @@ def _check_no_lost_arrays(directory: Path) -> None:
             sealed_bytes(directory, name)
 
 
-def _protocol(result: Fields) -> str:
-    """Name and version; runs without validation are never of the protocol of others."""
-    without = "" if _validated(result) else ", without validation"
-    return f"{result.get('protocol', str)}, version {result.count('protocol_version')}{without}"
-
-
-def _validated(result: Fields) -> bool:
-    return result.count("data.images.val") > 0
-
-
 def _honest(result: Fields) -> str:
-    return "validation" if _validated(result) else "last"
+    return "validation" if validated(result) else "last"
 
 
-def _images_seen(result: Fields, config: Fields) -> int | str:
-    """The images that the run drew; where patience may end it early, the most that it was allowed to draw."""
-    seen = result.count("images_seen")
-    if not config.has("protocol.patience"):
-        return seen
-    batch = result.count("batch_size")
-    if config.has("protocol.iterations_per_epoch"):
-        iterations = config.count("protocol.iterations_per_epoch")
-    else:
-        iterations = max(1, result.count("data.images.train") // max(1, batch))
-    return f"at most {config.count('protocol.epochs') * iterations * batch:,}"
-
-
-def _selection(result: Fields) -> dict[str, Selected]:
+def _selection(result: Fields, task: Task) -> dict[str, Selected]:
     """By rule, where there are test scores: with ``test_scoring=once`` for the honest rule alone."""
     honest = _honest(result)
     result.get(f"selection.{honest}", dict)
-    selection = {rule: _selected(result, rule) for rule in RULES if result.has(f"selection.{rule}.test")}
+    selection = {rule: _selected(result, rule, task) for rule in RULES if result.has(f"selection.{rule}.test")}
     for rule, selected in selection.items():
         if selected.oracle == (rule == honest):
             raise result.impossible(f"selection.{rule}.oracle", selected.oracle)
@@ -270,27 +242,27 @@ def _selection(result: Fields) -> dict[str, Selected]:
     return selection
 
 
-def _selected(result: Fields, rule: str) -> Selected:
+def _selected(result: Fields, rule: str, task: Task) -> Selected:
     chosen = result.inner(f"selection.{rule}")
-    return Selected(chosen.get("oracle", bool), chosen.count("epoch"), _scores(chosen.inner("test")))
+    return Selected(chosen.get("oracle", bool), chosen.count("epoch"), _scores(chosen.inner("test"), task))
 
 
-def _scores(fields: Fields) -> dict[str, float]:
-    return {metric: fields.fraction(metric) for metric in METRICS}
+def _scores(fields: Fields, task: Task) -> dict[str, float]:
+    return {metric: fields.fraction(metric) for metric in task.metrics}
 
 
-def _history(result: Fields) -> tuple[Evaluated, ...]:
+def _history(result: Fields, task: Task) -> tuple[Evaluated, ...]:
     entries = result.each("history")
     if not entries:
         raise result.impossible("history", [])
-    validated = _validated(result)
+    has_validation = validated(result)
     return tuple(
         Evaluated(
             epoch=entry.count("epoch"),
             iterations=entry.count("iterations"),
             loss=float(entry.get("loss", (int, float))) if entry.has("loss") else None,
-            val=_scores(entry.inner("val")) if validated else None,
-            test=_scores(entry.inner("test")) if entry.has("test") else None,
+            val=_scores(entry.inner("val"), task) if has_validation else None,
+            test=_scores(entry.inner("test"), task) if entry.has("test") else None,
         )
         for entry in entries
     )

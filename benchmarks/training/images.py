@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from pml_aug.to_device import to_device
 
+from ..config.classification import ClassificationConfig
 from ..config.compose import RunConfig
 from ..config.schema import Normalization
 from ..config.targets import deferred
@@ -21,6 +22,8 @@ from .pixel_store import ImageStore, Pictures
 from .seeds import stream_seed
 
 AHEAD = 2  # batches
+
+AnyConfig = RunConfig | ClassificationConfig
 
 
 class Transform(Protocol):
@@ -108,7 +111,7 @@ class StoredImages(Dataset):
 
 
 def training_images(
-    config: RunConfig, store: ImageStore | FeatureStore, rows: np.ndarray, labels: np.ndarray
+    config: AnyConfig, store: ImageStore | FeatureStore, rows: np.ndarray, labels: np.ndarray
 ) -> StoredImages | StoredFeatures:
     """Training images, with the transform ``protocol.train_images``.
 
@@ -127,7 +130,7 @@ def training_images(
 
 
 def eval_images(
-    config: RunConfig, store: ImageStore | FeatureStore, rows: np.ndarray, labels: np.ndarray
+    config: AnyConfig, store: ImageStore | FeatureStore, rows: np.ndarray, labels: np.ndarray
 ) -> StoredImages | StoredFeatures:
     """Evaluated images, with the transform ``protocol.eval_images``.
 
@@ -163,7 +166,7 @@ def keep_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return batch
 
 
-def _images(config: RunConfig, key: str, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
+def _images(config: AnyConfig, key: str, store: ImageStore, rows: np.ndarray, labels: np.ndarray) -> StoredImages:
     node = getattr(config.protocol, key)
     try:
         transform = cast(Transform, deferred(node)())

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..runs.checked_json import Fields
 from ..runs.schema import PER_QUERY
 from ..runs.writer import RunDir
 from .device import choose_device, device_name, repeatable
-from .distributed import ProcessGroup, process_group
+from .distributed import ALONE, ProcessGroup, process_group
 from .evaluation import Evaluation
 from .examples import gallery_arrays
 from .kept_model import keep_model
@@ -51,13 +51,9 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
     data, split = read_data(config)
     audit = audit_or_refuse(data, split, config.data)
     folder = RunDir(options.runs, config.identity())
-    with process_group(choose_device(options.device)) as (processes, device), _locked(folder, wait, processes):
-        if processes.broadcast_object(folder.is_done() if processes.is_main else False):
-            check_same_images(folder, data)
-            return folder.path
-        if processes.is_main:
-            folder.failed.unlink(missing_ok=True)
-        try:
+    with process_group(choose_device(options.device)) as (processes, device):
+
+        def work() -> None:
             training = _ended(config, options, data, split, device, folder, processes)
             if processes.is_main:
                 _write_test_scores(folder, data, split, training.evaluation)
@@ -66,6 +62,34 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
                 machine = {"device": str(device), "threads": options.threads, "processes": processes.size}
                 cost = {**training.meter.state_dict(), **machine}
                 folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
+
+        carry_out(work, folder, data, wait, processes)
+    return folder.path
+
+
+def carry_out(
+    work: Callable[[], None], folder: RunDir, data: ImageArrays, wait: bool, processes: ProcessGroup = ALONE
+) -> None:
+    """Do the work that finishes a run while its directory is locked, unless it is done; note why it failed.
+
+    Args:
+        work: trains, and finishes the directory.
+        folder: run directory.
+        data: that is trained on.
+        wait: whether to wait for another process that trains this run.
+        processes: that share the training.
+
+    Raises:
+        UserError, RunLockedError, TrainingError: as :func:`train`.
+    """
+    with _locked(folder, wait, processes):
+        if processes.broadcast_object(folder.is_done() if processes.is_main else False):
+            check_same_images(folder, data)
+            return
+        if processes.is_main:
+            folder.failed.unlink(missing_ok=True)
+        try:
+            work()
         except UserError:
             raise
         except Exception as error:
@@ -73,7 +97,6 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
             if processes.is_main:
                 folder.fail(reason, traceback.format_exc())
             raise TrainingError(f"{reason} (traceback: {folder.failed})") from error
-    return folder.path
 
 
 def check_same_images(folder: RunDir, data: ImageArrays) -> None:

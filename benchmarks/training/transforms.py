@@ -49,6 +49,34 @@ class RandomShift:
 
 
 @dataclass(frozen=True)
+class PaddedCrop:
+    """Moves each image of one size as a random crop of it with a black border does, and mirrors it at random.
+
+    This is torchvision's ``RandomCrop`` of the image's own size with ``padding``, and ``RandomHorizontalFlip``.
+    """
+
+    padding: int = 4  # pixels of border on each side, at least 0
+    flip: float = 0.5  # probability of mirroring
+    random = True
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise ValueError(f"padding must be at least 0, but got {self.padding}")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip must be between 0 and 1, but got {self.flip}")
+
+    def check(self, sizes: Tensor) -> None:
+        _check_one_size(sizes)
+
+    def __call__(self, pictures: Pictures, generator: torch.Generator) -> Tensor:
+        images = whole(pictures)
+        places = torch.randint(2 * self.padding + 1, (2, len(images)), generator=generator)
+        mirrored = torch.rand(len(images), generator=generator) < self.flip
+        device = images.device
+        return padded_crop(images, self.padding, to_device(places, device), to_device(mirrored, device))
+
+
+@dataclass(frozen=True)
 class RandomResizedCrop:
     """Resamples a random box of each image to a square, and mirrors it at random.
 
@@ -159,6 +187,28 @@ def shift(images: Tensor, moves: Tensor) -> Tensor:
     columns = (torch.arange(width, device=images.device) - moves[1, :, None]).clamp(0, width - 1)
     image = torch.arange(len(images), device=images.device)[:, None, None]
     return images.movedim(1, -1)[image, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+
+
+def padded_crop(images: Tensor, padding: int, places: Tensor, mirrored: Tensor) -> Tensor:
+    """Crops of the images' own size from the images with a black border, at these places; some mirrored afterwards.
+
+    Shapes:
+        (B, C, H, W), (2, B), (B,) -> (B, C, H, W)
+
+    Example:
+        >>> image = torch.tensor([[[[1, 2], [3, 4]]]], dtype=torch.uint8)
+        >>> padded_crop(image, 1, torch.tensor([[1], [0]]), torch.tensor([False]))[0, 0].tolist()
+        [[0, 1], [0, 3]]
+        >>> padded_crop(image, 1, torch.tensor([[1], [0]]), torch.tensor([True]))[0, 0].tolist()
+        [[1, 0], [3, 0]]
+    """
+    height, width = images.shape[2:]
+    padded = torch.nn.functional.pad(images, [padding] * 4)
+    column = torch.arange(width, device=images.device).expand(len(images), width)
+    rows = places[0, :, None] + torch.arange(height, device=images.device)
+    columns = places[1, :, None] + torch.where(mirrored[:, None], width - 1 - column, column)
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    return padded.movedim(1, -1)[image, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 def _check_one_size(sizes: Tensor) -> None:
