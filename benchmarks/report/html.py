@@ -10,11 +10,12 @@ from .contents import Contents
 from .figures import Figure, accuracy_cost, forest, learning_curves, method_colours, tuning_curves
 from .formatting import formatted, setting
 from .gallery import gallery
+from .grid import grid
 from .labels import loss_name, method_name
 from .summary import Summary
 from .table import Section
 
-SHOWN = 6  # findings; the others are folded, so that a long report starts with its figure and tables
+SHOWN = 6  # controls' findings; the others are folded, so that a long report starts with its pictures
 
 
 def write_html(contents: Contents, summary: Summary) -> str:
@@ -31,6 +32,7 @@ def write_html(contents: Contents, summary: Summary) -> str:
         several=several,
         colours=colours,
         shown=SHOWN,
+        grids=[grid(data) for data in summary.data_sets if data.comparisons],
         forest=forest(summary.comparisons, colours, several) if summary.comparisons else None,
         galleries=[gallery(comparison) for comparison in summary.comparisons],
     )

@@ -1,7 +1,7 @@
 """Display names of losses, methods, metrics and selection rules."""
 
-ABBREVIATIONS = frozenset({"das", "ee", "iaa", "idml", "ms", "nca", "nt", "ps", "see", "snr", "xbm", "map"})
-METHOD_NAMES = {"memvir": "MemVir", "metrix": "Metrix", "symm": "Symm"}
+ABBREVIATIONS = frozenset({"das", "ee", "iaa", "idml", "map", "ms", "nca", "nt", "ps", "see", "snr", "xbm"})
+SPELLINGS = {name: name.upper() for name in ABBREVIATIONS} | {"memvir": "MemVir", "metrix": "Metrix", "symm": "Symm"}
 METRIC_NAMES = {
     "precision_at_1": "Precision@1",
     "r_precision": "R-precision",
@@ -41,16 +41,16 @@ def loss_name(name: str) -> str:
     """
     if name in FEATURES:
         return FEATURES[name].capitalize()
-    return "".join(part.upper() if part in ABBREVIATIONS else part.capitalize() for part in name.split("_"))
+    return "".join(SPELLINGS.get(part, part.capitalize()) for part in name.split("_"))
 
 
 def method_name(name: str) -> str:
-    """The method as its authors write it; an unknown name stays as it is.
+    """The method as its authors spell it; an unknown name stays as it is.
 
     Example:
-        >>> method_name("none"), method_name("none+"), method_name("iaa_ps"), method_name("symm_rows")
-        ('baseline', 'baseline, tuned longer', 'IAA PS', 'Symm rows')
+        >>> method_name("none"), method_name("none+"), method_name("iaa_ps"), method_name("memvir")
+        ('baseline', 'baseline, tuned longer', 'IAA PS', 'MemVir')
     """
     if name.startswith("none"):
         return "baseline, tuned longer" if name.endswith("+") else "baseline"
-    return " ".join(part.upper() if part in ABBREVIATIONS else METHOD_NAMES.get(part, part) for part in name.split("_"))
+    return " ".join(SPELLINGS.get(part, part) for part in name.split("_"))

@@ -215,7 +215,8 @@ def _outcome(compared: Sequence[Comparison], other: str) -> str:
         parts.append(f"{rest} {'is' if rest == 1 else 'are'} not established")
     if none:
         parts.append(without)
-    return f"Of {comparisons} {between}, {', '.join(parts)}."
+    *first, last = parts
+    return f"Of {comparisons} {between}, {', '.join(first)}{' and ' if first else ''}{last}."
 
 
 def _limits(summary: Summary) -> Iterator[str]:

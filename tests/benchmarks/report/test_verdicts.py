@@ -156,8 +156,8 @@ def test_outcomes_are_counted(canned):
             noise = 0.001 * (-1) ** seed
             canned.write(loss, "ee", seed=seed, map_at_r=0.5 + gain / 100 + noise)
     assert overview(summarize(read_runs(canned.root)))[0] == (
-        "Of 3 comparisons between a method and its baseline, 1 is an established gain, 1 is an established loss, "
-        "1 is equivalent."
+        "Of 3 comparisons between a method and its baseline, 1 is an established gain, 1 is an established loss "
+        "and 1 is equivalent."
     )
 
 
