@@ -1,6 +1,6 @@
 """Base class of the wrappers around PML losses: checks of parts and batches, full precision, delegated attributes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple
@@ -48,7 +48,7 @@ class LossWrapper(BaseMetricLossFunction):
 
     Attributes:
         needs: what it needs of a loss, of those named in `pml_aug.host.losses`: a loss without it is refused.
-        wraps: the wrappers that it can go around; None for all.
+        wraps: the wrappers that it can go around, or base classes of them; None for all.
         off: arguments with which the wrapper returns the baseline loss.
         takes_ref_emb: whether it can be called with `ref_emb` if the wrapped loss can.
 
@@ -73,11 +73,13 @@ class LossWrapper(BaseMetricLossFunction):
                 "pml_aug's CrossBatchMemory around the result; in place of SelfSupervisedLoss give both views one label"
             )
         self._check_new_miner(miner)
-        if isinstance(loss, LossWrapper) and self.wraps is not None and not isinstance(loss, self.wraps):
-            inner = " and ".join(kind.__name__ for kind in self.wraps) or "none of them"
+        if isinstance(loss, LossWrapper) and not self._goes_around(type(loss)):
+            names, kind = _names(self.wraps or ()), type(loss).__name__
+            inner = " and ".join([", ".join(names[:-1]), names[-1]][len(names) < 2 :]) if names else "none of them"
+            other = f"around {name}, or around" if loss._goes_around(type(self)) else "around"
             raise ValueError(
-                f"{name} cannot wrap {type(loss).__name__}: of the wrappers, {name} goes around {inner}; put "
-                f"{type(loss).__name__} around {name}, or around the baseline loss alone"
+                f"{name} cannot wrap {kind}: of the wrappers, {name} goes around {inner}; put {kind} {other} the "
+                "baseline loss alone"
             )
         baseline = innermost(loss)
         inside = "" if baseline is loss else f" in {type(loss).__name__}"
@@ -165,6 +167,10 @@ class LossWrapper(BaseMetricLossFunction):
         parameters = signature(self.wrapped).parameters.values()
         own = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD} - {"batch"}
         return {"generator", *own, *(self.loss.accepted_random_inputs if isinstance(self.loss, LossWrapper) else ())}
+
+    @classmethod
+    def _goes_around(cls, kind: type["LossWrapper"]) -> bool:
+        return cls.wraps is None or issubclass(kind, cls.wraps)
 
     def _check_new_miner(self, miner: Any) -> None:
         """Raise a TypeError or ValueError for a miner that the wrapper cannot use, whatever its loss."""
@@ -285,6 +291,15 @@ class LossWrapper(BaseMetricLossFunction):
             ref_emb = embeddings if same_rows else ref_emb
             ref_labels = labels if same_labels else ref_labels
         return Batch(embeddings, labels, indices_tuple, ref_emb, ref_labels)
+
+
+def _names(kinds: Iterable[type[LossWrapper]]) -> list[str]:
+    """The wrappers of the library that are of these kinds; of base classes, those that derive from them."""
+    found: list[str] = []
+    for kind in kinds:
+        derived = [each for each in kind.__subclasses__() if each.__module__.startswith(__package__)]
+        found += _names(sorted(derived, key=lambda each: each.__name__)) if derived else [kind.__name__]
+    return found
 
 
 @cache

@@ -21,7 +21,7 @@ from pml_aug.wrappers.copies import (
     with_self_farthest,
     with_tuples_of_copies,
 )
-from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
+from pml_aug.wrappers.pooled_points_wrapper import PooledPointsWrapper
 
 
 class CopiesWrapper(LossWrapper):
@@ -78,7 +78,7 @@ class CopiesWrapper(LossWrapper):
             indices_tuple = with_tuples_of_copies(batch.indices_tuple, references, len(copies.source))
         elif miner is not None:
             indices_tuple = mined(miner, references, distance if shares_distance else None)
-        elif isinstance(outer, EmbeddingExpansion) and outer.miner is not None:
+        elif isinstance(outer, PooledPointsWrapper) and outer.miner is not None:
             of_wrapper["miner"] = MinerWithoutSelfCopies(outer.miner, references)
         elif not facts.compares_all:
             indices_tuple = default_tuples(loss, facts.forms_triplets, references, generator)

@@ -89,6 +89,7 @@ class DenselyAnchoredSampling(CopiesWrapper):
     needs: ClassVar[tuple[str, ...]] = (COPIES,)
     wraps: ClassVar[tuple[type[LossWrapper], ...]] = ()
     off: ClassVar[Mapping[str, Any]] = {"num_copies": 0}
+    takes_ref_emb: ClassVar[bool] = False
 
     def __init__(
         self,

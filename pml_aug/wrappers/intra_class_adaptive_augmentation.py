@@ -21,9 +21,10 @@ from pml_aug.to_device import to_device
 from pml_aug.validation import check_choice, check_class_labels, check_flag, check_integer, check_number
 from pml_aug.wrappers.base import Batch, LossWrapper, innermost
 from pml_aug.wrappers.copies_wrapper import CopiesWrapper
-from pml_aug.wrappers.embedding_expansion import EmbeddingExpansion
 from pml_aug.wrappers.misuse import warn_once
-from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
+from pml_aug.wrappers.pooled_points_wrapper import PooledPointsWrapper
+from pml_aug.wrappers.proxy_loss_wrapper import ProxyLossWrapper
+from pml_aug.wrappers.spherical_embedding_expansion import SphericalEmbeddingExpansion
 
 VARIANCES = ("class", "shared", "isotropic", "shuffled")
 MANY_CLASSES = 1000  # with more, classes have few samples each, and the official code corrects by neighbours
@@ -46,14 +47,15 @@ class IntraClassAdaptiveAugmentation(CopiesWrapper):
     self-copies of a row (itself and its copies) are not its positives, and the miner does not see them; copies of other
     classes are negatives. HistogramLoss, ThresholdConsistentMarginLoss and TripletMarginLoss(swap=True) get the same
     pairs in an enlarged batch. Losses with proxies, FastAPLoss, PNPLoss, RankedListLoss and SmoothAPLoss get the copies
-    as ordinary rows. Around EmbeddingExpansion and ProxySynthesis, the loss inside them decides, and EmbeddingExpansion
-    expands the copies too.
+    as ordinary rows. Around other wrappers, the loss inside them decides; EmbeddingExpansion and SymmetricalSynthesis
+    make their points of the copies too, and wrappers around proxy losses take them for rows of the batch.
 
     Args:
-        loss: a PML loss, or EmbeddingExpansion or ProxySynthesis around one.
+        loss: a PML loss, or a wrapper around one: EmbeddingExpansion, SymmetricalSynthesis, or a wrapper around proxy
+            losses.
         num_classes: C; labels are in 0 .. C - 1.
         embedding_size: D, width of the embeddings.
-        miner: mines among batch and copies. Give it to an EmbeddingExpansion inside instead.
+        miner: mines among batch and copies. Give it to an EmbeddingExpansion or SymmetricalSynthesis inside instead.
         strength: :math:`\lambda`, at least 0; may be set between epochs, for example by a schedule.
         num_copies: M, copies per row, at least 0.
         momentum: largest share of earlier statistics that :meth:`refresh` keeps, between 0 and 1; 0 is the paper.
@@ -95,7 +97,11 @@ class IntraClassAdaptiveAugmentation(CopiesWrapper):
     """
 
     needs: ClassVar[tuple[str, ...]] = (COPIES,)
-    wraps: ClassVar[tuple[type[LossWrapper], ...]] = (EmbeddingExpansion, ProxySynthesis)
+    wraps: ClassVar[tuple[type[LossWrapper], ...]] = (
+        PooledPointsWrapper,
+        ProxyLossWrapper,
+        SphericalEmbeddingExpansion,
+    )
     off: ClassVar[Mapping[str, Any]] = {"num_copies": 0}
 
     variance_of_copies: Tensor | None  # where it is not that of the statistics
@@ -286,8 +292,8 @@ class IntraClassAdaptiveAugmentation(CopiesWrapper):
         name, loss, outer = type(self).__name__, innermost(self.loss), type(self.loss).__name__
         if isinstance(self.loss, LossWrapper) and self.miner is not None:
             raise ValueError(
-                f"{name} takes no `miner` around {outer}: EmbeddingExpansion mines by its own matrix, so give the "
-                "miner to it, and ProxySynthesis takes none"
+                f"{name} takes no `miner` around {outer}: wrappers that pool distances mine by their own matrix, so "
+                "give the miner to it, and the others take none"
             )
         if isinstance(self.loss, LossWrapper) and self.loss_facts.compares_all:
             raise ValueError(

@@ -57,6 +57,7 @@ def with_workarounds(loss: BaseMetricLossFunction) -> Iterator[None]:
     def compute_with_workaround(*arguments: Any) -> LossDict:
         return workaround(loss, compute, *arguments)
 
+    own = vars(loss).get("compute_loss")  # set by the user on this loss, not on its class
     loss.compute_loss = compute_with_workaround
     try:
         yield
@@ -65,7 +66,10 @@ def with_workarounds(loss: BaseMetricLossFunction) -> Iterator[None]:
             loss.hist_ = histogram
         raise
     finally:
-        del loss.compute_loss
+        if own is None:
+            del loss.compute_loss
+        else:
+            loss.compute_loss = own
 
 
 def _class_by_class(

@@ -52,6 +52,10 @@ def _augmented(**options: object) -> BaseMetricLossFunction:
     return _adaptive(losses.MultiSimilarityLoss(**options))
 
 
+def _wrapped(name: str, loss: str = "MultiSimilarityLoss") -> BaseMetricLossFunction:
+    return wrapped(getattr(wrappers, name), make_loss(loss, CLASSES, SIZE), CLASSES, SIZE)
+
+
 def _remembered(loss: BaseMetricLossFunction) -> torch.nn.Module:
     return wrappers.CrossBatchMemory(loss, embedding_size=SIZE, memory_size=64)
 
@@ -64,6 +68,15 @@ NESTINGS: dict[str, Callable[[], torch.nn.Module]] = {
     "IAA around EE around MultiSimilarityLoss": lambda: _adaptive(_expanded()),
     "IAA around PS around ProxyAnchorLoss": lambda: _adaptive(_synthesised()),
     "IAA around EE around PS around ProxyAnchorLoss": lambda: _adaptive(wrappers.EmbeddingExpansion(_synthesised())),
+    "IAA around SymmetricalSynthesis around MultiSimilarityLoss": lambda: _adaptive(_wrapped("SymmetricalSynthesis")),
+    "IAA around MemVir around ProxyAnchorLoss": lambda: _adaptive(
+        _wrapped("MemoryBasedVirtualClasses", "ProxyAnchorLoss")
+    ),
+    "IAA around SEE around ProxyAnchorLoss": lambda: _adaptive(
+        _wrapped("SphericalEmbeddingExpansion", "ProxyAnchorLoss")
+    ),
+    "IAA around DAS": lambda: _adaptive(_wrapped("DenselyAnchoredSampling")),
+    "IAA around MetricMixup": lambda: _adaptive(_wrapped("MetricMixup")),
     "EE around IAA": lambda: wrappers.EmbeddingExpansion(_augmented()),
     "EE around PS around ProxyAnchorLoss": lambda: wrappers.EmbeddingExpansion(_synthesised()),
     "PS around IAA": lambda: wrappers.ProxySynthesis(_augmented()),
@@ -77,6 +90,9 @@ NESTINGS: dict[str, Callable[[], torch.nn.Module]] = {
     "CrossBatchMemory around EE": lambda: _remembered(_expanded()),
     "CrossBatchMemory around IAA": lambda: _remembered(_augmented()),
     "CrossBatchMemory around IAA around EE": lambda: _remembered(_adaptive(_expanded())),
+    "CrossBatchMemory around SymmetricalSynthesis": lambda: _remembered(_wrapped("SymmetricalSynthesis")),
+    "CrossBatchMemory around DAS": lambda: _remembered(_wrapped("DenselyAnchoredSampling")),
+    "CrossBatchMemory around MetricMixup": lambda: _remembered(_wrapped("MetricMixup")),
     "CrossBatchMemory around PS": lambda: _remembered(_synthesised()),
     "BatchAndMemory around EE": lambda: wrappers.BatchAndMemory(_expanded(), SIZE, 64, warm_up=1),
     "BatchAndMemory around IAA": lambda: wrappers.BatchAndMemory(_augmented(), SIZE, 64, warm_up=1),

@@ -6,7 +6,15 @@ from iaa_cases import NUM_CLASSES, SIZE, batch, copies_by_hand, noise_for, wrap
 from measuring import value_and_gradient
 from pytorch_metric_learning import losses, miners, reducers
 
-from pml_aug.wrappers import EmbeddingExpansion, LossWrapper, ProxySynthesis
+from pml_aug.wrappers import (
+    DenselyAnchoredSampling,
+    EmbeddingExpansion,
+    LossWrapper,
+    MemoryBasedVirtualClasses,
+    ProxySynthesis,
+    SphericalEmbeddingExpansion,
+    SymmetricalSynthesis,
+)
 
 
 @pytest.mark.parametrize("miner", [None, miners.MultiSimilarityMiner(), miners.BatchHardMiner()])
@@ -59,6 +67,38 @@ def test_a_synthesis_mixes_copies_too():
     torch.testing.assert_close(wrapper(embeddings, labels, noise=noise, mixing=0.3), expected)
 
 
+@pytest.mark.parametrize("miner", [None, miners.BatchHardMiner()])
+def test_mirrors_of_the_copies_are_compared_too_and_no_row_is_paired_with_its_own(miner):
+    embeddings, labels = batch()
+    loss = losses.ContrastiveLoss(reducer=reducers.DoNothingReducer())
+    nested, noise = wrap(SymmetricalSynthesis(loss, miner=miner)), noise_for(embeddings)
+    found = nested(embeddings, labels, noise=noise)
+    anchor, positive = found["pos_loss"]["indices"]
+    assert len(anchor) > 0 and (positive % len(labels) != anchor).all()
+    rows = SymmetricalSynthesis(loss, miner=miner, points="none")
+    others = wrap(rows)(embeddings, labels, noise=noise)
+    nearest = [each["neg_loss"]["losses"].max() for each in (found, others)]
+    assert nearest[0] >= nearest[1]
+
+
+@pytest.mark.parametrize("kind", [MemoryBasedVirtualClasses, SphericalEmbeddingExpansion])
+def test_wrappers_around_proxy_losses_take_the_copies_for_rows(kind):
+    embeddings, labels = batch()
+    options = {"step_gap": 0} if kind is MemoryBasedVirtualClasses else {"num_points": 2}
+    torch.manual_seed(0)
+    loss, noise = kind(losses.ProxyAnchorLoss(NUM_CLASSES, SIZE), **options), noise_for(embeddings)
+    other = kind(losses.ProxyAnchorLoss(NUM_CLASSES, SIZE), **options)
+    other.load_state_dict(loss.state_dict())
+    wrapper = wrap(loss)
+    points, classes = copies_by_hand(wrapper, embeddings, labels, noise)
+    rows, labels_of_all = torch.cat([embeddings, points]), torch.cat([labels, classes])
+    for step in range(2):
+        value = wrapper(embeddings, labels, noise=noise, generator=torch.Generator().manual_seed(step))
+        expected = other(rows, labels_of_all, generator=torch.Generator().manual_seed(step))
+        torch.testing.assert_close(value, expected)
+    assert loss.num_synthetic > 0
+
+
 def test_a_generator_serves_copies_and_the_synthesis_inside():
     wrapper, (embeddings, labels) = wrap(ProxySynthesis(losses.ProxyAnchorLoss(NUM_CLASSES, SIZE))), batch()
     first, second, other = (
@@ -76,6 +116,11 @@ class OtherWrapper(LossWrapper):
     [
         (lambda: wrap(wrap(losses.ContrastiveLoss())), "cannot wrap IntraClassAdaptiveAugmentation: of the wrappers"),
         (lambda: wrap(OtherWrapper(losses.ContrastiveLoss())), "put OtherWrapper around IntraClass"),
+        (
+            lambda: wrap(DenselyAnchoredSampling(losses.ContrastiveLoss(), NUM_CLASSES, SIZE)),
+            "goes around EmbeddingExpansion, SymmetricalSynthesis, .* and SphericalEmbeddingExpansion; put Dense"
+            "lyAnchoredSampling around the baseline loss alone",
+        ),
         (
             lambda: wrap(EmbeddingExpansion(losses.ContrastiveLoss()), miners.BatchHardMiner()),
             "takes no `miner` around EmbeddingExpansion: .*give the miner to it",

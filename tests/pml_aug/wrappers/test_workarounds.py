@@ -196,6 +196,21 @@ class Failing(reducers.MeanReducer):
         raise RuntimeError("on purpose")
 
 
+def test_a_computation_that_the_user_set_is_used_and_kept():
+    loss = losses.NCALoss()
+    compute, calls = loss.compute_loss, []
+
+    def of_user(*arguments):
+        calls.append(len(arguments))
+        return compute(*arguments)
+
+    loss.compute_loss = of_user
+    wrapper = EmbeddingExpansion(loss)
+    for _ in range(2):
+        wrapper(torch.randn(6, SIZE), torch.arange(6) // 2)
+    assert len(calls) == 2 and vars(loss)["compute_loss"] is of_user
+
+
 def test_a_call_that_fails_leaves_the_histogram_of_dynamic_soft_margin_as_it_was():
     loss = losses.DynamicSoftMarginLoss()
     wrapper, (rows, labels) = EmbeddingExpansion(loss), (torch.randn(12, SIZE), torch.arange(12) // 3)
