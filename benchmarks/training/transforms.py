@@ -83,7 +83,7 @@ class RandomResizedCrop:
     The share of the area and the logarithm of the aspect ratio of a box are uniform. The first of ten boxes that fits
     into the image is taken, at a uniform place; if none fits, the largest centred one within the range of ratios.
     This is the distribution of torchvision's ``RandomResizedCrop``, with the random numbers drawn in another order. The
-    pixels are those of Pillow with antialiasing, up to one level of 255: see :mod:`.resampling`.
+    pixels are those of Pillow with antialiasing, up to rounding: see :mod:`.resampling`.
 
     Source: Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6.
     """

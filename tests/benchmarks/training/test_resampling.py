@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,9 +10,16 @@ from benchmarks.data.ragged import RaggedImages
 from benchmarks.profiling.op_counter import count
 from benchmarks.training import resampling
 from benchmarks.training.pixel_store import ImageStore, Pictures
-from benchmarks.training.resampling import Boxes, filter_weights, resample, windows
+from benchmarks.training.resampling import Boxes, at_once, filter_weights, one_by_one, resample, windows
 
 CPU = torch.device("cpu")
+Resample = Callable[[Pictures, Boxes, int], torch.Tensor]
+SIZES = pytest.mark.parametrize(
+    ("channels", "sides", "size"),
+    [(3, (1, 12), 16), (3, (30, 90), 20), (1, (10, 200), 33), (3, (200, 400), 7), (3, (256, 300), 227)],
+    ids=["much larger", "smaller", "gray", "much smaller", "as in training"],
+)
+BOTH = pytest.mark.parametrize("resized", [at_once, one_by_one])
 
 
 def random_pictures(count: int, channels: int, sides: tuple[int, int]) -> list[np.ndarray]:
@@ -50,44 +58,65 @@ def on(device: str, pictures: Pictures) -> Pictures:
     return pictures._replace(pixels=pictures.pixels.to(device))
 
 
-@pytest.mark.parametrize(
-    ("channels", "sides", "size"),
-    [(3, (1, 12), 16), (3, (30, 90), 20), (1, (10, 200), 33), (3, (200, 400), 7), (3, (256, 300), 227)],
-    ids=["much larger", "smaller", "gray", "much smaller", "as in training"],
-)
+@SIZES
 def test_boxes_are_pillows_within_a_level(channels: int, sides: tuple[int, int], size: int) -> None:
     pictures, batch, boxes = store_and_boxes(40 if size < 100 else 8, channels, sides)
-    got = resample(batch, boxes, size).permute(0, 2, 3, 1).numpy()
+    got = at_once(batch, boxes, size).permute(0, 2, 3, 1).numpy()
     expected = np.stack([pillow(p, box, size) for p, box in zip(pictures, torch.stack(boxes, 1).tolist(), strict=True)])
     error = np.abs(got - expected)
     assert error.max() <= 1.001  # Pillow rounds twice, by half a level each time
     assert error.mean() <= 0.36
 
+    rounded = one_by_one(batch, boxes, size).permute(0, 2, 3, 1).numpy()
+    differs = np.abs(rounded.astype(int) - expected)
+    assert (differs > 0).mean() <= 0.08 and differs.max() <= 2  # weights of 16 bits move what lies near a half
 
-def test_a_box_of_the_outputs_size_comes_out_pixel_by_pixel() -> None:
+
+@SIZES
+def test_boxes_on_the_host_are_those_of_the_accelerator_but_for_rounding(
+    channels: int, sides: tuple[int, int], size: int
+) -> None:
+    _, batch, boxes = store_and_boxes(40 if size < 100 else 8, channels, sides)
+    rounded = one_by_one(batch, boxes, size)
+    error = (rounded.float() - at_once(batch, boxes, size)).abs()
+    # half a level for each of two sides, and 2^-15 of 255 levels for each weight
+    assert rounded.dtype == torch.uint8 and error.max() <= 1.1 and error.mean() <= 0.36
+
+
+def test_the_host_takes_the_way_for_bytes() -> None:
+    _, batch, boxes = store_and_boxes(3, 3, (20, 60))
+    assert torch.equal(resample(batch, boxes, 24), one_by_one(batch, boxes, 24))
+
+
+@BOTH
+def test_a_box_of_the_outputs_size_comes_out_pixel_by_pixel(resized: Resample) -> None:
     pictures, batch, _ = store_and_boxes(6, 3, (9, 20))
     eight = torch.full((6,), 8)
-    got = resample(batch, Boxes(torch.zeros(6).long(), batch.sizes[:, 1] - 8, eight, eight, torch.zeros(6).long()), 8)
+    got = resized(batch, Boxes(torch.zeros(6).long(), batch.sizes[:, 1] - 8, eight, eight, torch.zeros(6).long()), 8)
     for picture, square in zip(pictures, got, strict=True):
         np.testing.assert_allclose(square.permute(1, 2, 0).numpy(), picture[:8, -8:], atol=1e-4)
 
 
-def test_an_images_pixels_depend_on_no_other_image_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+@BOTH
+def test_an_images_pixels_depend_on_no_other_image_of_the_batch(
+    resized: Resample, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, batch, boxes = store_and_boxes(9, 3, (5, 60))
-    together = resample(batch, boxes, 24)
+    together = resized(batch, boxes, 24)
     for n in (0, 4, 8):
-        alone = resample(batch._replace(starts=batch.starts[n : n + 1], sizes=batch.sizes[n : n + 1]),
+        alone = resized(batch._replace(starts=batch.starts[n : n + 1], sizes=batch.sizes[n : n + 1]),
                          Boxes(*(column[n : n + 1] for column in boxes)), 24)  # fmt: skip
         torch.testing.assert_close(alone[0], together[n], rtol=0, atol=1e-4)
     monkeypatch.setattr(resampling, "AT_ONCE", 60 * 60 * 3 * 2)
-    torch.testing.assert_close(resample(batch, boxes, 24), together, rtol=0, atol=1e-4)
+    torch.testing.assert_close(resized(batch, boxes, 24), together, rtol=0, atol=1e-4)
 
 
-def test_autocast_shortens_no_number() -> None:
+@BOTH
+def test_autocast_shortens_no_number(resized: Resample) -> None:
     _, batch, boxes = store_and_boxes(4, 3, (20, 60))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = resample(batch, boxes, 24)
-    assert torch.equal(inside, resample(batch, boxes, 24))
+        inside = resized(batch, boxes, 24)
+    assert torch.equal(inside, resized(batch, boxes, 24))
 
 
 def test_memory_is_bounded_by_the_chunk_not_by_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,4 +160,4 @@ def test_windows_may_overlap() -> None:
 def test_a_gpus_boxes_are_the_hosts() -> None:
     _, batch, boxes = store_and_boxes(16, 3, (100, 300))
     on_gpu = resample(batch._replace(pixels=batch.pixels.cuda()), boxes, 227)
-    torch.testing.assert_close(on_gpu.cpu(), resample(batch, boxes, 227), rtol=0, atol=0.01)
+    torch.testing.assert_close(on_gpu.cpu(), at_once(batch, boxes, 227), rtol=0, atol=0.01)
