@@ -25,7 +25,7 @@ RAW_DEPENDS_ON = {  # keys of a configuration that decide the numbers of such a 
     "loss": ("name", "criterion"),
     "method": ("name",),
     "trunk": ("name", "network", "normalization"),
-    "protocol": ("name", "version", "eval_images", "num_folds", "test_scoring", "neighbors", "precision"),
+    "protocol": ("name", "version", "eval_images", "num_folds", "test_scoring", "neighbors", "precision", "clustering"),
 }
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 LIMITS = {
@@ -191,6 +191,7 @@ class ProtocolConfig:
     precision: str = "float32"  # of trunk and embedder; the loss is always float32
     compile: bool = False  # trunk and embedder
     channels_last: bool = False  # the trunk's layout in memory
+    clustering: bool = False  # whether NMI and AMI of the test images are computed, too; costly for many classes
 
     def __post_init__(self) -> None:
         for key, (low, high) in LIMITS.items():
@@ -337,8 +338,11 @@ class RunConfig:
         methods, seeds and lengths of training that it is compared with.
         """
         found = asdict(self) | {"data": self.data.identity(), "method": self.method.identity()}
+        if not self.protocol.clustering:  # runs that do not use it have the name that they had before there was the key
+            del found["protocol"]["clustering"]
         if self.loss.is_raw:
-            found |= {group: {key: found[group][key] for key in keys} for group, keys in RAW_DEPENDS_ON.items()}
+            for group, keys in RAW_DEPENDS_ON.items():
+                found[group] = {key: found[group][key] for key in keys if key in found[group]}
         return found
 
 

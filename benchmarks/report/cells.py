@@ -88,6 +88,12 @@ class Cell:
         """Selection rules by which all its runs were scored on the test set; the honest one first."""
         return tuple(rule for rule in RULES if all(rule in run.selection for run in self.runs))
 
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Those by which all its runs were scored on the test set."""
+        first, *others = (run.selected().test for run in self.runs)
+        return tuple(metric for metric in first if all(metric in scores for scores in others))
+
     def score(self, metric: str, rule: str | None = None) -> Estimate:
         """Test scores by a rule; None: the honest one."""
         return self._estimate(lambda run: 100 * run.selected(rule).test[metric], POINTS)
@@ -250,6 +256,10 @@ class Comparison:
     @property
     def rules(self) -> tuple[str, ...]:
         return tuple(rule for rule in self.method.rules if rule in self.baseline.rules)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(metric for metric in self.method.metrics if metric in self.baseline.metrics)
 
     @cached_property
     def against_extra(self) -> Estimate | None:

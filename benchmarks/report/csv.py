@@ -2,11 +2,11 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..runs.reader import Evaluated, Run
-from ..runs.schema import METRICS, PRIMARY
+from ..runs.schema import CLUSTERED, PRIMARY, in_order
 from .cells import Comparison
 from .summary import Summary
 from .table import Column, Row, Table
@@ -43,7 +43,7 @@ def results(summary: Summary) -> Table:
         ("selection", lambda of: of[1]),
         ("oracle", lambda of: of[0].selection[of[1]].oracle),
         ("epoch", lambda of: of[0].selection[of[1]].epoch),
-        *((metric, _test_score(metric)) for metric in METRICS),
+        *((metric, _test_score(metric)) for metric in _measured(run.selected().test for run in summary.all_runs)),
         *((fact.replace(" ", "_"), _fact(fact)) for fact in summary.runs[0].facts),
         ("batch_size", lambda of: of[0].batch_size),
         ("seconds_per_step", lambda of: of[0].cost.seconds_per_step),
@@ -121,7 +121,7 @@ def comparisons(summary: Summary) -> Table:
     ]
     above = [c for data in summary.data_sets for raw in data.raw for c in data.above(raw)]
     compared = [*summary.comparisons, *summary.attributions, *above]
-    subjects = [(c, rule, metric) for c in compared for rule in c.rules for metric in METRICS]
+    subjects = [(c, rule, metric) for c in compared for rule in c.rules for metric in c.metrics]
     return _keyed("comparisons", cells, subjects)
 
 
@@ -133,6 +133,7 @@ def _against(comparison: Comparison) -> str:
 
 def curves(summary: Summary) -> Table:
     """One row per run and evaluation."""
+    measured = _measured(run.selected().test for run in summary.runs)
     cells: list[tuple[str, Callable[[Any], Any]]] = [
         ("run", lambda of: of[0].name),
         ("data", lambda of: of[0].data),
@@ -143,8 +144,8 @@ def curves(summary: Summary) -> Table:
         ("epoch", lambda of: of[1].epoch),
         ("iterations", lambda of: of[1].iterations),
         ("training_loss", lambda of: of[1].loss),
-        *((f"validation_{metric}", _evaluated("val", metric)) for metric in METRICS),
-        *((f"test_{metric}", _evaluated("test", metric)) for metric in METRICS),
+        *((f"validation_{metric}", _evaluated("val", metric)) for metric in measured if metric not in CLUSTERED),
+        *((f"test_{metric}", _evaluated("test", metric)) for metric in measured),
     ]
     return _keyed("curves", cells, [(run, evaluated) for run in summary.runs for evaluated in run.history])
 
@@ -154,8 +155,13 @@ def _keyed(key: str, cells: Sequence[tuple[str, Callable[[Any], Any]]], subjects
     return Table(key, "", "", tuple(Column(name) for name, _ in cells), rows)
 
 
-def _test_score(metric: str) -> Callable[[tuple[Run, str]], float]:
-    return lambda of: of[0].selection[of[1]].test[metric]
+def _measured(scores: Iterable[Mapping[str, float]]) -> list[str]:
+    """The metrics that any of them has."""
+    return in_order(name for found in scores for name in found)
+
+
+def _test_score(metric: str) -> Callable[[tuple[Run, str]], float | None]:
+    return lambda of: of[0].selection[of[1]].test.get(metric)
 
 
 def _fact(name: str) -> Callable[[tuple[Run, str]], Any]:
@@ -169,7 +175,7 @@ def _setting(flat: dict[str, dict[str, Any]], key: str) -> Callable[[tuple[Run, 
 def _evaluated(split: str, metric: str) -> Callable[[tuple[Run, Evaluated]], float | None]:
     def score(of: tuple[Run, Evaluated]) -> float | None:
         scores = getattr(of[1], split)
-        return None if scores is None else scores[metric]
+        return None if scores is None else scores.get(metric)
 
     return score
 

@@ -6,10 +6,22 @@ METRIC_NAMES = {
     "precision_at_1": "Precision@1",
     "r_precision": "R-precision",
     "mean_average_precision_at_r": "MAP@R",
+    "nmi": "NMI",
+    "ami": "AMI",
 }
 FEATURES = {"raw": "raw features", "raw_standardized": "standardised features"}  # in a sentence
 RULE_NAMES = {"validation": "chosen by validation", "last": "last epoch", "test": "best on test"}
 AS_PUBLISHED = "best epoch on the test set (as published)"
+
+
+def metric_name(metric: str) -> str:
+    """The metric as the field writes it.
+
+    Example:
+        >>> metric_name("recall_at_10"), metric_name("nmi")
+        ('Recall@10', 'NMI')
+    """
+    return METRIC_NAMES.get(metric) or metric.replace("recall_at_", "Recall@")
 
 
 def rule_name(rule: str, honest: str = "validation") -> str:

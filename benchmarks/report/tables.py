@@ -10,7 +10,7 @@ from ..runs.schema import PER_QUERY, PRIMARY
 from .cells import Cell, Comparison, Estimate
 from .fold_ensemble import FoldEnsemble
 from .formatting import setting, span
-from .labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_name, rule_name
+from .labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_name, metric_name, rule_name
 from .study_tables import about_curves, about_study, ranges, searches
 from .summary import DataSummary, Summary
 from .table import LOSS, METHOD, NAMES, OF_COMPARISON, Cells, Column, Section, Table, percent, table_of
@@ -36,6 +36,7 @@ def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[s
                     *compared,
                     *attributed,
                     *above,
+                    further(data),
                     *([fold_ensembles(data, together)] if together else []),
                 ),
             ),
@@ -79,6 +80,24 @@ def accuracy(data: DataSummary) -> Table:
     if data.raw:
         caption += " Raw features are compared by cosine, without training, so they have no seeds."
     return table_of(f"{data.data}-accuracy", "", caption, cells, [*data.raw, *data.cells])
+
+
+def further(data: DataSummary) -> Table:
+    """The scores that papers report beside those above: Recall@K, and of clusters."""
+    cells = [*data.raw, *data.cells]
+    metrics = [metric for metric in cells[0].metrics if all(metric in cell.metrics for cell in cells)]
+    shown = [metric for metric in metrics if metric not in PER_QUERY]
+    caption = (
+        f"Further test scores in points on {data.data} at the same epochs: mean over seeds with its 95 % t-interval."
+    )
+    if "nmi" in shown:
+        caption += " NMI and AMI: agreement of the classes with as many k-means clusters."
+    named: Cells = [
+        (LOSS, lambda cell: loss_name(cell.loss)),
+        (METHOD, lambda cell: None if cell.is_raw else method_name(cell.method)),
+        *((Column(metric_name(metric), digits=1), _level(metric)) for metric in shown),
+    ]
+    return table_of(f"{data.data}-further", "Further metrics", caption, named, cells)
 
 
 def difference(data: DataSummary, summary: Summary) -> Table:

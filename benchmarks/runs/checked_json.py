@@ -92,6 +92,13 @@ class Fields:
             raise self.impossible(key, value)
         return float(value)
 
+    def correlation(self, key: str) -> float:
+        """A number from -1 to 1."""
+        value = self.get(key, (int, float))
+        if not -1 <= value <= 1:  # nan included
+            raise self.impossible(key, value)
+        return float(value)
+
     def number(self, key: str) -> float:
         """A finite number, at least 0."""
         value = self.get(key, (int, float))

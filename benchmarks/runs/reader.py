@@ -21,6 +21,8 @@ from .schema import (
     RULES,
     SCHEMA,
     Task,
+    in_order,
+    is_metric,
     run_name,
 )
 from .setting import arm, facts, task_of, validated
@@ -248,7 +250,11 @@ def _selected(result: Fields, rule: str, task: Task) -> Selected:
 
 
 def _scores(fields: Fields, task: Task) -> dict[str, float]:
-    return {metric: fields.fraction(metric) for metric in task.metrics}
+    for name in fields.content:
+        if not is_metric(name, task):
+            raise fields.error(f"{name!r} is no metric")
+    read = {"ami": fields.correlation}
+    return {name: read.get(name, fields.fraction)(name) for name in in_order([*task.metrics, *fields.content])}
 
 
 def _history(result: Fields, task: Task) -> tuple[Evaluated, ...]:

@@ -1,26 +1,31 @@
 """PML's accuracies and Recall@K, averaged and per query, in one pass over the neighbours."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor
 
-from ..runs.schema import METRICS, RECALL_AT
+from ..runs.schema import PER_QUERY, RECALL_AT
+from .first_match import first_match_ranks
 from .neighbors import ExactNeighbors, Neighbors
 
 AT_ONCE = 2**20  # neighbours that are scored at a time
+LISTED = 64  # Recall@K for larger K counts the images before the first match, which is cheaper than a list of K
+BEYOND = 2**62  # rank of the first match where the listed neighbours have none
 
 
 class Retrieved(NamedTuple):
     """Neighbours and scores of each query."""
 
     neighbors: Tensor  # (Q, K), long: positions in the searched images, nearest first
-    scores: dict[str, Tensor]  # all METRICS, (Q,), float64; NaN for a query without another image of its class
+    scores: dict[str, Tensor]  # all metrics, (Q,), float64; NaN for a query without another image of its class
 
 
 class RetrievalAccuracy(AccuracyCalculator):
-    """Calculates all :data:`METRICS`, without PML's loops over classes and its matrix of classes by images.
+    """Calculates PML's three scores and Recall@K, without PML's loops over classes and its matrix of classes by images.
 
     PML's three scores agree with PML's to the last digit: the same terms are summed in the same order. Recall@K is the
     fraction of queries with at least one image of their class among their K nearest neighbours.
@@ -28,6 +33,7 @@ class RetrievalAccuracy(AccuracyCalculator):
     Args:
         device: of the calculation; None for CUDA if available, as in PML.
         neighbors: PML's ``knn_func``, which finds the nearest images.
+        recall_at: the K of Recall@K.
 
     Attributes:
         retrieved: of the last call.
@@ -35,9 +41,18 @@ class RetrievalAccuracy(AccuracyCalculator):
 
     retrieved: Retrieved
 
-    def __init__(self, device: torch.device | None = None, neighbors: Neighbors | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device | None = None,
+        neighbors: Neighbors | None = None,
+        recall_at: Sequence[int] = RECALL_AT,
+    ) -> None:
+        self.recall_at = tuple(recall_at)
+        names = (*PER_QUERY, *(f"recall_at_{k}" for k in self.recall_at))
+        for name in names:  # PML finds the metrics by the names of attributes
+            setattr(self, f"calculate_{name}", partial(self.mean, name))
         super().__init__(
-            include=METRICS,
+            include=names,
             k="max_bin_count",
             device=device,
             knn_func=ExactNeighbors() if neighbors is None else neighbors,
@@ -75,34 +90,22 @@ class RetrievalAccuracy(AccuracyCalculator):
         if ref_includes_query and not torch.equal(reference[: len(query)], query):
             raise ValueError("reference must begin with the queries, in their order, if ref_includes_query is True")
         relevant = relevant_counts(query_labels, reference_labels, ref_includes_query)
-        k = min(max(int(relevant.max()), *RECALL_AT), len(reference) - int(ref_includes_query))
+        listed = (k for k in self.recall_at if k <= LISTED)
+        k = min(max(int(relevant.max()), 1, *listed), len(reference) - int(ref_includes_query))
         _, neighbors = self.knn_func(query, k, reference, ref_includes_query)
-        self.retrieved = Retrieved(neighbors, query_scores(neighbors, query_labels, reference_labels, relevant))
+        scores, ranks = query_scores(neighbors, query_labels, reference_labels, relevant)
+        missed = torch.where((ranks == BEYOND) & (relevant > 0))[0]
+        if max(self.recall_at) > k and len(missed):
+            searched = query[missed], query_labels[missed], reference, reference_labels
+            found = first_match_ranks(*searched, missed if ref_includes_query else None)
+            ranks[missed] = found.clamp(min=k + 1)
+        recalls = {f"recall_at_{n}": (ranks <= n).double().where(relevant > 0, torch.nan) for n in self.recall_at}
+        self.retrieved = Retrieved(neighbors, scores | recalls)
         return self._get_accuracy(self.get_function_dict(include, exclude), scored=relevant > 0)
 
     def mean(self, name: str, scored: Tensor) -> float:
+        """The mean of a score over the queries that count."""
         return self.retrieved.scores[name][scored].mean().item()
-
-    def calculate_precision_at_1(self, scored: Tensor) -> float:
-        return self.mean("precision_at_1", scored)
-
-    def calculate_r_precision(self, scored: Tensor) -> float:
-        return self.mean("r_precision", scored)
-
-    def calculate_mean_average_precision_at_r(self, scored: Tensor) -> float:
-        return self.mean("mean_average_precision_at_r", scored)
-
-    def calculate_recall_at_1(self, scored: Tensor) -> float:
-        return self.mean("recall_at_1", scored)
-
-    def calculate_recall_at_2(self, scored: Tensor) -> float:
-        return self.mean("recall_at_2", scored)
-
-    def calculate_recall_at_4(self, scored: Tensor) -> float:
-        return self.mean("recall_at_4", scored)
-
-    def calculate_recall_at_8(self, scored: Tensor) -> float:
-        return self.mean("recall_at_8", scored)
 
 
 def relevant_counts(query_labels: Tensor, reference_labels: Tensor, ref_includes_query: bool) -> Tensor:
@@ -119,35 +122,36 @@ def relevant_counts(query_labels: Tensor, reference_labels: Tensor, ref_includes
 
 def query_scores(
     neighbors: Tensor, query_labels: Tensor, reference_labels: Tensor, relevant: Tensor
-) -> dict[str, Tensor]:
-    r"""All :data:`METRICS` of each query; their means are the scores of PML.
+) -> tuple[dict[str, Tensor], Tensor]:
+    r"""The scores :data:`PER_QUERY` of each query, whose means are PML's, and the rank of its first match.
 
     With hits h_k in {0, 1} at rank k and R images of the query's class to find:
 
     .. math:: P@1 = h_1, \quad RP = \frac1R \sum_{k \le R} h_k, \quad
-        MAP@R = \frac1R \sum_{k \le R} h_k \frac1k \sum_{j \le k} h_j, \quad Recall@K = \max_{k \le K} h_k
+        MAP@R = \frac1R \sum_{k \le R} h_k \frac1k \sum_{j \le k} h_j, \quad \text{first match} = \min \{k : h_k = 1\}
 
     Args:
         neighbors: positions in the searched images, nearest first; at least as many as the largest R.
         relevant: R of each query.
 
     Shapes:
-        (Q, K), (Q,), (R,), (Q,) -> each (Q,), float64; NaN where R is 0
+        (Q, K), (Q,), (R,), (Q,) -> each (Q,), float64, NaN where R is 0; and (Q,), long, BEYOND where there is none
 
     Example:
         >>> labels = torch.tensor([0, 0, 0, 1, 1])
         >>> neighbors = torch.tensor([[1, 3, 2], [3, 0, 2], [0, 1, 3], [4, 0, 1], [3, 1, 2]])
-        >>> scores = query_scores(neighbors, labels, labels, torch.tensor([2, 2, 2, 1, 1]))
-        >>> scores["mean_average_precision_at_r"].tolist()
-        [0.5, 0.25, 1.0, 1.0, 1.0]
+        >>> scores, ranks = query_scores(neighbors, labels, labels, torch.tensor([2, 2, 2, 1, 1]))
+        >>> scores["mean_average_precision_at_r"].tolist(), ranks.tolist()
+        ([0.5, 0.25, 1.0, 1.0, 1.0], [1, 2, 1, 1, 1])
     """
     # as many columns as in PML, since the rounding of a sum depends on its length
     within = max(1, int(relevant.max()))
     rank = torch.arange(1, within + 1, device=neighbors.device)
-    parts = []
+    parts, ranks = [], []
     rows = max(2, AT_ONCE // neighbors.shape[1])
     for found, labels, count in zip(*(t.split(rows) for t in (neighbors, query_labels, relevant)), strict=True):
         hits = reference_labels[found] == labels[:, None]
+        ranks.append(torch.where(hits.any(dim=1), hits.byte().argmax(dim=1) + 1, BEYOND))
         counted = hits[:, :within] * (rank <= count[:, None])
         precision = (counted.cumsum(dim=1) * counted).double() / rank
         parts.append(
@@ -155,8 +159,8 @@ def query_scores(
                 hits[:, 0].double(),
                 counted.sum(dim=1).double() / count,
                 precision.sum(dim=1) / count,
-                *(hits[:, :k].any(dim=1).double() for k in RECALL_AT),
             ]
         )
     columns = (torch.cat(column) for column in zip(*parts, strict=True))
-    return {name: column.where(relevant > 0, torch.nan) for name, column in zip(METRICS, columns, strict=True)}
+    scores = {name: column.where(relevant > 0, torch.nan) for name, column in zip(PER_QUERY, columns, strict=True)}
+    return scores, torch.cat(ranks)

@@ -12,9 +12,10 @@ from ..config.compose import RunConfig
 from ..data import ImageArrays
 from ..data.split import Split
 from ..errors import TrainingError
-from ..runs.schema import METRICS, PER_QUERY
+from ..runs.schema import PER_QUERY, RECALL_AT, recall_at
 from .accuracy import RetrievalAccuracy, Retrieved
 from .activity import DIVERGED
+from .clusters import cluster_agreement
 from .examples import gallery_queries
 from .feature_store import FeatureStore
 from .images import StoredImages, eval_images, keep_batch
@@ -75,6 +76,8 @@ class ScoringRules(NamedTuple):
     shown: Tensor  # (G,), positions in the test images of the queries whose neighbours are kept
     neighbors: str = "exact"  # or "faiss": the search
     keep_weights: bool = False  # whether those of the selected epoch are wanted after the training
+    recall_at: tuple[int, ...] = RECALL_AT
+    clustering: bool = False  # whether the test images are clustered, too
 
 
 class Evaluation:
@@ -122,7 +125,7 @@ class Evaluation:
             batch_size=BATCH_SIZE,
             dataloader_num_workers=0,
             data_device=device,
-            accuracy_calculator=RetrievalAccuracy(device, NEIGHBOR_SEARCHES[rules.neighbors]()),
+            accuracy_calculator=RetrievalAccuracy(device, NEIGHBOR_SEARCHES[rules.neighbors](), rules.recall_at),
             end_of_testing_hook=self._remember,
         )
 
@@ -172,7 +175,11 @@ class Evaluation:
     def _remember(self, tester: GlobalEmbeddingSpaceTester) -> None:
         self.record(tester)
         for split, scores in tester.all_accuracies.items():
-            self.scored[split] = {name: scores[tester.accuracies_keyname(name)] for name in METRICS}
+            names = self.tester.accuracy_calculator.get_curr_metrics()
+            self.scored[split] = {name: scores[tester.accuracies_keyname(name)] for name in names}
+        if "test" in tester.all_accuracies and self.rules.clustering:
+            embeddings, labels = tester.embeddings_and_labels["test"]
+            self.scored["test"] |= cluster_agreement(embeddings, labels.flatten())
         if "test" in tester.all_accuracies and self.scored["epoch"] == chosen_entry(self.history)["epoch"]:
             self.best = self._queries(tester.retrieved["test"], tester.embeddings_and_labels)
 
@@ -219,6 +226,8 @@ def make_evaluation(
         torch.from_numpy(gallery_queries(data, split.test, config.fold, alone=split.gallery is not None)),
         protocol.neighbors,
         keep_weights,
+        recall_at(config.data.kind),
+        protocol.clustering,
     )
     rows = {"val": split.val, "test": split.test, "gallery": split.gallery}
     images = {

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..errors import UserError
 from ..jobs.runner import TrainingJob
 from ..runs.checked_json import Fields, parsed
-from ..runs.schema import METRICS, PER_QUERY, SCHEMA
+from ..runs.schema import PER_QUERY, RECALL_AT, SCHEMA, recall_at
 from ..runs.writer import RunDir, run_name, write_whole
 from ..training.accuracy import RetrievalAccuracy
 from ..training.device import choose_device, repeatable
@@ -59,7 +59,7 @@ def _write(name: str, group: Sequence[TrainingJob]) -> Path:
     path.parent.mkdir(exist_ok=True)
     embedded = read_embedded(group)
     with repeatable(options.threads):
-        scores, of_queries = score(embedded, choose_device(options.device))
+        scores, of_queries = score(embedded, choose_device(options.device), recall_at(config.data.kind))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, labels=embedded.labels.numpy(), **of_queries)
     write_whole(path.with_suffix(".npz"), buffer.getvalue())
@@ -83,7 +83,7 @@ def _write(name: str, group: Sequence[TrainingJob]) -> Path:
 def separated(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The mean over several results of the test scores at the epoch that validation chose."""
     chosen = [result["selection"]["validation"]["test"] for result in results]
-    return {metric: float(np.mean([scores[metric] for scores in chosen])) for metric in METRICS}
+    return {metric: float(np.mean([scores[metric] for scores in chosen])) for metric in chosen[0]}
 
 
 def read_embedded(group: Sequence[TrainingJob]) -> Embedded:
@@ -116,9 +116,11 @@ def _concatenated(folders: Sequence[RunDir], name: str) -> Tensor:
     return F.normalize(torch.cat(parts, dim=1), dim=1)
 
 
-def score(embedded: Embedded, device: torch.device) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def score(
+    embedded: Embedded, device: torch.device, recalls: Sequence[int] = RECALL_AT
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """All metrics, and the (Q,) scores of each query by the name of the metric."""
-    calculator = RetrievalAccuracy(device=device)
+    calculator = RetrievalAccuracy(device, recall_at=recalls)
     found = calculator.get_accuracy(embedded.queries, embedded.labels, *(embedded.gallery or ()))
     of_queries = calculator.retrieved.scores
-    return {metric: found[metric] for metric in METRICS}, {name: of_queries[name].cpu().numpy() for name in PER_QUERY}
+    return found, {name: of_queries[name].cpu().numpy() for name in PER_QUERY}

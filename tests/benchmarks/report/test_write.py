@@ -118,7 +118,7 @@ def test_every_run_is_named(runs, written):
 
 def test_latex_is_balanced_and_its_rows_have_the_columns_announced(written):
     tex = written["tables.tex"]
-    assert re.findall(r"\\begin\{(\w+)\}", tex).count("table") == tex.count(r"\end{table}") == 5
+    assert re.findall(r"\\begin\{(\w+)\}", tex).count("table") == tex.count(r"\end{table}") == 6
     assert tex.count("{") == tex.count("}")
     assert not re.search(r"(?<!\\)_", tex)
     assert tex.isascii()

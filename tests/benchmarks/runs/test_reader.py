@@ -174,12 +174,23 @@ def test_a_missing_value_is_named(canned, key):
         ({"cost__seconds_per_step": 0}, "cost.seconds_per_step = 0"),
         ({"cost__peak_memory_bytes": -1}, "cost.peak_memory_bytes = -1"),
         ({"history": [{"epoch": 0, "iterations": 0, "val": {}}]}, "history[0]: val: no precision_at_1"),
+        ({"selection__last__test__ndcg": 0.5}, "selection.last: test: 'ndcg' is no metric"),
+        ({"selection__last__test__ami": -2}, "selection.last: test: ami = -2"),
         ({"history": []}, "history = []"),
     ],
 )
 def test_an_impossible_value_is_named(canned, changes, message):
     with pytest.raises(UserError, match=re.escape(message)):
         read_run(canned.write(**changes))
+
+
+def test_the_metrics_of_a_run_are_those_that_it_has_in_the_order_of_the_tables(canned):
+    test = {"ami": -0.01, "recall_at_10": 0.9, "nmi": 0.8, "recall_at_1": 0.7, PRIMARY: 0.5, "r_precision": 0.6,
+            "precision_at_1": 0.7}  # fmt: skip
+    run = read_run(canned.write(selection__validation__test=test))
+    assert list(run.selected().test.items()) == [(name, test[name]) for name in (
+        "precision_at_1", "r_precision", PRIMARY, "recall_at_1", "recall_at_10", "nmi", "ami",
+    )]  # fmt: skip
 
 
 @pytest.mark.parametrize("missing", [None, 0])

@@ -7,8 +7,8 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from torch import Tensor
 
 from benchmarks.profiling.op_counter import count
-from benchmarks.runs.schema import METRICS, PER_QUERY
-from benchmarks.training import accuracy
+from benchmarks.runs.schema import ALWAYS, METRICS, PER_QUERY
+from benchmarks.training import accuracy, first_match
 from benchmarks.training.accuracy import RetrievalAccuracy, relevant_counts
 from benchmarks.training.neighbors import ExactNeighbors, FaissNeighbors
 
@@ -91,6 +91,35 @@ def test_recall_at_one_is_precision_at_one_and_recall_grows() -> None:
     scores = RetrievalAccuracy(CPU).get_accuracy(embeddings, labels)
     assert scores["recall_at_1"] == scores["precision_at_1"]
     assert scores["recall_at_1"] < scores["recall_at_2"] < scores["recall_at_4"] < scores["recall_at_8"]
+
+
+@pytest.mark.parametrize("with_gallery", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_rank_of_the_first_match_is_that_in_a_list_of_all(
+    with_gallery: bool, tied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_match, "AT_ONCE", 3000)  # so that there are several parts
+    embeddings, labels = random_embeddings([2] * 100, tied)
+    arguments = (embeddings, labels)
+    if with_gallery:
+        arguments = (*arguments, *random_embeddings([1] * 100, tied))
+    recalls = (1, 2, 10, 50, 80, 95, 150)
+    listed = RetrievalAccuracy(CPU, recall_at=recalls)
+    monkeypatch.setattr(accuracy, "LISTED", 200)
+    expected = listed.get_accuracy(*arguments)
+    monkeypatch.setattr(accuracy, "LISTED", 2)
+    counted = RetrievalAccuracy(CPU, recall_at=recalls)
+    assert counted.get_accuracy(*arguments) == expected
+    assert counted.retrieved.neighbors.shape[1] == 2 and listed.retrieved.neighbors.shape[1] > 90
+    assert expected["recall_at_2"] < expected["recall_at_10"] < expected["recall_at_80"] < 1
+
+
+def test_a_long_list_of_recalls_leaves_the_other_scores_alone() -> None:
+    embeddings, labels = random_embeddings([5] * 20)
+    default, long = (RetrievalAccuracy(CPU, recall_at=recalls) for recalls in ((1, 2, 4, 8), (1, 10, 100, 1000)))
+    few, many = default.get_accuracy(embeddings, labels), long.get_accuracy(embeddings, labels)
+    assert {name: few[name] for name in ALWAYS} == {name: many[name] for name in ALWAYS}
+    assert many["recall_at_1000"] == 1.0 and set(many) == {*ALWAYS, *(f"recall_at_{k}" for k in (10, 100, 1000))}
 
 
 def test_memory_grows_with_the_images_and_with_nothing_else() -> None:
