@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ..config.schema import TrunkConfig
-from ..config.targets import check_targets
+from ..config.schema import RAW, TrunkConfig
+from ..config.targets import check_targets, deferred
 from ..errors import UserError
 from ..runs.checked_json import damaged
 from ..runs.model_description import ImageForm, ModelDescription, read_description
@@ -86,9 +86,13 @@ def build_model(description: ModelDescription, allow: Collection[str]) -> Embedd
             trunk = rebuilt_trunk(description, description.features.number_used)
             with refused(f"trunk={description.trunk.name}"):
                 width = feature_width(trunk, (description.features.number_used,))
-        embedder = make_embedder(
-            description.embedder, width, description.embedding_size, description.method, description.head
-        )
+        if description.loss in RAW:
+            assert description.head is not None
+            embedder = deferred(description.head)(width)
+        else:
+            embedder = make_embedder(
+                description.embedder, width, description.embedding_size, description.method, description.head
+            )
     transform = None if images is None else ImageTransform(images)
     return EmbeddingModel(description, prepare, trunk, embedder, transform)
 

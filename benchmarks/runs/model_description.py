@@ -72,7 +72,8 @@ class ModelDescription:
     trunk: TrunkConfig
     preprocessing: Preprocessing | None
     embedder: EmbedderConfig
-    head: dict[str, Any] | None  # _target_ and arguments of what a method puts in the place of the linear layer
+    head: dict[str, Any] | None  # _target_ and arguments of what a method puts in the place of the linear layer; of
+    # raw features, of what makes embeddings of them
     data: TrainedOn
     commit: str | None  # of the code that trained it; null outside a checkout
     sha256: str  # of model.safetensors

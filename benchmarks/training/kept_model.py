@@ -1,6 +1,8 @@
 """Keeps a trained model: its weights as safetensors, and beside them what builds it again."""
 
 import hashlib
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import safetensors.torch
@@ -19,29 +21,46 @@ from ..runs.model_description import (
     Preprocessing,
     TrainedOn,
 )
-from ..runs.writer import source_state
+from ..runs.writer import RunDir, source_state
 from ..trunks.preprocessed import Preprocessed
+from .evaluation import Evaluation
 from .feature_store import FeatureStore
+from .pixel_store import ImageStore
 from .selection import chosen_entry
-from .training import Training
 
 
-def keep_model(config: RunConfig, data: ImageArrays, split: Split, training: Training) -> None:
+class Kept(Protocol):
+    """What a training, or the scoring of raw features, leaves for the model."""
+
+    evaluation: Evaluation  # with the weights of the selected epoch
+    embedding_size: int
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]: ...  # trunk and embedder
+
+    @property
+    def store(self) -> ImageStore | FeatureStore: ...
+
+    def log(self, line: str) -> None: ...
+
+
+def keep_model(config: RunConfig, data: ImageArrays, split: Split, made: Kept, folder: RunDir) -> None:
     """Write the model of the selected epoch into the run directory, or log why it cannot be kept."""
-    weights = training.evaluation.weights
+    weights = made.evaluation.weights
     if not weights:
-        training.log("the weights are not kept: the best epoch was trained with keep=nothing, before an interruption")
+        made.log("the weights are not kept: the best epoch was trained with keep=nothing, before an interruption")
         return
     tensors = {f"{part}.{name}": value for part, state in weights.items() for name, value in state.items()}
     others = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
     if others:
-        training.log(f"the weights are not kept: {others[0]} is no tensor, and safetensors holds nothing else")
+        made.log(f"the weights are not kept: {others[0]} is no tensor, and safetensors holds nothing else")
         return
     if isinstance(data, FeatureArrays):
-        tensors |= _standardization(data, training.trainer.dataset.store)
+        assert isinstance(made.store, FeatureStore)
+        tensors |= _standardization(data, made.store)
     content = safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()})
-    described = _described(config, data, split, training, hashlib.sha256(content).hexdigest())
-    training.folder.write_model(content, described.as_dict())
+    described = _described(config, data, split, made, folder.name, hashlib.sha256(content).hexdigest())
+    folder.write_model(content, described.as_dict())
 
 
 def _standardization(data: FeatureArrays, store: FeatureStore) -> dict[str, Tensor]:
@@ -50,7 +69,9 @@ def _standardization(data: FeatureArrays, store: FeatureStore) -> dict[str, Tens
     return {f"prepare.{name}": torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
 
 
-def _described(config: RunConfig, data: ImageArrays, split: Split, training: Training, sha256: str) -> ModelDescription:
+def _described(
+    config: RunConfig, data: ImageArrays, split: Split, made: Kept, run: str, sha256: str
+) -> ModelDescription:
     learned = np.unique(data.labels[split.train])
     images, features = None, None
     if isinstance(data, FeatureArrays):
@@ -59,20 +80,20 @@ def _described(config: RunConfig, data: ImageArrays, split: Split, training: Tra
         images = _image_form(config, data)
     return ModelDescription(
         version=VERSION,
-        run=training.folder.name,
+        run=run,
         loss=config.loss.name,
         method=config.method.name,
         fold=config.fold,
         seed=config.seed,
-        epoch=chosen_entry(training.evaluation.history)["epoch"],
+        epoch=chosen_entry(made.evaluation.history)["epoch"],
         metric="cosine",
-        embedding_size=config.protocol.embedding_size,
+        embedding_size=made.embedding_size,
         images=images,
         features=features,
         trunk=config.trunk,
-        preprocessing=_preprocessing(training.parts.models["trunk"]),
+        preprocessing=_preprocessing(made.models["trunk"]),
         embedder=config.protocol.embedder,
-        head=config.method.head,
+        head=config.loss.criterion if config.loss.is_raw else config.method.head,
         data=TrainedOn(data.name, data.content_hash, len(split.train), [data.class_names[k] for k in learned]),
         commit=source_state()[0],
         sha256=sha256,

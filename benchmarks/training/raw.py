@@ -1,5 +1,6 @@
 """Scores of a trunk's raw features: what a data set gives without training."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
@@ -31,10 +32,13 @@ class RawScoring:
         split: rows of the images.
         device: of the trunk.
         log_test: called with the epoch, 0, before the test set is touched.
+        keep_weights: whether those of trunk and embedder are wanted afterwards.
 
     Attributes:
         evaluation: one entry of history, epoch 0.
         embedding_size: the number of features.
+        models: trunk and embedder.
+        store: of the images or features.
         meter: seconds and memory.
 
     Raises:
@@ -48,25 +52,32 @@ class RawScoring:
         split: Split,
         device: torch.device,
         log_test: Callable[[int], None],
+        keep_weights: bool = False,
     ) -> None:
         self.meter = Meter(device)
         trunk, self.embedding_size = build_trunk(config, data.channels, data.image_size)
         trunk = trunk.to(device).eval()
-        store: ImageStore | FeatureStore
+        self.store: ImageStore | FeatureStore
         if isinstance(data, FeatureArrays):
-            store = feature_store_of(data, split.train, device)
+            self.store = feature_store_of(data, split.train, device)
         else:
-            store = store_of(data, device)
+            self.store = store_of(data, device)
         embedder = deferred(config.loss.criterion)(self.embedding_size).to(device).eval()
         if isinstance(embedder, nn.BatchNorm1d):
-            learned = eval_images(config, store, split.train, data.labels[split.train])
+            learned = eval_images(config, self.store, split.train, data.labels[split.train])
             with torch.no_grad(), autocast(config.protocol.precision, device):
                 set_statistics(embedder, (trunk(images) for images in _batches(learned)))
-        self.evaluation = make_evaluation(config, data, split, store, device, lambda tester: None, log_test)
-        models = {"trunk": trunk, "embedder": embedder}
-        self.evaluation(0, 0, None, models)
+        self.evaluation = make_evaluation(
+            config, data, split, self.store, device, lambda tester: None, log_test, keep_weights=keep_weights
+        )
+        self.models = {"trunk": trunk, "embedder": embedder}
+        self.evaluation(0, 0, None, self.models)
         if config.protocol.test_scoring == "once":
-            self.evaluation.score_chosen(models)
+            self.evaluation.score_chosen(self.models)
+
+    def log(self, line: str) -> None:
+        """Print a line to the terminal or, in a suite, to the log."""
+        print(line, file=sys.stderr)
 
 
 def set_statistics(norm: nn.BatchNorm1d, batches: Iterable[Tensor]) -> None:

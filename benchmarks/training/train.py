@@ -57,8 +57,8 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
             training = _ended(config, options, data, split, device, folder, processes)
             if processes.is_main:
                 _write_test_scores(folder, data, split, training.evaluation)
-                if options.keep == "weights" and isinstance(training, Training):
-                    keep_model(config, data, split, training)
+                if options.keep == "weights":
+                    keep_model(config, data, split, training, folder)
                 machine = {"device": str(device), "threads": options.threads, "processes": processes.size}
                 cost = {**training.meter.state_dict(), **machine}
                 folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
@@ -162,7 +162,7 @@ def _ended(
         folder.write_environment(device_name(device), data.content_hash)
     if config.loss.is_raw:
         with repeatable(options.threads):
-            return RawScoring(config, data, split, device, folder.log_test_scoring)
+            return RawScoring(config, data, split, device, folder.log_test_scoring, options.keep == "weights")
     with (
         repeatable(options.threads),
         progress_bar(config, split, quiet=options.quiet or not processes.is_main) as progress,

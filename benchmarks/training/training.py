@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_metric_learning.utils import logging_presets
+from torch import nn
 from tqdm import tqdm
 
 from ..config.compose import RunConfig
@@ -54,6 +55,7 @@ class Training:
 
     Attributes:
         parts: models, losses, miners, optimizers and schedulers.
+        store: of the images or features.
         trainer: knows the seconds spent in steps.
         meter: seconds and memory of the training, over all sessions.
         evaluation: history of the scores, and the scores of the test queries at the chosen epoch.
@@ -95,17 +97,17 @@ class Training:
         self.record_keeper: Any = None
         self.tensorboard: Any = None
         hooks = self._open_records() if processes.is_main else logging_presets.EmptyContainer()
-        store: ImageStore | FeatureStore
+        self.store: ImageStore | FeatureStore
         if isinstance(data, FeatureArrays):
-            store = feature_store_of(data, split.train, device, per_gpu)
+            self.store = feature_store_of(data, split.train, device, per_gpu)
         else:
-            store = store_of(data, device, per_gpu)
+            self.store = store_of(data, device, per_gpu)
         self.evaluation = make_evaluation(
-            config, data, split, store, device, hooks.end_of_testing_hook, folder.log_test_scoring, keep_weights
+            config, data, split, self.store, device, hooks.end_of_testing_hook, folder.log_test_scoring, keep_weights
         )
-        self.trainer = self._make_trainer(store, split, train_labels, hooks.end_of_iteration_hook)
+        self.trainer = self._make_trainer(self.store, split, train_labels, hooks.end_of_iteration_hook)
         if device.type == "cuda":
-            self.log(str(store))
+            self.log(str(self.store))
         self._lay_out_and_compile()
         processes.average_gradients(
             weight
@@ -194,6 +196,11 @@ class Training:
         restore_generators(state["generators"], self.device)
         if self.shared_loss is not None and state["shared_loss"] is not None:
             self.shared_loss.set_extra_state(state["shared_loss"])
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """Trunk and embedder."""
+        return self.parts.models
 
     def log(self, line: str) -> None:
         """Print a line above the progress bar: to the terminal or, in a suite, to the log."""

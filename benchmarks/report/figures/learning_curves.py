@@ -7,19 +7,23 @@ from matplotlib.ticker import MaxNLocator
 
 from ... import statistics
 from ..cells import Cell
-from ..labels import loss_name, method_name
+from ..labels import FEATURES, loss_name, method_name
 from ..summary import DataSummary
-from .svg import INK, Figure, canvas, style, to_svg
+from .svg import BASELINE_COLOUR, INK, Figure, canvas, style, to_svg
 
 
 def learning_curves(data: DataSummary, colours: dict[str, str]) -> list[Figure]:
-    """One panel per loss: the mean over seeds and its 95 % t-interval at each epoch; none where no fold validates."""
+    """One panel per loss: the mean over seeds and its 95 % t-interval at each epoch; none where no fold validates.
+
+    A dotted line marks the score of raw and of standardised features, where they were scored.
+    """
     cells = [cell for cell in data.cells if all(run.curve for run in cell.runs)]
     losses = sorted({cell.loss for cell in cells})
-    return [_panel([cell for cell in cells if cell.loss == loss], colours) for loss in losses]
+    raw = [cell for cell in data.raw if all(run.curve for run in cell.runs)]
+    return [_panel([cell for cell in cells if cell.loss == loss], raw, colours) for loss in losses]
 
 
-def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
+def _panel(cells: Sequence[Cell], raw: Sequence[Cell], colours: dict[str, str]) -> Figure:
     loss = cells[0].loss
     with style():
         figure = canvas(4.4, 3.0)
@@ -37,6 +41,14 @@ def _panel(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
                 low, high = np.transpose([band for band in bands if band])
                 axes.fill_between(epochs, low, high, color=colour, alpha=0.16, linewidth=0)
             described.append(f"{label} ends at {mean[-1]:.1f}")
+        for cell in raw:
+            level = float(np.mean([100 * run.curve[0] for run in cell.runs]))
+            axes.axhline(level, color=BASELINE_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
+            axes.annotate(
+                FEATURES[cell.loss], (0.01, level), xycoords=axes.get_yaxis_transform(), fontsize=8, va="bottom",
+                color=BASELINE_COLOUR,
+            )  # fmt: skip
+            described.append(f"{FEATURES[cell.loss]} have {level:.1f}")
         axes.set_title(loss_name(loss), color=INK, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")

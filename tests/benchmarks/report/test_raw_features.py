@@ -8,6 +8,7 @@ import pytest
 from benchmarks.errors import UserError
 from benchmarks.report.contents import contents_of
 from benchmarks.report.csv import comparisons, results, write_csv
+from benchmarks.report.figures import learning_curves, method_colours
 from benchmarks.report.markdown import write_markdown
 from benchmarks.report.verdicts import overview
 from benchmarks.report.write import read_summary, write_report
@@ -139,3 +140,10 @@ def test_two_runs_of_the_same_features_are_refused(canned):
     canned.raw()
     canned.raw(map_at_r=0.4, environment_note="again")
     assert "raw with method none on glyphs, seed 0, fold 0 exists more than once" in refusal(canned)
+
+
+def test_learning_curves_have_a_line_at_each_of_their_scores(summary):
+    (data,) = summary.data_sets
+    (panel,) = learning_curves(data, method_colours(["none", "ee"]))
+    assert "raw features have " in panel.alt and "standardised features have " in panel.alt
+    assert ">raw features</text>" in panel.svg

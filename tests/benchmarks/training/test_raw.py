@@ -9,6 +9,7 @@ from torch import nn
 
 from benchmarks.config.compose import RunConfig, RunOptions, compose
 from benchmarks.errors import UserError
+from benchmarks.models import load_model
 from benchmarks.runs.reader import read_run
 from benchmarks.runs.schema import PRIMARY
 from benchmarks.training.check import check
@@ -105,3 +106,14 @@ def test_statistics_of_batches_are_those_of_all_rows() -> None:
     torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(4).double(), atol=1e-5, rtol=0)
     deviation = torch.tensor([1.0, 1.0, 1.0, 0.0]).double()  # the last column does not vary
     torch.testing.assert_close(standardised.std(dim=0, correction=0), deviation, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("loss", ["raw", "raw_standardized"])
+def test_the_model_of_raw_features_gives_the_embeddings_that_were_scored(
+    loss: str, arrays: dict[str, np.ndarray], file: Path, tmp_path: Path
+) -> None:
+    run = train(*configured(file, tmp_path, f"loss={loss}", "protocol.keep_embeddings=true"))
+    model, kept = load_model(run), np.load(run / "embeddings.npy")
+    found = model(torch.from_numpy(arrays["features"][arrays["labels"] >= CLASSES // 2]))
+    assert model.embedding_size == 3
+    np.testing.assert_allclose(found.detach().numpy(), kept / np.linalg.norm(kept, axis=1, keepdims=True), atol=1e-6)
