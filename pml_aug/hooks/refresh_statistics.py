@@ -1,19 +1,17 @@
 """Hook for PML's trainers that refreshes the class statistics of Intra-class Adaptive Augmentation."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from pytorch_metric_learning.trainers import BaseTrainer
 from pytorch_metric_learning.utils import common_functions as c_f
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch.utils.hooks import RemovableHandle
 
+from pml_aug.hooks.refresh_from_loader import refresh_all, training_with_fixed_batchnorm
 from pml_aug.hooks.strength_schedule import strength_at
 from pml_aug.hooks.wrappers_of_trainer import Hook, wrappers_of
-from pml_aug.statistics import ClassStatistics
 from pml_aug.validation import check_flag, check_integer
 from pml_aug.wrappers import IntraClassAdaptiveAugmentation
 
@@ -136,28 +134,13 @@ def _refresh_from_dataset(
         trainer.dataloader_num_workers if num_workers is None else num_workers,
         trainer.collate_fn,
     )
-    seen: list[ClassStatistics] = [wrapper.fresh_statistics() for wrapper in wrappers]
-    with torch.no_grad(), _training_with_fixed_batchnorm(trainer):
+
+    def batches() -> Iterator[tuple[Any, Tensor]]:
         for batch in loader:
             data, labels = trainer.data_and_label_getter(batch)
-            labels = c_f.process_label(labels, trainer.label_hierarchy_level, trainer.label_mapper)
-            embeddings: Tensor = trainer.compute_embeddings(data)
-            for statistics in seen:
-                statistics.to(embeddings.device)
-                statistics.update(embeddings, labels)
-    for wrapper, statistics in zip(wrappers, seen, strict=True):
-        wrapper.refresh_from(statistics)
+            yield data, c_f.process_label(labels, trainer.label_hierarchy_level, trainer.label_mapper)
 
-
-@contextmanager
-def _training_with_fixed_batchnorm(trainer: BaseTrainer) -> Iterator[None]:
-    """Put the models in training mode, BatchNorm in evaluation mode, and restore all modes on exit."""
-    modes = {module: module.training for model in trainer.models.values() for module in model.modules()}
-    try:
-        for name, model in trainer.models.items():
-            model.train(name not in trainer.freeze_these)
-            model.apply(c_f.set_layers_to_eval("BatchNorm"))
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    frozen = {name for name in trainer.models if name in trainer.freeze_these}
+    trained = (model for name, model in trainer.models.items() if name not in frozen)
+    with training_with_fixed_batchnorm(*trained, frozen=(trainer.models[name] for name in frozen)):
+        refresh_all(wrappers, batches(), trainer.compute_embeddings)

@@ -1,3 +1,3 @@
-from pml_aug.trainers.introspective import IntrospectiveTrainer, MixupDraw, mixup_loss
+from pml_aug.trainers.introspective import IntrospectiveTrainer, MixupDraw, draw_mixup, mixup_loss
 
-__all__ = ["IntrospectiveTrainer", "MixupDraw", "mixup_loss"]
+__all__ = ["IntrospectiveTrainer", "MixupDraw", "draw_mixup", "mixup_loss"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from pml_aug.distances.introspective_base import check_introspective
 from pml_aug.synthesis.mix_classes import draw_mixing
 from pml_aug.to_device import to_device
-from pml_aug.validation import check_choice, check_number
+from pml_aug.validation import check_choice, check_integer, check_number
 
 COMBINE = ("sum", "mean")
 
@@ -44,7 +44,7 @@ def mixup_loss(
         data: x, images of a floating-point dtype.
         labels: y, integers.
         mixing: :math:`\lambda`, in [0, 1].
-        permutation: :math:`\pi`, (N,), integers: the row that each row is mixed with.
+        permutation: :math:`\pi`, (N,), integers: the row that each row is mixed with; :func:`draw_mixup` draws both.
         combine: "sum" as above and in the official code; "mean" halves it, so that the weights add up to 1.
 
     Shapes:
@@ -72,6 +72,31 @@ def mixup_loss(
     permuted_labels = labels[to_device(permutation, labels.device)]
     total = original + mixing * loss(mixed, labels) + (1 - mixing) * loss(mixed, permuted_labels)
     return total / 2 if combine == "mean" else total
+
+
+def draw_mixup(batch_size: int, alpha: float = 1.0, generator: torch.Generator | None = None) -> MixupDraw:
+    r"""The random inputs of :func:`mixup_loss` for one batch: :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, rows.
+
+    Both are drawn on the CPU, so that no accelerator synchronises.
+
+    Args:
+        batch_size: N, number of images.
+        alpha: above 0; 1 is the uniform distribution, smaller values draw mixtures closer to one of the two images.
+        generator: source of the random numbers, on the CPU; by default torch's global generator.
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: `alpha` is not above 0.
+
+    Source: Wang et al., "Introspective Deep Metric Learning", TPAMI 2023; github.com/wangck20/IDML (train.py).
+
+    Example:
+        >>> mixing, permutation = draw_mixup(4)
+        >>> 0 <= mixing <= 1, sorted(permutation.tolist())
+        (True, [0, 1, 2, 3])
+    """
+    check_integer("batch_size", batch_size, minimum=0)
+    return MixupDraw(draw_mixing(alpha, generator), torch.randperm(batch_size, generator=generator))
 
 
 class IntrospectiveTrainer(MetricLossOnly):
@@ -152,7 +177,7 @@ class IntrospectiveTrainer(MetricLossOnly):
 
     def draw(self, batch_size: int) -> MixupDraw:
         """Random inputs for a batch of this size, drawn on the CPU so that no accelerator synchronises."""
-        return MixupDraw(draw_mixing(self.alpha, self.generator), torch.randperm(batch_size, generator=self.generator))
+        return draw_mixup(batch_size, self.alpha, self.generator)
 
     def mined_loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The metric loss, with tuples that the miner, if any, finds for these labels."""

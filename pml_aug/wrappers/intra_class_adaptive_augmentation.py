@@ -71,7 +71,8 @@ class IntraClassAdaptiveAugmentation(CopiesWrapper):
 
     Attributes:
         num_synthetic: number of copies in the last call; 0 for the baseline loss, or if no row is compared with a copy.
-        awaits_refresh: set by :func:`refresh_statistics`, which will refresh later; suppresses a warning.
+        awaits_refresh: whether a refresh will come later, which suppresses a warning; set by
+            :func:`refresh_statistics`. Set it to True in your own loop if its first epochs have no copies.
 
     Shapes:
         (N, D), (N,) -> what the wrapped loss's reducer returns
@@ -224,8 +225,8 @@ class IntraClassAdaptiveAugmentation(CopiesWrapper):
         if self._num_training_calls >= after and self.statistics.is_empty and not self.awaits_refresh:
             warn_once(
                 "IntraClassAdaptiveAugmentation has been called in training without statistics, so that it was the "
-                "baseline loss: call `refresh` with the embeddings of the training set, or use "
-                "pml_aug.hooks.refresh_statistics"
+                "baseline loss: call `refresh` with the embeddings of the training set or "
+                "pml_aug.hooks.refresh_from_loader, or use refresh_statistics in PML's trainers"
             )
 
     def get_extra_state(self) -> Tensor:
