@@ -193,6 +193,8 @@ class ProtocolConfig:
     channels_last: bool = False  # the trunk's layout in memory
     clustering: bool = False  # whether NMI and AMI of the test images are computed, too; costly for many classes
 
+    uncertainty: bool = False  # whether what tells right from wrong answers is measured at the end, on corruptions too
+
     def __post_init__(self) -> None:
         for key, (low, high) in LIMITS.items():
             value = getattr(self, key)
@@ -219,6 +221,8 @@ class ProtocolConfig:
                 raise UserError(f"protocol.{key} must be one of {', '.join(known)}, but got {getattr(self, key)!r}")
         if self.keep_embeddings and self.test_scoring == "never":
             raise UserError("protocol.keep_embeddings needs test embeddings: protocol.test_scoring must not be never")
+        if self.uncertainty and self.test_scoring == "never":
+            raise UserError("protocol.uncertainty is of the test images: protocol.test_scoring must not be never")
         if self.num_folds == 1:
             self._check_without_validation()
 
@@ -338,8 +342,11 @@ class RunConfig:
         methods, seeds and lengths of training that it is compared with.
         """
         found = asdict(self) | {"data": self.data.identity(), "method": self.method.identity()}
-        if not self.protocol.clustering:  # runs that do not use it have the name that they had before there was the key
-            del found["protocol"]["clustering"]
+        for key in ("clustering", "uncertainty"):
+            if not found["protocol"][
+                key
+            ]:  # runs that do not use it have the name that they had before there was the key
+                del found["protocol"][key]
         if self.loss.is_raw:
             for group, keys in RAW_DEPENDS_ON.items():
                 found[group] = {key: found[group][key] for key in keys if key in found[group]}

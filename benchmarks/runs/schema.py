@@ -46,6 +46,7 @@ CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 RESULT = "result.json"
 QUERIES = "queries.npz"  # scores of each test query; of runs that were scored on the test set
+UNCERTAINTY = "uncertainty.npz"  # what tells right from wrong answers, of runs with protocol.uncertainty
 GALLERY = "gallery.npz"  # a few test queries with their nearest neighbours; of the same runs
 MODEL = "model.json"  # how to build the trained model again; of runs that keep their weights
 WEIGHTS = "model.safetensors"  # of that model, at the chosen epoch; not sealed itself, since MODEL has its sha256

@@ -29,6 +29,7 @@ from .kept_model import keep_model
 from .raw import RawScoring
 from .result import result
 from .training import Training
+from .uncertainty import uncertainty_arrays
 
 
 def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
@@ -61,6 +62,9 @@ def train(config: RunConfig, options: RunOptions, wait: bool = True) -> Path:
                     keep_model(config, data, split, training, folder)
                 machine = {"device": str(device), "threads": options.threads, "processes": processes.size}
                 cost = {**training.meter.state_dict(), **machine}
+                if isinstance(training, Training) and _measures_uncertainty(training):
+                    with repeatable(options.threads):
+                        folder.write_arrays("uncertainty", _uncertainty(training))
                 folder.finish({"run": folder.name, **result(config, data, split, training, cost), "audit": audit})
 
         carry_out(work, folder, data, wait, processes)
@@ -167,9 +171,8 @@ def _ended(
         repeatable(options.threads),
         progress_bar(config, split, quiet=options.quiet or not processes.is_main) as progress,
     ):
-        training = Training(
-            config, data, split, device, folder, progress, processes, options.per_gpu, options.keep == "weights"
-        )
+        keeps = options.keep == "weights" or config.protocol.uncertainty
+        training = Training(config, data, split, device, folder, progress, processes, options.per_gpu, keeps)
         training.run()
     return training
 
@@ -186,6 +189,18 @@ def _write_test_scores(folder: RunDir, data: ImageArrays, split: Split, evaluati
     for name in ("embeddings", "gallery_embeddings"):
         if name in best:
             folder.write_array(name, best[name])
+
+
+def _measures_uncertainty(training: Training) -> bool:
+    return training.protocol.uncertainty and "test" in training.evaluation.images
+
+
+def _uncertainty(training: Training) -> dict[str, np.ndarray]:
+    """Of the model of the selected epoch."""
+    evaluation, models = training.evaluation, training.parts.models
+    for name, model in models.items():
+        model.load_state_dict(evaluation.weights[name])
+    return uncertainty_arrays(models, evaluation.images, training.protocol.precision, training.device)
 
 
 def read_data(config: RunConfig) -> tuple[ImageArrays, Split]:
