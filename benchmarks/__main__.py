@@ -15,6 +15,7 @@ COMMANDS = {
     "ablate": "train a method beside its controls, and say what each of its parts adds and costs",
     "tune": "search the parameters of each loss and method with equal budgets",
     "final": "train what a study chose over folds and seeds, score it on the test set once, then write the report",
+    "choose": "find out within some minutes which loss, method and parameters to use on your data",
     "report": "read finished runs and write html, markdown, latex and csv",
     "compare": "say in one line how much better one run, or one folder of runs, is than another",
     "data": "look at a data set, or make what its first training would",

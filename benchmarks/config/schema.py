@@ -20,6 +20,7 @@ EMBEDDERS_WITH = {  # keys that the other kinds of embedder leave unused
     **dict.fromkeys(("hidden_size", "activation", "dropout"), ("mlp", "residual")),
 }
 AS_IT_IS = "benchmarks.training.transforms.Identity"
+CENTER_CROP = "benchmarks.training.transforms.CenterCrop"
 RAW = ("raw", "raw_standardized")  # losses that train nothing: the trunk's features are the embeddings
 RAW_DEPENDS_ON = {  # keys of a configuration that decide the numbers of such a run
     "loss": ("name", "criterion"),
@@ -309,9 +310,7 @@ class RunConfig:
     def _refuse_what_needs_scores(self) -> None:
         """Refuse what waits for scores of validation or test, where every class trains; the last epoch is kept."""
         problem = None
-        if self.loss.is_raw:
-            problem = f"loss={self.loss.name} trains nothing and is only scored"
-        elif self.protocol.test_scoring == "never":
+        if self.protocol.test_scoring == "never":
             problem = "protocol.test_scoring=never, as in tuning, leaves validation scores alone"
         elif self.protocol.patience is not None:
             problem = f"protocol.patience={self.protocol.patience} waits for a better validation score (null: for none)"

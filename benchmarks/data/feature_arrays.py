@@ -97,7 +97,7 @@ def load_features(config: DataConfig) -> FeatureArrays:
     """
     if not config.path:
         raise ValueError("data.path is missing: name the file, as in data=features data.path=FILE")
-    path = _located(config.path)
+    path = located(config.path)
     found = read_features(path, config.single_images is not None)
     features: np.ndarray | SelectedFeatures = found.features
     constant = constant_columns(found.features)
@@ -138,7 +138,7 @@ def is_shipped(config: DataConfig) -> bool:
     return config.kind == "features" and (config.path or "").startswith(SHIPPED)
 
 
-def _located(path: str) -> Path:
+def located(path: str) -> Path:
     """The file that data.path names; a shipped one lies where this module does, wherever that is."""
     if path.startswith(SHIPPED):
         return Path(__file__).with_name(path.removeprefix(SHIPPED))

@@ -47,6 +47,7 @@ def train_all(
     workers: int | None = None,
     executor: str = "local",
     when_done: Callable[[TrainingJob], object] | None = None,
+    until: float | None = None,
 ) -> int:
     """Train the jobs that are not done, with one progress bar, and return how many failed.
 
@@ -58,6 +59,7 @@ def train_all(
         workers: maximum number of trainings at a time; None for as many as the executor has room for.
         executor: see :func:`benchmarks.jobs.executors.run_all`.
         when_done: called with each job that this call has trained, in this process; new jobs wait for it.
+        until: as for :func:`benchmarks.jobs.executors.run_all`; the jobs that it ends are not counted as failed.
     """
     pending = [job for job in jobs if not job.is_done()]
     if not pending:
@@ -65,15 +67,15 @@ def train_all(
         return 0
     options = pending[0].options
     resources = Resources(options.device, options.threads, options.per_gpu)
-    started, failed = time.perf_counter(), 0
+    started, failed, trained = time.perf_counter(), 0, 0
 
     with tqdm(total=len(jobs), initial=len(jobs) - len(pending), desc="trainings", disable=options.quiet) as progress:
 
         def run(function: Callable[[TrainingJob], object], left: Sequence[TrainingJob]) -> list[TrainingJob]:
             """Run the jobs and return those that another command has locked."""
-            nonlocal failed
+            nonlocal failed, trained
             locked = []
-            for outcome in run_all(executor, function, left, workers, resources):
+            for outcome in run_all(executor, function, left, workers, resources, until):
                 job = left[outcome.job]
                 if outcome.error is not None:
                     failed += 1
@@ -81,13 +83,15 @@ def train_all(
                 elif not job.is_done():
                     locked.append(job)
                     continue
-                elif when_done is not None:
-                    when_done(job)
+                else:
+                    trained += 1
+                    if when_done is not None:
+                        when_done(job)
                 progress.update()
             return locked
 
         run(train_quietly, run(train_unless_locked, pending))
-    print(f"{len(pending) - failed} trained, {len(jobs) - len(pending)} done before, {failed} failed, ", end="")
+    print(f"{trained} trained, {len(jobs) - len(pending)} done before, {failed} failed, ", end="")
     print(f"in {time.perf_counter() - started:.0f} s")
     return failed
 

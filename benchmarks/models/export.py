@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.feature_arrays import located
 from ..errors import UserError
 from ..files import read_arrays
 from ..runs.checked_json import parsed
@@ -91,9 +92,9 @@ def checking_rows(directory: Path, model: EmbeddingModel, given: Path | None) ->
         return _stacked(inputs_of(given, model))
     if model.transform is None:
         path = parsed(directory / CONFIG)["data"].get("path") if (directory / CONFIG).exists() else None
-        if path is None or not Path(path).expanduser().exists():
+        if path is None or not located(path).exists():
             raise UserError("the features of the training are no longer there: give others as --images FILE.npz")
-        return _stacked(inputs_of(Path(path).expanduser(), model))
+        return _stacked(inputs_of(located(path), model))
     try:
         images = read_arrays(directory / GALLERY, ("query_image",))["query_image"]
         return torch.stack([model.transform(image) for image in images[:CHECKED]])

@@ -24,7 +24,7 @@ from ..training.images import ModelInput
 from ..training.nodes import refused
 from ..trunks.preprocessed import Preprocessed
 from ..trunks.width import feature_width
-from .model import EmbeddingModel, Standardization
+from .model import EmbeddingModel, Standardization, StandardizedTrunk
 from .transform import ImageTransform
 
 FILES = {"weights": None, "sha256": None, "download": False}  # arguments of our trunks that the kept weights replace
@@ -80,6 +80,9 @@ def build_model(description: ModelDescription, allow: Collection[str]) -> Embedd
             with refused(f"trunk={description.trunk.name}"):
                 width = feature_width(trunk, (channels, side, side))
             prepare: nn.Module = ModelInput(description.trunk.normalization, torch.device("cpu"))
+            if description.features is not None:
+                width = description.features.number_used
+                trunk = StandardizedTrunk(trunk, Standardization(width))
         else:
             assert description.features is not None
             prepare = Standardization(description.features.number_used)

@@ -35,6 +35,22 @@ class Standardization(nn.Module):
         return ((features[:, self.columns].to(self.mean.dtype) - self.mean) / self.scale).float()
 
 
+class StandardizedTrunk(nn.Module):
+    """A trunk whose features are standardised as those were that the head was trained on.
+
+    Shapes:
+        images (N, C, H, W) -> (N, F), float32
+    """
+
+    def __init__(self, network: nn.Module, standardization: Standardization) -> None:
+        super().__init__()
+        self.network = network
+        self.standardization = standardization
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.standardization(self.network(images))
+
+
 class EmbeddingModel(nn.Module):
     """Embeddings of unit length; :func:`load_model` makes it.
 

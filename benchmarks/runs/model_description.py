@@ -68,7 +68,7 @@ class ModelDescription:
     metric: str  # cosine: of unit embeddings, in which Euclidean distances have the same order
     embedding_size: int
     images: ImageForm | None  # null: it takes features
-    features: FeatureForm | None
+    features: FeatureForm | None  # beside images: of the trunk, which standardises them before the head
     trunk: TrunkConfig
     preprocessing: Preprocessing | None
     embedder: EmbedderConfig
@@ -81,8 +81,8 @@ class ModelDescription:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise UserError(f"the model has layout {self.version}, but this version reads layout {VERSION}: train anew")
-        if (self.images is None) == (self.features is None):
-            raise UserError("a model takes either images or features: exactly one of the two must be described")
+        if self.images is None and self.features is None:
+            raise UserError("a model takes images or features: one of the two must be described")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts, lists and scalars."""

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,13 @@ DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.flo
 
 
 def extract(
-    config: RunConfig, options: RunOptions, out: Path, views: int = 0, dtype: str = "float32", bfloat16: bool = False
+    config: RunConfig,
+    options: RunOptions,
+    out: Path,
+    views: int = 0,
+    dtype: str = "float32",
+    bfloat16: bool = False,
+    until: float | None = None,
 ) -> Path:
     """Write the features of a data set to ``out``, whole or not at all, and give its path.
 
@@ -48,9 +55,10 @@ def extract(
         views: augmented views per image of the training classes; the rows of other classes repeat their features.
         dtype: ``float32`` or ``float16``, in the file.
         bfloat16: what the trunk computes with, instead of float32.
+        until: time of ``time.monotonic()`` at which to stop and keep what is computed; None: never.
 
     Raises:
-        UserError: if data or trunk cannot be used, or ``out`` holds something else.
+        UserError: if the time is over, data or trunk cannot be used, or ``out`` holds something else.
     """
     if config.data.kind == "features":
         raise UserError("data=features has no images to compute features of: choose a data set of images")
@@ -83,9 +91,37 @@ def extract(
                     block = rows.features(start, min(start + BATCH_SIZE, shape[0]))
                     features.add(_as(dtype, block, start))
                     progress.update(len(block))
+                    if until is not None and time.monotonic() > until and features.rows < shape[0]:
+                        features.save()
+                        raise UserError(
+                            f"the time is over with the features of {features.rows:,} of {shape[0]:,} images: the same "
+                            "command goes on from there"
+                        )
             features.save()
             _finish(out, unfinished, features.array, data, provenance)
     return out
+
+
+def seconds_an_image(config: RunConfig, options: RunOptions) -> tuple[float, int]:
+    """Seconds in which a trunk computes the features of one image, by those of a batch, and the number of images.
+
+    Raises:
+        UserError: if data or trunk cannot be used.
+    """
+    try:
+        data = load(config.data)
+    except (OSError, ValueError) as error:
+        raise UserError(f"data={config.data.name}: {error}") from error
+    device, count = choose_device(options.device), min(BATCH_SIZE, len(data.labels))
+    with repeatable(options.threads):
+        trunk, _ = build_trunk(config, data.channels, data.image_size)
+        if config.protocol.channels_last:
+            lay_out(trunk)
+        rows = _Rows(config, data, trunk.to(device).eval(), device, np.zeros(0, dtype=np.int64), 0, "float32")
+        rows.features(0, count)  # warms up
+        started = time.perf_counter()
+        rows.features(0, count)
+    return (time.perf_counter() - started) / count, len(data.labels)
 
 
 class _Rows:

@@ -77,7 +77,7 @@ def _described(
     if isinstance(data, FeatureArrays):
         features = FeatureForm(data.num_columns or data.channels, data.channels, data.provenance)
     else:
-        images = _image_form(config, data)
+        images = image_form(config, data)
     return ModelDescription(
         version=VERSION,
         run=run,
@@ -91,7 +91,7 @@ def _described(
         images=images,
         features=features,
         trunk=config.trunk,
-        preprocessing=_preprocessing(made.models["trunk"]),
+        preprocessing=preprocessing_of(made.models["trunk"]),
         embedder=config.protocol.embedder,
         head=config.loss.criterion if config.loss.is_raw else config.method.head,
         data=TrainedOn(data.name, data.content_hash, len(split.train), [data.class_names[k] for k in learned]),
@@ -100,7 +100,8 @@ def _described(
     )
 
 
-def _image_form(config: RunConfig, data: ImageArrays) -> ImageForm:
+def image_form(config: RunConfig, data: ImageArrays) -> ImageForm:
+    """The form that images get before the trunk, for ``model.json``."""
     fit, short_side = None, None
     if isinstance(data.images, RaggedImages):
         short_side = config.data.image_size
@@ -115,7 +116,8 @@ def _image_form(config: RunConfig, data: ImageArrays) -> ImageForm:
     )
 
 
-def _preprocessing(trunk: nn.Module) -> Preprocessing | None:
+def preprocessing_of(trunk: nn.Module) -> Preprocessing | None:
+    """What a trunk of timm or torchvision does first; None for others."""
     if not isinstance(trunk, Preprocessed):
         return None
     mean, std = (values.flatten().tolist() for values in (trunk.mean, trunk.std))

@@ -1,6 +1,7 @@
 """Run the trials of a study until all have ended."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -17,9 +18,18 @@ from .trial import TrialJob, run_trial
 MAX_RESTARTS = 3  # of a trial whose worker process died; then it has failed
 
 
-def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
-    """Run every trial that has no line in the ledger; those that other commands run are waited for at last."""
+def run_trials(study: StudyConfig, cells: Sequence[Cell], until: float | None = None) -> None:
+    """Run every trial that has no line in the ledger; those that other commands run are waited for at last.
+
+    Args:
+        study: the study.
+        cells: its searches.
+        until: time of ``time.monotonic()`` at which the trials end that still run. They leave no line, and the searches
+            advance side by side, so that they have nearly as many trials when they are cut off; None: none is ended.
+    """
     jobs = list(list_trials(study, cells))
+    if until is not None:
+        jobs.sort(key=lambda job: job.number)
     _, options = trial_config(study, cells[0], {})
     resources = Resources(options.device, options.threads, options.per_gpu)
     crashes: Counter[tuple[str, int]] = Counter()
@@ -28,7 +38,7 @@ def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
         while left := _without_line(jobs, read_trials(study, cells)):
             progress.update(len(jobs) - len(left) - progress.n)
             left = [job._replace(wait=wait) for job in left]
-            for outcome in run_all(study.executor, run_trial, left, study.workers, resources):
+            for outcome in run_all(study.executor, run_trial, left, study.workers, resources, until):
                 if outcome.error is not None:
                     job, error = left[outcome.job], outcome.error.strip().splitlines()[-1]
                     progress.write(f"{job.cell.name}, trial {job.number}: {error}", file=sys.stderr)
@@ -38,6 +48,8 @@ def run_trials(study: StudyConfig, cells: Sequence[Cell]) -> None:
                 lines = read_trials(study, cells)
                 progress.update(len(jobs) - len(_without_line(jobs, lines)) - progress.n)
                 write_best(study, cells, lines)
+            if until is not None and time.monotonic() >= until:
+                return
             wait = len(_without_line(jobs, lines)) == len(left)  # other commands run what is left
 
 

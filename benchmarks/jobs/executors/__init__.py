@@ -35,6 +35,7 @@ def run_all(
     jobs: Sequence[Any],
     workers: int | None = None,
     resources: Resources | None = None,
+    until: float | None = None,
 ) -> Iterator[Outcome]:
     """The outcome of ``function(job)`` for every job, in the order in which they end.
 
@@ -47,6 +48,7 @@ def run_all(
         jobs: picklable.
         workers: maximum number of jobs at a time; None for as many as there is room for.
         resources: of each job.
+        until: time of ``time.monotonic()`` at which jobs are ended that still run, and no other starts; "local" only.
 
     Raises:
         UserError: an unknown executor, a number out of range, or Ray where it is not installed.
@@ -58,10 +60,11 @@ def run_all(
         if value is not None and value < 1:
             raise UserError(f"{name} must be at least 1, but got {value}")
     if executor == "ray":
+        assert until is None, "Ray's jobs end by themselves"
         share = 1 / resources.per_gpu if resources.any_gpu else 0.0
         return ray.run_all(function, jobs, workers, gpu_share=share, cores=resources.threads)
     gpus = local.visible_gpus() if resources.any_gpu else []
-    return local.run_all(function, jobs, default_workers(workers, resources), gpus)
+    return local.run_all(function, jobs, default_workers(workers, resources), gpus, until)
 
 
 def default_workers(workers: int | None, resources: Resources) -> int:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -45,7 +46,11 @@ class _Worker:
 
 
 def run_all(
-    function: Callable[[Any], object], jobs: Sequence[Any], workers: int, gpus: Sequence[str] = ()
+    function: Callable[[Any], object],
+    jobs: Sequence[Any],
+    workers: int,
+    gpus: Sequence[str] = (),
+    until: float | None = None,
 ) -> Iterator[Outcome]:
     """The outcome of ``function(job)`` for every job, in the order in which they end.
 
@@ -54,6 +59,7 @@ def run_all(
         jobs: picklable.
         workers: maximum number of processes.
         gpus: values of CUDA_VISIBLE_DEVICES, one per process in turn; empty to leave the variable as it is.
+        until: time of ``time.monotonic()`` at which jobs are ended that still run, and no other starts; None: never.
     """
     waiting = iter(enumerate(jobs))
     started: list[_Worker] = []
@@ -73,7 +79,10 @@ def run_all(
         for number in range(workers):
             send_next(None, gpus[number % len(gpus)] if gpus else None)
         while busy:
-            for ready in wait(list(busy)):
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            for ready in wait(list(busy), left):
                 worker = busy.pop(ready)  # type: ignore[call-overload]  # `wait` returns the connections it was given
                 outcome = worker.outcome()
                 send_next(worker, worker.gpu)

@@ -93,7 +93,6 @@ def test_the_new_keys_name_a_run_only_where_they_are_set() -> None:
         (["data.train_on=all", "protocol.patience=3"], "data.train_on=all leaves neither .* protocol.patience=3"),
         (["data.train_on=all", "protocol.test_scoring=never"], "data.train_on=all .* as in tuning"),
         (["data.train_on=all", "protocol.keep_embeddings=true"], "data.train_on=all leaves .*keep_embeddings=true"),
-        (["data.train_on=all", "loss=raw"], "data.train_on=all .* loss=raw trains nothing"),
     ],
 )
 def test_what_cannot_be_is_refused_by_key(overrides: list[str], message: str) -> None:

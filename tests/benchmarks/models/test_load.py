@@ -120,7 +120,7 @@ def test_damaged_or_foreign_weights_are_refused(copied: Path) -> None:
                      "transform": {"_target_": "numpy.savetxt"}}}, "not allowed"),
         ({"version": 99}, "layout 99"),
         ({"embedding_size": "8"}, "embedding_size must be a whole number"),
-        ({"images": None}, "exactly one"),
+        ({"images": None}, "one of the two must be described"),
     ],
 )  # fmt: skip
 def test_a_hostile_or_unknown_description_is_refused(copied: Path, change: dict[str, object], message: str) -> None:

@@ -35,7 +35,7 @@ def test_as_many_workers_as_the_gpus_or_cores_take(
 ) -> None:
     monkeypatch.setattr(local, "visible_gpus", lambda: gpus)
     monkeypatch.setattr(local, "available_cores", lambda: 8)
-    monkeypatch.setattr(local, "run_all", lambda function, jobs, workers, gpus: iter([(workers, gpus)]))
+    monkeypatch.setattr(local, "run_all", lambda function, jobs, workers, gpus, until: iter([(workers, gpus)]))
     asked = list(run_all("local", eval, ["1"], None, resources))
     assert asked == [(workers, gpus if resources.any_gpu else [])]
 

@@ -1,0 +1,1 @@
+"""Which loss, method and parameters to use on a data set, found within a given time."""
