@@ -40,7 +40,7 @@ def _triplet(size: Size) -> nn.Module:
     return losses.TripletMarginLoss()
 
 
-def _expanded_triplet(num_points: int) -> Callable[[Size], nn.Module]:
+def _expanded_triplet(num_points: int | str) -> Callable[[Size], nn.Module]:
     def make(size: Size) -> nn.Module:
         return wrappers.EmbeddingExpansion(losses.TripletMarginLoss(), num_points, miner=miners.BatchHardMiner())
 
@@ -164,6 +164,13 @@ CASES = (
         "EE, 8 points + hardest triplet",
         training_step(_triplet, miners.BatchHardMiner),
         training_step(_expanded_triplet(8)),
+        goal=5.0,
+        grows_with=("batch", "dimension"),
+    ),
+    Case(
+        "EE, whole arcs + hardest triplet",
+        training_step(_triplet, miners.BatchHardMiner),
+        training_step(_expanded_triplet("all")),
         goal=5.0,
         grows_with=("batch", "dimension"),
     ),

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pml_aug.distances.delegating import DelegatingDistance
-from pml_aug.expansion.points import ExpandedBatch, Expansion, Groups
+from pml_aug.expansion.points import ExpandedBatch, Expansion, groups_of_pairs
 from pml_aug.synthesis.mirror import mirror, mirror_weights
 
 
@@ -65,9 +65,7 @@ class Mirroring(Expansion):
         num_paired: int | None = None,
     ) -> MirroredBatch:
         side = super().expand(embeddings, labels, distance, num_paired)
-        rows = torch.arange(len(labels), device=side.embeddings.device)
-        of_row = rows.index_copy(0, side.pairs.end, side.pairs.start)  # the group of a pair is its first row
-        groups = Groups(of_row, len(labels), hold_pairs=True)
+        groups = groups_of_pairs(side.pairs, len(labels))
         fields = vars(side) | {"groups": groups, "scale_to_axis": self.scale_to_axis}
         return MirroredBatch(**fields)
 

@@ -31,6 +31,12 @@ class Groups(NamedTuple):
     hold_pairs: bool  # whether both ends of each pair are in one group
 
 
+def groups_of_pairs(pairs: Pairs, num_rows: int) -> Groups:
+    """Groups of the two rows of each of disjoint pairs, named by the first one, and of every other row alone."""
+    rows = torch.arange(num_rows, device=pairs.start.device)
+    return Groups(rows.index_copy(0, pairs.end, pairs.start), num_rows, hold_pairs=True)
+
+
 @dataclass(frozen=True)
 class ExpandedBatch:
     """One side of a distance matrix. Its entries are N rows, then n points on the segment of each of P pairs."""

@@ -8,8 +8,9 @@ from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor
 
 from pml_aug.distances.delegating import DelegatingDistance
+from pml_aug.expansion.arcs import ArcBatch, DistancesOfArcs
 from pml_aug.expansion.points import ExpandedBatch, Expansion
-from pml_aug.expansion.pooling_from_products import distances_from_products
+from pml_aug.expansion.pooling_from_products import DistancesFromProducts, distances_from_products
 from pml_aug.synthesis.pairs import Pairs
 from pml_aug.to_device import to_device
 
@@ -67,8 +68,7 @@ def pool(
     if distance.normalize_embeddings and distance.p == 2 and query.to_unit and reference.to_unit:
         measure = copy.copy(distance)
         measure.normalize_embeddings = False
-    fast = distances_from_products(measure, query, reference)
-    distances = _AllDistances(measure, query, reference) if fast is None else fast
+    distances = _distances(measure, query, reference)
     row, column = hardest_between(distances.hardness() if hardness is None else hardness, query, reference)
     hardest = distances.at(row, column)
     for dim, groups in enumerate((query.groups, reference.groups)):
@@ -81,6 +81,15 @@ def pool(
     # NaN compares as not harder than anything, so rows of NaN are kept
     same_class = query.labels[:, None] == reference.labels
     return Pooled(torch.where(same_class | plain.isnan(), plain, hardest), row, column)
+
+
+def _distances(
+    measure: BaseDistance, query: ExpandedBatch, reference: ExpandedBatch
+) -> "DistancesOfArcs | DistancesFromProducts | _AllDistances":
+    if isinstance(query, ArcBatch) or isinstance(reference, ArcBatch):
+        return DistancesOfArcs(measure, query, reference)
+    fast = distances_from_products(measure, query, reference)
+    return _AllDistances(measure, query, reference) if fast is None else fast
 
 
 def random_hardness(query: ExpandedBatch, reference: ExpandedBatch, generator: torch.Generator | None = None) -> Tensor:

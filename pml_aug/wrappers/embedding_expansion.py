@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 
 from pytorch_metric_learning import losses, miners
 
+from pml_aug.expansion.arcs import Arcs, check_measures_arcs
 from pml_aug.expansion.points import Expansion
 from pml_aug.expansion.pooling import SELECTIONS
 from pml_aug.host import MATRIX
 from pml_aug.validation import check_choice
-from pml_aug.wrappers.base import LossWrapper
+from pml_aug.wrappers.base import LossWrapper, innermost
 from pml_aug.wrappers.pooled_points_wrapper import PooledPointsWrapper
 from pml_aug.wrappers.proxy_synthesis import ProxySynthesis
 
@@ -31,7 +32,9 @@ class EmbeddingExpansion(PooledPointsWrapper):
     Args:
         loss: a PML loss that uses the distance matrix of the batch, or of batch and proxies; or ProxySynthesis around
             such a loss.
-        num_points: interior points per pair, an integer of at least 0; 0 is the baseline loss.
+        num_points: interior points per pair, an integer of at least 0; 0 is the baseline loss. "all" is the whole arc
+            between both rows on the unit sphere (LoOp), ends included: the nearest points of each two arcs are found in
+            closed form, for cosine, dot product and Euclidean distance of normalised rows.
         miner: mines on the same matrix of the batch. PML's proxy losses weight rows by what it finds. Give it to this
             wrapper instead of the trainer.
         normalize: normalise embeddings and points, as the official network head and code do; with an introspective
@@ -65,7 +68,8 @@ class EmbeddingExpansion(PooledPointsWrapper):
     TripletMarginLoss with BatchHardMiner, `pairing="adjacent"`, `anchor_points="own"`. Deviations by default: pairs
     are found by label and pooled over the class, as in the paper; PML's miner skips anchors without a positive or a
     negative, which contribute a constant there; of tied distances a single one gets the gradient. The paper has no
-    proxies.
+    proxies. `num_points="all"`: Vasudeva et al., "LoOp: Looking for Optimal Hard Negative Embeddings for Deep Metric
+    Learning", ICCV 2021, whose idea this is; the solution is by singular values instead of ten cases.
 
     Example:
         >>> import torch
@@ -83,7 +87,7 @@ class EmbeddingExpansion(PooledPointsWrapper):
     def __init__(
         self,
         loss: losses.BaseMetricLossFunction,
-        num_points: int = 2,
+        num_points: int | str = 2,
         miner: miners.BaseMiner | None = None,
         normalize: bool = True,
         pairing: str = "within_class",
@@ -91,19 +95,32 @@ class EmbeddingExpansion(PooledPointsWrapper):
         select: str = "hardest",
     ) -> None:
         check_choice("select", select, SELECTIONS)
-        super().__init__(loss, miner, Expansion(num_points, normalize, pairing, anchor_points), select)
+        if isinstance(num_points, str):
+            check_choice("num_points", num_points, ("all",))
+            expansion: Expansion = Arcs(1, normalize, pairing, anchor_points)
+        else:
+            expansion = Expansion(num_points, normalize, pairing, anchor_points)
+        super().__init__(loss, miner, expansion, select)
         self._check_inside()
         self.add_to_recordable_attributes(name="num_points", is_stat=False)
         self.fix_attributes()
 
     @property
-    def num_points(self) -> int:
+    def num_points(self) -> int | str:
         """Interior points per pair."""
-        return self.expansion.num_points
+        return "all" if isinstance(self.expansion, Arcs) else self.expansion.num_points
 
     def _check_inside(self) -> None:
         """Raise a ValueError for parts that do not go together."""
         self.check_miner()
+        if isinstance(self.expansion, Arcs):
+            if self._select == "random":
+                raise ValueError(
+                    'EmbeddingExpansion takes select="random" with a number of points, but got num_points="all"'
+                )
+            for part in (innermost(self.loss), self.miner):
+                if part is not None:
+                    check_measures_arcs(part.distance)
         if self.miner is not None and isinstance(self.loss, LossWrapper):
             raise ValueError(
                 "EmbeddingExpansion takes no `miner` around ProxySynthesis, which reads no index tuples: leave it out"
