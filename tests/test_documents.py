@@ -7,7 +7,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
+import pml_aug
 from benchmarks.config.ablation import read_ablation
 from benchmarks.config.compose import compose
 from benchmarks.config.lists import read_suite
@@ -25,6 +27,7 @@ BLOCKS = [
 COMMANDS = {
     command
     for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    if document.parent.name != "tutorials"  # whose commands run when the site is built
     for written in re.findall(r"-m benchmarks ((?:\\\n|[^`#\n])+)", document.read_text())
     if (command := re.sub(r"\s+", " ", written.replace("\\\n", " ")).strip())
 }
@@ -98,3 +101,9 @@ def test_readme_gives_exactly_the_two_commands_that_set_up() -> None:
 def test_readme_names_the_oldest_python_that_the_metadata_allows() -> None:
     assert "python_requires = >=3.11" in (ROOT / "setup.cfg").read_text()
     assert "Python 3.11 or later" in (ROOT / "README.md").read_text()
+
+
+def test_the_citation_has_the_version_of_the_library() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(citation["version"]) == pml_aug.__version__
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # those that the format requires

@@ -1,14 +1,29 @@
 """Links of the site that work in both places, formulas, and the leaderboard; `mkdocs build` tests the rest."""
 
+import csv
 import runpy
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("mkdocs")
 ROOT = Path(__file__).parents[1]
-REPOSITORY, DOCSTRINGS, LEADERBOARD = (
-    runpy.run_path(str(ROOT / "docs" / "site" / f"{name}.py")) for name in ("repository", "docstrings", "leaderboard")
+
+
+def script(name: str) -> dict[str, Any]:
+    """What docs/site/NAME.py defines; its imports see the files beside it, as MkDocs and Python have it."""
+    folder = ROOT / "docs" / "site"
+    sys.path.insert(0, str(folder))
+    try:
+        return runpy.run_path(str(folder / f"{name}.py"))
+    finally:
+        sys.path.remove(str(folder))
+
+
+REPOSITORY, DOCSTRINGS, STUDIES, LEADERBOARD, EXECUTE = map(
+    script, ("repository", "docstrings", "studies", "leaderboard", "execute")
 )
 
 
@@ -54,23 +69,39 @@ def test_formulas_become_mathml(docstring):
 
 
 def test_the_derived_verdicts_are_those_that_the_report_wrote():
-    studies = LEADERBOARD["read_studies"](LEADERBOARD["RESULTS"])
-    assert len(studies) >= 6
-    without = [study for study in studies if not study.rows or not study.setting]
-    assert not without
     compared = 0
-    for study in studies:
-        with (LEADERBOARD["RESULTS"] / study.folder / "comparisons.csv").open() as file:
-            for line in LEADERBOARD["csv"].DictReader(file):
+    for path in STUDIES["RESULTS"].glob("*/comparisons.csv"):
+        with path.open() as file:
+            for line in csv.DictReader(file):
                 if line.get("verdict") not in (None, "", "no verdict"):
-                    assert LEADERBOARD["verdict"](line) == line["verdict"]
+                    assert STUDIES["verdict"](line) == line["verdict"]
                     compared += 1
     assert compared > 10
 
 
 def test_the_leaderboard_shows_intervals_and_verdicts_of_every_study():
-    studies = LEADERBOARD["read_studies"](LEADERBOARD["RESULTS"])
+    studies = STUDIES["read_studies"](STUDIES["RESULTS"])
+    assert {study.folder for study in studies} == {path.name for path in STUDIES["RESULTS"].iterdir() if path.is_dir()}
     page = LEADERBOARD["leaderboard"](studies)
     assert page.count("<table") == 1 + len(studies)
     assert "+1.15 [1.04 to 1.25]" in page  # of the tuned study, as in docs/findings.md
     assert "▲</b> established gain" in page and "▼</b> established loss" in page
+
+
+def test_code_of_a_tutorial_is_shown_with_what_it_prints():
+    page = (
+        '```yaml title="a/b.yaml" exec\nx: 1\n```\n```sh exec\ncat a/b.yaml\n```\n```python exec\nprint(1 + 1)\n```\n'
+    )
+    shown = EXECUTE["executed"](page)
+    assert '```yaml title="a/b.yaml"\nx: 1\n```' in shown
+    assert "cat a/b.yaml\n```\n\n``` { .text .output }\nx: 1\n```" in shown
+    assert "print(1 + 1)\n```\n\n``` { .text .output }\n2\n```" in shown
+
+
+@pytest.mark.parametrize(
+    "block", ["python exec\n1 / 0\n", "sh exec\nfalse\n", "sh exec\npython -m benchmarks nothing\n"]
+)
+def test_a_tutorial_whose_code_fails_fails_the_build(block):
+    page = type("Page", (), {"file": type("File", (), {"src_uri": "a.md"})})
+    with pytest.raises(EXECUTE["PluginError"], match="a.md"):
+        EXECUTE["on_page_markdown"](f"```{block}```\n", page)

@@ -10,9 +10,8 @@ from pathlib import Path
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from pml_aug_benchmarks.report.labels import loss_name, method_name
 from studies import RESULTS, Row, Study, read_studies  # beside this file
-
-from benchmarks.report.labels import loss_name, method_name
 
 PICTURE = Path(__file__).parents[1] / "differences.png"
 COLORS = {"established gain": "#1565c0", "established loss": "#c62828"}

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from mkdocs.structure.pages import Page
+from pml_aug_benchmarks.report.formatting import number, p_value
+from pml_aug_benchmarks.report.labels import FEATURES, loss_name, method_name
 from studies import RESULTS, Row, Study, date, read_studies  # beside this file
-
-from benchmarks.report.formatting import number, p_value
-from benchmarks.report.labels import FEATURES, loss_name, method_name
 
 MARKER = "<!-- leaderboard -->"
 SIGNS = {"established gain": "▲", "nominally better": "△", "established loss": "▼", "nominally worse": "▽",

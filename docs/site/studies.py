@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from benchmarks.report.labels import FEATURES
-from benchmarks.report.verdicts import ALPHA
-from benchmarks.runs.schema import PRIMARY
+from pml_aug_benchmarks.report.labels import FEATURES
+from pml_aug_benchmarks.report.verdicts import ALPHA
+from pml_aug_benchmarks.runs.schema import PRIMARY
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 NAME = re.compile(r"(?P<machine>.+?)-(?P<date>\d{4}-\d\d-\d\d)(?:-(?P<name>.+))?")
