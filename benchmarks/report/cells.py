@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import statistics
 from ..runs.reader import Run
-from ..runs.schema import PRIMARY, RULES
+from ..runs.schema import RULES, Task
 from ..statistics import MARGIN, FoldLevel, Interval
 from .per_query import mean_difference_by_query
 
@@ -61,6 +61,10 @@ class Cell:
         return self.runs[0].method
 
     @property
+    def task(self) -> Task:
+        return self.runs[0].task
+
+    @property
     def is_raw(self) -> bool:
         """Whether these are the raw features, one run per fold, which have no seeds."""
         return self.runs[0].is_raw
@@ -99,8 +103,9 @@ class Cell:
         return self._estimate(lambda run: 100 * run.selected(rule).test[metric], POINTS)
 
     def inflation(self, rule: str) -> Estimate:
-        """How much the rule's MAP@R exceeds that of the honest rule."""
-        return self._estimate(lambda run: 100 * (run.selected(rule).test[PRIMARY] - run.selected().test[PRIMARY]))
+        """How much the rule's primary metric exceeds that of the honest rule."""
+        metric = self.task.primary
+        return self._estimate(lambda run: 100 * (run.selected(rule).test[metric] - run.selected().test[metric]))
 
     def epochs(self) -> tuple[int, int]:
         """The earliest and the latest epoch that the honest rule chose."""
@@ -191,11 +196,16 @@ class Comparison:
         """Whether there is evidence for a verdict: the method acted, and both sides were trained."""
         return not (self.inactive or self.untrained or self.identical)
 
-    def difference(self, metric: str = PRIMARY, rule: str | None = None) -> Estimate:
-        """In test scores by a rule; None: the honest one."""
+    @property
+    def metric(self) -> str:
+        """The one that is tested."""
+        return self.method.task.primary
+
+    def difference(self, metric: str | None = None, rule: str | None = None) -> Estimate:
+        """In test scores, None: of the primary metric, by a rule, None: the honest one."""
 
         def score(run: Run) -> float:
-            return 100 * run.selected(rule).test[metric]
+            return 100 * run.selected(rule).test[metric or self.metric]
 
         return self._paired(score, operator.sub)
 
@@ -227,7 +237,7 @@ class Comparison:
     @cached_property
     def over_classes(self) -> Interval | None:
         """Interval of the mean difference under resampling of test classes, in points; the trained models stay."""
-        labels, difference = mean_difference_by_query(self.method.runs, self.baseline.runs, PRIMARY)
+        labels, difference = mean_difference_by_query(self.method.runs, self.baseline.runs, self.metric)
         return statistics.class_bootstrap_interval(100 * difference, labels)
 
     @cached_property
@@ -236,9 +246,9 @@ class Comparison:
         if len(self.method.folds) == 1:
             return None
         by_fold: dict[int, list[float]] = {}
-        scores = {run.pair: run.selected().test[PRIMARY] for run in self.baseline.runs}
+        scores = {run.pair: run.selected().test[self.metric] for run in self.baseline.runs}
         for run in self.method.runs:
-            gain = 100 * (run.selected().test[PRIMARY] - scores[run.pair])
+            gain = 100 * (run.selected().test[self.metric] - scores[run.pair])
             by_fold.setdefault(run.fold, []).append(gain)
         sizes = [run.images for run in self.method.runs]
         share = float(np.mean([images["val"] / images["train"] for images in sizes]))
@@ -249,8 +259,8 @@ class Comparison:
         """The method at its best epoch on the test set against the baseline by the honest rule."""
         if "test" not in self.rules:
             return None
-        baseline = {run.pair: 100 * run.selected().test[PRIMARY] for run in self.baseline.runs}
-        method = {run.pair: 100 * run.selected("test").test[PRIMARY] for run in self.method.runs}
+        baseline = {run.pair: 100 * run.selected().test[self.metric] for run in self.baseline.runs}
+        method = {run.pair: 100 * run.selected("test").test[self.metric] for run in self.method.runs}
         return Estimate(tuple(statistics.paired_by_seed(method, baseline).tolist()))
 
     @property

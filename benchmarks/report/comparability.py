@@ -11,8 +11,6 @@ from ..runs.schema import BASELINE, EXTENDED_BASELINE
 from .study import Study
 from .tuned_runs import value_at
 
-SETUP = ("loss", "protocol")  # config groups that a method shares with its baseline
-
 
 def check_comparable(runs: Iterable[Run], studies: Mapping[str, Study]) -> None:
     """Refuse runs whose comparison would be unfair: one line per problem, with the run directories.
@@ -28,6 +26,9 @@ def check_comparable(runs: Iterable[Run], studies: Mapping[str, Study]) -> None:
         UserError: any of this does not hold.
     """
     given = list(runs)
+    by_task = _by_value((run, run.task.name) for run in given)
+    if len(by_task) > 1:
+        raise UserError(f"the runs differ in their task, so they cannot share a report: {_listed(by_task)}")
     raw, runs = [run for run in given if run.is_raw], [run for run in given if not run.is_raw]
     problems = [
         *_leaking(given), *_differing_facts(runs), *_unequally_tuned(runs, studies), *_differing_configs(runs, studies),
@@ -94,10 +95,12 @@ def _differing_configs(runs: list[Run], studies: Mapping[str, Study]) -> Iterato
     for (data,), group in _grouped(runs, "data").items():
         yield from _differing_keys(group, ("trunk",), data)
     for (data, loss), group in _grouped(runs, "data", "loss").items():
-        yield from _differing_keys(group, SETUP, f"{loss} on {data}", except_for=_searched(group, studies))
+        shared = group[0].task.shared
+        yield from _differing_keys(group, shared, f"{loss} on {data}", except_for=_searched(group, studies))
     for (data, loss, method), group in _grouped(runs, "data", "loss", "method").items():
-        tuned = SETUP if group[0].tuned else ()  # of others it was seen above
-        yield from _differing_keys(group, ("method", *tuned), f"{loss} with method {method} on {data}")
+        task = group[0].task
+        tuned = task.shared if group[0].tuned else ()  # of others it was seen above
+        yield from _differing_keys(group, (*task.own, *tuned), f"{loss} with method {method} on {data}")
 
 
 def _searched(group: list[Run], studies: Mapping[str, Study]) -> set[str]:

@@ -5,10 +5,9 @@ from typing import Any
 
 from ..errors import UserError
 from ..runs.reader import Run, is_run, read_run, read_runs
-from ..runs.schema import PRIMARY
 from .cells import Cell, Comparison
 from .formatting import interval, number, p_sentence, p_value
-from .labels import loss_name, method_name
+from .labels import METRIC_NAMES, loss_name, method_name
 from .tuned_runs import value_at
 from .verdicts import withheld
 
@@ -94,8 +93,10 @@ def _line(comparison: Comparison) -> str:
         names = ["B", f"A, both {names[1]}"]
     if not comparison.judged:
         return f"{names[0]} against {names[1]}: {withheld(comparison)}"
-    start = f"{names[0]} is {number(abs(effect.mean))} points of test MAP@R {direction} than {names[1]}"
-    levels = " against ".join(number(cell.score(PRIMARY).mean) for cell in (comparison.method, comparison.baseline))
+    metric = METRIC_NAMES[comparison.metric]
+    start = f"{names[0]} is {number(abs(effect.mean))} points of test {metric} {direction} than {names[1]}"
+    both = (comparison.method, comparison.baseline)
+    levels = " against ".join(number(cell.score(comparison.metric).mean) for cell in both)
     classes = f"95 % over test classes {interval(comparison.over_classes)}"
     if seeds == 1:
         folds = len(comparison.method.folds)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..runs.schema import RETRIEVAL
 from .fold_ensemble import FoldEnsemble
 from .provenance import provenance
 from .recommendations import recommendations
@@ -44,7 +45,8 @@ def contents_of(summary: Summary, ensembles: Sequence[FoldEnsemble]) -> Contents
             f"{len(summary.all_runs)} finished runs, started {found.started}; set {found.digest} (sha256 of names)."
         ),
         about_data={
-            data: {**facts, "leakage audit": ". ".join(found.audits[data])} for data, facts in found.facts.items()
+            data: {**facts, **({"leakage audit": ". ".join(found.audits[data])} if summary.task is RETRIEVAL else {})}
+            for data, facts in found.facts.items()
         },
         environment=found.environment,
         digest=found.digest,

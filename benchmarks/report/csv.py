@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..runs.reader import Evaluated, Run
-from ..runs.schema import CLUSTERED, PRIMARY, in_order
+from ..runs.schema import CLUSTERED, in_order
 from .cells import Comparison
 from .summary import Summary
 from .table import Column, Row, Table
@@ -76,7 +76,7 @@ def comparisons(summary: Summary) -> Table:
     def primary(value: Callable[[Comparison], Any]) -> Callable[[Any], Any]:
         def of_primary(of: tuple[Comparison, str, str]) -> Any:
             comparison, rule, metric = of
-            counts = rule == comparison.method.rule and metric == PRIMARY and not comparison.baseline.is_raw
+            counts = rule == comparison.method.rule and metric == comparison.metric and not comparison.baseline.is_raw
             return value(comparison) if counts else None
 
         return of_primary
@@ -120,15 +120,15 @@ def comparisons(summary: Summary) -> Table:
         ("fold_level_p", tested(lambda c: c.fold_level and c.fold_level.p)),
     ]
     above = [c for data in summary.data_sets for raw in data.raw for c in data.above(raw)]
-    compared = [*summary.comparisons, *summary.attributions, *above]
+    compared = [*summary.comparisons, *summary.attributions, *summary.mixtures, *above]
     subjects = [(c, rule, metric) for c in compared for rule in c.rules for metric in c.metrics]
     return _keyed("comparisons", cells, subjects)
 
 
 def _against(comparison: Comparison) -> str:
-    """The method of the other side; of raw features the name in the loss's place."""
+    """The method of the other side; of raw features, and of training without mixtures, the name in the loss's place."""
     other = comparison.baseline
-    return other.loss if other.is_raw else other.method
+    return other.loss if other.is_raw or other.loss != comparison.method.loss else other.method
 
 
 def curves(summary: Summary) -> Table:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from ..runs.schema import PRIMARY
 from .cells import Cell, Comparison
 from .formatting import interval, number
 from .labels import FEATURES, loss_name, method_name
@@ -43,7 +42,7 @@ class Grid(NamedTuple):
     data: str
     methods: tuple[str, ...]
     rows: tuple[GridRow, ...]
-    features: str  # the MAP@R of its raw or standardised features in words; "" without
+    features: str  # the score of its raw or standardised features in words; "" without
     legend: tuple[tuple[str, str], ...]  # shapes that occur, and their verdicts
 
 
@@ -56,7 +55,7 @@ def grid(data: DataSummary) -> Grid:
     rows = tuple(
         GridRow(
             loss_name(loss),
-            number(baseline.score(PRIMARY).mean, 1),
+            number(baseline.score(data.task.primary).mean, 1),
             tuple(_cell(found[loss, method], largest) if (loss, method) in found else None for method in methods),
         )
         for loss, baseline in baselines.items()
@@ -86,4 +85,4 @@ def _cell(comparison: Comparison, largest: float) -> GridCell:
 
 
 def _features(raw: tuple[Cell, ...]) -> str:
-    return ", ".join(f"{FEATURES[cell.loss]} {number(cell.score(PRIMARY).mean, 1)}" for cell in raw)
+    return ", ".join(f"{FEATURES[cell.loss]} {number(cell.score(cell.task.primary).mean, 1)}" for cell in raw)

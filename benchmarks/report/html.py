@@ -6,12 +6,13 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from ..runs.schema import GALLERY, RETRIEVAL
 from .contents import Contents
 from .figures import Figure, accuracy_cost, forest, learning_curves, method_colours, tuning_curves
 from .formatting import formatted, setting
 from .gallery import gallery
 from .grid import grid
-from .labels import loss_name, method_name
+from .labels import METRIC_NAMES, loss_name, method_name
 from .summary import Summary
 from .table import Section
 
@@ -34,7 +35,11 @@ def write_html(contents: Contents, summary: Summary) -> str:
         shown=SHOWN,
         grids=[grid(data) for data in summary.data_sets if data.comparisons],
         forest=forest(summary.comparisons, colours, several) if summary.comparisons else None,
-        galleries=[gallery(comparison) for comparison in summary.comparisons],
+        galleries=[
+            gallery(comparison) for comparison in summary.comparisons if GALLERY in comparison.method.task.arrays
+        ],
+        metric=METRIC_NAMES[summary.task.primary],
+        is_retrieval=summary.task is RETRIEVAL,
     )
 
 

@@ -1,13 +1,18 @@
 """Display names of losses, methods, metrics and selection rules."""
 
 ABBREVIATIONS = frozenset({"das", "ee", "iaa", "idml", "map", "ms", "nca", "nt", "ps", "see", "snr", "xbm"})
-SPELLINGS = {name: name.upper() for name in ABBREVIATIONS} | {"memvir": "MemVir", "metrix": "Metrix", "symm": "Symm"}
+SPELLINGS = {name: name.upper() for name in ABBREVIATIONS} | {
+    "cutmix": "CutMix", "introspective": "introspective metric", "memvir": "MemVir", "metrix": "Metrix", "symm": "Symm",
+}  # fmt: skip
 METRIC_NAMES = {
     "precision_at_1": "Precision@1",
     "r_precision": "R-precision",
     "mean_average_precision_at_r": "MAP@R",
     "nmi": "NMI",
     "ami": "AMI",
+    "top_1": "Top-1",
+    "top_5": "Top-5",
+    "calibration_error": "Calibration error",
 }
 FEATURES = {"raw": "raw features", "raw_standardized": "standardised features"}  # in a sentence
 RULE_NAMES = {"validation": "chosen by validation", "last": "last epoch", "test": "best on test"}
@@ -48,11 +53,13 @@ def loss_name(name: str) -> str:
     """The loss in CamelCase, as PML's classes are; raw features, in the place of a loss, in words.
 
     Example:
-        >>> loss_name("multi_similarity"), loss_name("proxy_nca"), loss_name("raw")
-        ('MultiSimilarity', 'ProxyNCA', 'Raw features')
+        >>> loss_name("multi_similarity"), loss_name("proxy_nca"), loss_name("raw"), loss_name("softmax+cutmix")
+        ('MultiSimilarity', 'ProxyNCA', 'Raw features', 'Softmax + CutMix')
     """
     if name in FEATURES:
         return FEATURES[name].capitalize()
+    if "+" in name:
+        return " + ".join(map(loss_name, name.split("+")))
     return "".join(SPELLINGS.get(part, part.capitalize()) for part in name.split("_"))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from .. import statistics
-from ..runs.schema import EXTENDED_BASELINE
+from ..runs.schema import EXTENDED_BASELINE, RETRIEVAL
 from .cells import Comparison
 from .labels import loss_name, method_name
 from .summary import Summary
@@ -70,6 +70,8 @@ def _tuning(summary: Summary) -> Iterator[str]:
 
 
 def _folds(summary: Summary) -> Iterator[str]:
+    if summary.task is not RETRIEVAL:
+        return
     without = [table.data for table in summary.data_sets if table.rule == "last"]
     if without:
         yield (
@@ -107,7 +109,7 @@ def _training(summary: Summary) -> Iterator[str]:
 
 
 def _care(summary: Summary) -> Iterator[str]:
-    if any(run.audit is None for run in summary.runs):
+    if summary.task is RETRIEVAL and any(run.audit is None for run in summary.runs):
         yield "A leakage audit of all runs: some have none."
     most = max(run.test_scorings or 0 for run in summary.runs)
     if most > 1:

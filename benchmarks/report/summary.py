@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import statistics
 from ..runs.reader import Run
-from ..runs.schema import BASELINE, EXTENDED_BASELINE, RULES
+from ..runs.schema import BASELINE, EXTENDED_BASELINE, RULES, SOFTMAX, Task
 from ..statistics import MARGIN
 from .cells import Cell, Comparison
 from .study import Study
@@ -23,12 +23,17 @@ class DataSummary:
     comparisons: tuple[Comparison, ...]
     extended: tuple[Comparison, ...] = ()  # baselines tuned with more trials, against themselves
     attributions: tuple[Comparison, ...] = ()  # methods against their controls
+    mixtures: tuple[Comparison, ...] = ()  # classifiers trained on mixtures against those that were not
     raw: tuple[Cell, ...] = ()  # raw and standardised features
 
     @property
     def rule(self) -> str:
         """The honest one."""
         return self.cells[0].rule
+
+    @property
+    def task(self) -> Task:
+        return self.cells[0].task
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -74,6 +79,16 @@ class Summary:
         return tuple(comparison for data in self.data_sets for comparison in data.attributions)
 
     @property
+    def mixtures(self) -> tuple[Comparison, ...]:
+        """Classifiers trained on mixtures against those that were not."""
+        return tuple(comparison for data in self.data_sets for comparison in data.mixtures)
+
+    @property
+    def task(self) -> Task:
+        """Of all runs."""
+        return self.runs[0].task
+
+    @property
     def all_runs(self) -> tuple[Run, ...]:
         """Those of the raw features, then the trainings."""
         return (*(run for data in self.data_sets for cell in data.raw for run in cell.runs), *self.runs)
@@ -82,11 +97,12 @@ class Summary:
 def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Study] = ()) -> Summary:
     """The report's numbers from runs that passed ``check_comparable``.
 
-    Holm's family is every comparison of the report on test MAP@R by the honest rule: at the epoch that the validation
-    fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A comparison
-    without a verdict (:attr:`Comparison.judged`) counts in both with p = 1, so that leaving it out gains nothing. A
-    baseline that was tuned with more trials is a reference and no claim, so it is in neither, and nor are features as
-    they are. Methods against their controls are two families more: another question, asked of the same runs.
+    Holm's family is every comparison of the report in the primary metric by the honest rule: at the epoch that the
+    validation fold chose or, where none validates, at the last one. The equivalence tests are a family of their own. A
+    comparison without a verdict (:attr:`Comparison.judged`) counts in both with p = 1, so that leaving it out gains
+    nothing. A baseline that was tuned with more trials is a reference and no claim, so it is in neither, and nor are
+    raw features. Methods against their controls are two families more: another question, asked of the same runs. So
+    are classifiers trained on mixtures against those that were not.
     """
     given = tuple(sorted(runs, key=lambda run: (run.data, run.loss, order(run.method), run.pair)))
     runs = tuple(run for run in given if not run.is_raw)
@@ -107,6 +123,13 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
             if (data, loss, control) in made
         ]
     )
+    mixtures = _adjusted(
+        [
+            Comparison(cell, made[data, SOFTMAX, method], margin=margin)
+            for (data, loss, method), cell in made.items()
+            if loss.startswith(f"{SOFTMAX}+") and (data, SOFTMAX, method) in made
+        ]
+    )
     comparisons = _adjusted([comparison for comparison in plain if comparison.method.method != EXTENDED_BASELINE])
     extended = [comparison for comparison in plain if comparison.method.method == EXTENDED_BASELINE]
 
@@ -120,6 +143,7 @@ def summarize(runs: Iterable[Run], margin: float = MARGIN, studies: Iterable[Stu
             on(data, comparisons),
             on(data, extended),
             on(data, attributions),
+            on(data, mixtures),
             tuple(cell for key, cell in made.items() if key[0] == data and cell.is_raw),
         )
         for data in sorted({run.data for run in runs})

@@ -6,7 +6,7 @@ A new column is one line in one function here, and appears in every form of the 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..runs.schema import PER_QUERY, PRIMARY
+from ..runs.schema import RETRIEVAL
 from .cells import Cell, Comparison, Estimate
 from .fold_ensemble import FoldEnsemble
 from .formatting import setting, span
@@ -14,6 +14,7 @@ from .labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_nam
 from .study_tables import about_curves, about_study, ranges, searches
 from .summary import DataSummary, Summary
 from .table import LOSS, METHOD, NAMES, OF_COMPARISON, Cells, Column, Section, Table, percent, table_of
+from .verdicts import verdict
 
 
 def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[str, list[str]]) -> list[Section]:
@@ -25,6 +26,7 @@ def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[s
         together = [ensemble for ensemble in ensembles if ensemble.data == data.data]
         compared = [difference(data, summary), other_metrics(data, longer[data.data])] if data.comparisons else []
         attributed = [attribution(data, summary)] if data.attributions else []
+        attributed += [mixture(data, summary)] if data.mixtures else []
         above = [above_features(data)] if data.raw else []
         found += [
             Section(
@@ -36,7 +38,7 @@ def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[s
                     *compared,
                     *attributed,
                     *above,
-                    further(data),
+                    *([further(data)] if data.task is RETRIEVAL else []),
                     *([fold_ensembles(data, together)] if together else []),
                 ),
             ),
@@ -72,8 +74,8 @@ def accuracy(data: DataSummary) -> Table:
         (LOSS, lambda cell: loss_name(cell.loss)),
         (METHOD, lambda cell: None if cell.is_raw else method_name(cell.method)),
         (Column("Seeds"), lambda cell: None if cell.is_raw else len(cell.seeds)),
-        (Column("Folds"), lambda cell: len(cell.folds)),
-        *((Column(METRIC_NAMES[metric], digits=1), _level(metric)) for metric in PER_QUERY),
+        *([(Column("Folds"), lambda cell: len(cell.folds))] if data.task is RETRIEVAL else []),
+        *((Column(METRIC_NAMES[metric], digits=1), _level(metric)) for metric in data.task.shown),
     ]
     epoch = counted_epoch(data.rule, "the validation fold")
     caption = f"Test scores in points on {data.data} at the {epoch}: mean over seeds with its 95 % t-interval."
@@ -86,7 +88,7 @@ def further(data: DataSummary) -> Table:
     """The scores that papers report beside those above: Recall@K, and of clusters."""
     cells = [*data.raw, *data.cells]
     metrics = [metric for metric in cells[0].metrics if all(metric in cell.metrics for cell in cells)]
-    shown = [metric for metric in metrics if metric not in PER_QUERY]
+    shown = [metric for metric in metrics if metric not in data.task.shown]
     caption = (
         f"Further test scores in points on {data.data} at the same epochs: mean over seeds with its 95 % t-interval."
     )
@@ -102,33 +104,50 @@ def further(data: DataSummary) -> Table:
 
 def difference(data: DataSummary, summary: Summary) -> Table:
     caption = (
-        f"Test MAP@R on {data.data}, method minus baseline, in points, paired by seed and fold, with 95 % intervals: "
-        "Student's t, and percentile bootstraps over seeds and over test classes. Smallest p: attainable with this "
-        "number of seeds. Detectable: true difference that the Holm-adjusted test finds with a power of 80 %. "
+        f"Test {_tested_metric(data)} on {data.data}, method minus baseline, in points, paired by seed and fold, with "
+        "95 % intervals: Student's t, and percentile bootstraps over seeds and over test classes. Smallest p: "
+        "attainable with this number of seeds. Detectable: true difference that the Holm-adjusted test finds with a "
+        "power of 80 %. "
         f"Equivalence: tests for a true difference within {setting(summary.margin)} points."
     )
-    cells = [*OF_COMPARISON, *_tested(len(summary.comparisons))]
+    cells = [*OF_COMPARISON, *_tested(len(summary.comparisons), data)]
     return table_of(f"{data.data}-difference", "Difference to the baseline", caption, cells, data.comparisons)
 
 
 def attribution(data: DataSummary, summary: Summary) -> Table:
     """What each method adds to its controls."""
     caption = (
-        f"Test MAP@R on {data.data}, method minus control, in points. A control keeps all of the method but the part "
-        "to which its gain is attributed. Columns as in the table above; Holm's correction counts the comparisons with "
-        "controls alone."
+        f"Test {_tested_metric(data)} on {data.data}, method minus control, in points. A control keeps all of the "
+        "method but the part to which its gain is attributed. Columns as in the table above; Holm's correction counts "
+        "the comparisons with controls alone."
     )
     control = (Column("Control", kind="text"), lambda c: method_name(c.baseline.method))
-    cells = [*OF_COMPARISON, control, *_tested(len(summary.attributions))]
+    cells = [*OF_COMPARISON, control, *_tested(len(summary.attributions), data)]
     lacking = {(c.baseline.method, c.method.method): c.lacks for c in data.attributions if c.lacks}
     notes = tuple(f"{method_name(one)}: {method_name(of)} without {what}." for (one, of), what in lacking.items())
     return table_of(f"{data.data}-control", "Difference to the control", caption, cells, data.attributions, notes=notes)
 
 
-def _tested(family: int) -> Cells:
+def mixture(data: DataSummary, summary: Summary) -> Table:
+    """What training on mixtures adds to each loss of a classifier."""
+    caption = (
+        f"Test {_tested_metric(data)} on {data.data}, trained on mixtures minus trained without, with the same "
+        "loss, in points, paired by seed. Columns as in the table above; Holm's correction counts these comparisons "
+        "alone."
+    )
+    cells = [*OF_COMPARISON, *_tested(len(summary.mixtures), data), (Column("Verdict", kind="text"), verdict)]
+    title = "Difference to training without mixtures"
+    return table_of(f"{data.data}-mixtures", title, caption, cells, data.mixtures)
+
+
+def _tested_metric(data: DataSummary) -> str:
+    return METRIC_NAMES[data.task.primary]
+
+
+def _tested(family: int, data: DataSummary) -> Cells:
     """Columns of a difference, its intervals and its tests."""
     return [
-        (Column(METRIC_NAMES[PRIMARY], signed=True), lambda c: c.primary),
+        (Column(_tested_metric(data), signed=True), lambda c: c.primary),
         (Column("Over seeds", "bootstrap"), lambda c: c.bootstrap),
         (Column("Over classes", "bootstrap"), lambda c: c.over_classes),
         (Column("p", "sign-flip", kind="p"), lambda c: c.p if c.judged else None),
@@ -149,14 +168,15 @@ def above_features(data: DataSummary) -> Table:
 
     cells: list[tuple[Column, Callable[[Any], Any]]] = [*NAMES]
     for raw in data.raw:
-        minus = Column(METRIC_NAMES[PRIMARY], f"minus {FEATURES[raw.loss]}", signed=True)
+        minus = Column(_tested_metric(data), f"minus {FEATURES[raw.loss]}", signed=True)
         cells += [
             (minus, added(raw.loss, lambda c: c.primary)),
             (Column("Over classes", "bootstrap"), added(raw.loss, lambda c: c.over_classes)),
         ]
     caption = (
-        f"Test MAP@R on {data.data} in points, minus that of the features that the training started from, paired by "
-        "fold, with 95 % t-intervals over the seeds of the training, and bootstraps over test classes. The features "
+        f"Test {_tested_metric(data)} on {data.data} in points, minus that of the features that the training "
+        "started from, paired by fold, with 95 % t-intervals over the seeds of the training, and bootstraps over test "
+        "classes. The features "
         "have no seeds, and these differences are described, not tested."
     )
     return table_of(f"{data.data}-features", "Difference to the raw features", caption, cells, data.cells)
@@ -166,7 +186,7 @@ def other_metrics(data: DataSummary, longer: Sequence[str]) -> Table:
     """Differences in the metrics that are not tested; over folds; to the baseline that was tuned longer."""
     cells: list[tuple[Column, Callable[[Any], Any]]] = [
         *OF_COMPARISON,
-        *((Column(METRIC_NAMES[m], signed=True), _difference(m)) for m in PER_QUERY if m != PRIMARY),
+        *((Column(METRIC_NAMES[m], signed=True), _difference(m)) for m in data.task.shown if m != data.task.primary),
     ]
     caption = "Difference to the baseline in the other metrics, in points, which are described and not tested"
     if data.comparisons[0].fold_level:
@@ -216,13 +236,13 @@ def _selection(data: DataSummary) -> tuple[tuple[str, ...], tuple[Table, ...]]:
 def selection(data: DataSummary, epochs: tuple[Column, Callable[[Any], Any]]) -> Table:
     cells: Cells = [
         *NAMES,
-        *((_of_rule(data, rule, digits=1), _score(PRIMARY, rule)) for rule in data.rules),
+        *((_of_rule(data, rule, digits=1), _score(data.task.primary, rule)) for rule in data.rules),
         *((Column("Inflation", rule_name(rule, data.rule), signed=True), _inflation(rule)) for rule in data.rules[1:]),
         epochs,
     ]
     caption = (
-        f"Test MAP@R on {data.data} in points by selection rule, with 95 % t-intervals. Inflation: difference to the "
-        f"score at the {counted_epoch(data.rule)}, paired by run."
+        f"Test {_tested_metric(data)} on {data.data} in points by selection rule, with 95 % t-intervals. Inflation: "
+        f"difference to the score at the {counted_epoch(data.rule)}, paired by run."
     )
     return table_of(f"{data.data}-selection", "", caption, cells, data.cells)
 
@@ -230,9 +250,10 @@ def selection(data: DataSummary, epochs: tuple[Column, Callable[[Any], Any]]) ->
 def rules(data: DataSummary) -> Table:
     cells: list[tuple[Column, Callable[[Any], Any]]] = [
         *OF_COMPARISON,
-        *((_of_rule(data, rule, signed=True), _difference(PRIMARY, rule)) for rule in data.rules),
+        *((_of_rule(data, rule, signed=True), _difference(data.task.primary, rule)) for rule in data.rules),
     ]
-    caption = f"Test MAP@R on {data.data}, method minus baseline, in points, when both are scored by the rule."
+    metric = _tested_metric(data)
+    caption = f"Test {metric} on {data.data}, method minus baseline, in points, when both are scored by the rule."
     if "test" in data.rules:
         cells.append(
             (Column("Method alone best on test", "one-sided oracle", signed=True), lambda c: c.published_style)
@@ -281,6 +302,7 @@ def cost(data: DataSummary) -> Table:
 
 def run_list(summary: Summary) -> Table:
     """One row per run."""
+    primary = summary.task.primary
     cells: Cells = [
         (Column("Run", kind="code"), lambda run: run.name),
         (Column("Data", kind="text"), lambda run: run.data),
@@ -289,7 +311,7 @@ def run_list(summary: Summary) -> Table:
         (Column("Fold"), lambda run: run.fold),
         (Column("Seed"), lambda run: run.seed),
         (Column("Epoch"), lambda run: run.selected().epoch),
-        (Column("Test MAP@R"), lambda run: 100 * run.selected().test[PRIMARY]),
+        (Column(f"Test {METRIC_NAMES[primary]}"), lambda run: 100 * run.selected().test[primary]),
     ]
     title = f"All {len(summary.all_runs)} runs, named by the hash of their configuration"
     return table_of("runs", "", "Runs used.", cells, summary.all_runs, paper=False, folded=title)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from .. import statistics
 from ..runs.reader import Run
-from ..runs.schema import PRIMARY
+from ..runs.schema import RETRIEVAL
 from .cells import Comparison
 from .formatting import estimate, interval, number, p_sentence, p_value
-from .labels import FEATURES, loss_name, method_name
+from .labels import FEATURES, METRIC_NAMES, loss_name, method_name
 from .summary import DataSummary, Summary
 
 ALPHA = 0.05
@@ -70,7 +70,7 @@ def _finding(comparison: Comparison, name_data: bool) -> Finding:
         control = method_name(comparison.baseline.method)
         headline += f" against {control}"
         than = f" than with its control {control}" + (f", which lacks {comparison.lacks}" if comparison.lacks else "")
-    start = f"With {method}, the test MAP@R of {loss} is"
+    start = f"With {method}, the test {METRIC_NAMES[comparison.metric]} of {loss} is"
     if judged == "no verdict":
         return Finding(judged, headline, withheld(comparison))
     if not any(effect.per_seed):
@@ -159,7 +159,7 @@ def _above_features(data: DataSummary) -> Iterator[str]:
     """The losses and methods that end below the raw features."""
     if data.features is None:
         return
-    level = number(data.features.score(PRIMARY).mean)
+    level = number(data.features.score(data.task.primary).mean)
     preferred = ", which validation prefers" if len(data.raw) > 1 and data.rule == "validation" else ""
     what = f"the {FEATURES[data.features.loss]} (cosine, MAP@R {level}{preferred})"
     compared = data.above(data.features)
@@ -285,6 +285,7 @@ def cautions(summary: Summary) -> list[str]:
                 f"On {table.data} no fold validates: the last epoch counts. If the number of epochs or other settings "
                 "were chosen on this test set, its scores are optimistic."
             )
-    if {len(cell.folds) for table in summary.data_sets for cell in table.cells} == {1}:
+    one_fold = {len(cell.folds) for table in summary.data_sets for cell in table.cells} == {1}
+    if one_fold and summary.task is RETRIEVAL:
         found.append("There is one fold, so the intervals cover the choice of seed, not that of the training classes.")
     return found

@@ -4,13 +4,20 @@ from collections.abc import Sequence
 
 from ..cells import Comparison
 from ..formatting import estimate, p_value
-from ..labels import loss_name, method_name
+from ..labels import METRIC_NAMES, loss_name, method_name
 from ..verdicts import verdict
 from .svg import FAINT, INK, PAPER, Figure, canvas, style, to_svg
 
 
 def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data: bool) -> Figure:
-    """Difference of MAP@R to the baseline: each seed, the mean, its t-interval (thin) and bootstrap (thick)."""
+    """Difference to the baseline, in the tested metric: each seed, the mean, its t-interval (thin), bootstrap (thick).
+
+    Args:
+        comparisons: one or more.
+        colours: by method.
+        name_data: whether a label begins with the data set.
+    """
+    metric = METRIC_NAMES[comparisons[0].metric]
     labels = [_label(comparison, name_data) for comparison in comparisons]
     with style():
         figure = canvas(9.2, 1.0 + 0.46 * len(comparisons))
@@ -39,8 +46,8 @@ def forest(comparisons: Sequence[Comparison], colours: dict[str, str], name_data
         axes.set_ylim(len(labels) - 0.45, -0.55)
         axes.spines["left"].set_visible(False)
         axes.spines["bottom"].set_color(FAINT)
-        axes.set_xlabel("difference in test MAP@R to the baseline, points (right of 0: the method is better)")
-        alt = "Paired differences in test MAP@R. " + " ".join(
+        axes.set_xlabel(f"difference in test {metric} to the baseline, points (right of 0: the method is better)")
+        alt = f"Paired differences in test {metric}. " + " ".join(
             f"{label}: {estimate(comparison.primary, signed=True)} points."
             for label, comparison in zip(labels, comparisons, strict=True)
         )
