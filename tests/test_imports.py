@@ -67,7 +67,7 @@ REPORTING = [
 ]
 ORDER = (
     "errors", "files", "config", "data", "runs", "statistics", "trunks", "training",
-    "classification", "models", "jobs", "tuning", "report", "profiling", "cli", "__main__",
+    "models", "jobs", "classification", "tuning", "report", "profiling", "cli", "__main__",
 )  # fmt: skip  # of the benchmark's packages: each imports only from those before it
 MAX_LEVELS = 8
 CONFIG = [module for module in MODULES if in_packages(module, ("benchmarks.config",))]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
+from ..config.classification_suite import GROUP, list_classification_kinds, read_classification_suite
 from ..config.compose import options_of
 from ..config.lists import SuiteConfig, list_kinds, read_suite
 from .arguments import Parser, add_overrides, parse_arguments
@@ -14,6 +15,7 @@ def main(argv: Sequence[str]) -> int:
         prog="python -m benchmarks suite",
         description="Train everything a suite lists, finished trainings left out, and write the report.",
         epilog=f"suites (files under configs/suite/): {', '.join(options_of('suite'))}\n"
+        f"of classifiers (files under configs/{GROUP}/): {', '.join(options_of(GROUP))}\n"
         f"keys of a suite: {', '.join(field.name for field in fields(SuiteConfig))}; every other key goes to each run\n"
         "example: python -m benchmarks suite quickstart seeds=[0,1] workers=2 runs=runs/short protocol.epochs=4",
     )
@@ -21,6 +23,8 @@ def main(argv: Sequence[str]) -> int:
     add_overrides(parser, "a key of the suite, or of each training")
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     given = parse_arguments(parser, argv)
+    if given.name in options_of(GROUP):
+        return _classifiers(given.name, given.overrides, given.dry_run)
     suite, overrides = read_suite(given.name, given.overrides)
     kinds = list_kinds(suite, overrides)
     from ..jobs.suite import first_comparison, list_tasks
@@ -28,3 +32,14 @@ def main(argv: Sequence[str]) -> int:
 
     tasks = list_tasks(suite, kinds)
     return train_and_report(tasks, suite, given.dry_run, first=first_comparison(tasks))
+
+
+def _classifiers(name: str, overrides: Sequence[str], dry_run: bool) -> int:
+    """A suite of classifiers."""
+    suite, rest = read_classification_suite(name, overrides)
+    kinds = list_classification_kinds(suite, rest)
+    from ..classification.jobs import list_classifications
+    from .train_and_report import train_and_report  # loads torch, which takes seconds
+
+    jobs, first = list_classifications(suite, kinds)
+    return train_and_report(jobs, suite, dry_run, first=first)

@@ -10,16 +10,17 @@ from ..config.lists import Place
 from ..config.schema import check_folder
 from ..errors import UserError
 from ..jobs.estimate import estimate
-from ..jobs.runner import TrainingJob, refuse_other_images, train_all
+from ..jobs.job import Job
+from ..jobs.runner import AnyJob, refuse_other_images, train_all
 from ..runs.writer import abandoned
 
 
 def train_and_report(
-    jobs: Sequence[TrainingJob],
+    jobs: Sequence[AnyJob],
     place: Place,
     dry_run: bool,
-    before_report: Callable[[Sequence[TrainingJob]], object] | None = None,
-    first: Sequence[TrainingJob] = (),
+    before_report: Callable[[Sequence[AnyJob]], object] | None = None,
+    first: Sequence[Job] = (),
 ) -> int:
     """Print what the jobs take, train them, and write the report; the exit status, 1 if any training failed.
 
@@ -65,13 +66,13 @@ def train_and_report(
 class _FirstReport:
     """The report on the first jobs, written in a thread when the last of them is done, while the others train."""
 
-    def __init__(self, jobs: Sequence[TrainingJob], runs: Path, out: Path) -> None:
+    def __init__(self, jobs: Sequence[Job], runs: Path, out: Path) -> None:
         self.names = [job.folder.name for job in jobs]
         self.left = {job.folder.name for job in jobs if not job.is_done()}
         self.runs, self.out = runs, out
         self.thread = threading.Thread(target=self._write, daemon=True)
 
-    def count(self, job: TrainingJob) -> None:
+    def count(self, job: Job) -> None:
         """Note that a job is done."""
         if job.folder.name in self.left:
             self.left.remove(job.folder.name)

@@ -130,14 +130,15 @@ def untrusted(overrides: Sequence[str]) -> list[str]:
     return [text for text, override in parsed if override.key_or_group != "allow"]
 
 
-def split_own(overrides: Sequence[str], own: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+def split_own(overrides: Sequence[str], own: Collection[str], root: Root = RUN) -> tuple[dict[str, Any], list[str]]:
     """The values of a list's own keys, and the overrides that are left for each training.
 
     Raises:
         UserError: as :func:`parse` does, and for a key that neither the list nor a training has at its top.
     """
     values, rest = {}, []
-    known = {*own, *GROUPS, *SHORTHANDS, *(key.name for schema in (RunConfig, RunOptions) for key in fields(schema))}
+    keys = {key.name for schema in (root.schema, RunOptions) for key in fields(schema)}
+    known = {*own, *root.groups, *root.shorthands, *keys}
     for text, override in zip(overrides, parse(overrides), strict=True):
         key = override.key_or_group
         if "." not in key and key not in known:

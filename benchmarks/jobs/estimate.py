@@ -7,15 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config.compose import RunConfig
-from ..data.split import Split
 from ..errors import UserError
 from ..runs.checked_json import parsed
 from ..runs.schema import CONFIG, RESULT, run_name
 from ..training.device import choose_device
-from ..training.train import read_data
 from .executors import Resources, default_workers
-from .runner import TrainingJob
+from .job import Amount, Job, scored_images
 
 # the keys of a protocol that decide how long a step or an evaluation takes
 PACE = (
@@ -29,14 +26,6 @@ class Pace(NamedTuple):
     step: float  # seconds
     score: float  # seconds per scored image
     files: int  # bytes
-
-
-class Amount(NamedTuple):
-    """What one training does at most: patience may end it earlier."""
-
-    steps: int
-    images: int  # trained on, counted at every use
-    scored: int  # evaluated, counted at every evaluation
 
 
 class Estimate(NamedTuple):
@@ -77,7 +66,7 @@ class Estimate(NamedTuple):
             )
 
 
-def estimate(jobs: Sequence[TrainingJob], workers: int | None = None) -> Estimate:
+def estimate(jobs: Sequence[Job], workers: int | None = None) -> Estimate:
     """What the jobs take that are not done. Nothing is trained for it.
 
     The pace of a kind of training (data, loss, method, trunk, protocol but for its length) is the mean of the finished
@@ -97,10 +86,10 @@ def estimate(jobs: Sequence[TrainingJob], workers: int | None = None) -> Estimat
     amounts: dict[str, Amount] = {}  # the same for every seed
     total, seconds, disk, unknown = Amount(0, 0, 0), 0.0, 0, 0
     for job in pending:
-        identity = job.config.identity()
+        identity = job.identity()
         key = run_name({**identity, "seed": None})
         if key not in amounts:
-            amounts[key] = amount_of(job.config, read_data(job.config)[1])
+            amounts[key] = job.amount()
         amount, pace = amounts[key], paces.get(kind_of(identity))
         total = Amount(*(sum(parts) for parts in zip(total, amount, strict=True)))
         if pace is None:
@@ -123,32 +112,10 @@ def estimate(jobs: Sequence[TrainingJob], workers: int | None = None) -> Estimat
     )
 
 
-def amount_of(config: RunConfig, split: Split) -> Amount:
-    """What a whole training does."""
-    protocol = config.protocol
-    epochs = 0 if config.loss.is_raw else protocol.epochs
-    steps = epochs * protocol.iterations(len(split.train))
-    evaluations = 1 + -(-epochs // protocol.evaluate_every)
-    test = len(split.test) + (0 if split.gallery is None else len(split.gallery))
-    return Amount(
-        steps, steps * protocol.batch_size, scored_images(len(split.val), test, evaluations, protocol.test_scoring)
-    )
-
-
-def scored_images(val: int, test: int, evaluations: int, test_scoring: str) -> int:
-    """Images scored in a training, counted at every evaluation.
-
-    Example:
-        >>> scored_images(val=10, test=100, evaluations=3, test_scoring="once")
-        130
-    """
-    return evaluations * val + {"never": 0, "once": 1, "every": evaluations}[test_scoring] * test
-
-
 def kind_of(identity: Mapping[str, Any]) -> str:
     """A key of all trainings of one pace: they may differ in fold, seed, length and numbers of loss and optimizer."""
     protocol = {key: identity["protocol"].get(key) for key in PACE}
-    names = identity["loss"]["name"], identity["method"]["name"]
+    names = identity["loss"]["name"], identity["method" if "method" in identity else "mix"]["name"]
     return json.dumps([identity["data"], names, identity["trunk"], protocol], sort_keys=True)
 
 

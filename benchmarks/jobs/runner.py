@@ -6,35 +6,39 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
-from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from ..config.compose import RunConfig, RunOptions
-from ..errors import RunLockedError, UserError
-from ..runs.writer import RunDir
+from ..data.split import Split
+from ..errors import RunLockedError
 from ..training.train import check_same_images, read_data, train
 from .executors import Resources, run_all
+from .job import Amount, Job, scored_images
+
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 @dataclass(frozen=True)
-class TrainingJob:
-    """One training of a list."""
+class TrainingJob(Job):
+    """One training of a model for retrieval."""
 
     config: RunConfig
     options: RunOptions
 
-    @cached_property
-    def folder(self) -> RunDir:
-        """The run directory."""
-        return RunDir(self.options.runs, self.config.identity())
+    def identity(self) -> dict[str, Any]:
+        return self.config.identity()
 
-    def is_done(self) -> bool:
-        """Whether the training has finished and its result is undamaged."""
-        try:
-            return self.folder.is_done()
-        except UserError:
-            return False
+    def train(self, options: RunOptions, wait: bool) -> Path:
+        return train(self.config, options, wait)
+
+    def check_images(self) -> None:
+        check_same_images(self.folder, read_data(self.config)[0])
+
+    def amount(self) -> Amount:
+        return amount_of(self.config, read_data(self.config)[1])
 
     def __str__(self) -> str:
         config = self.config
@@ -42,11 +46,23 @@ class TrainingJob:
         return f"{names} fold={config.fold} seed={config.seed}"
 
 
+def amount_of(config: RunConfig, split: Split) -> Amount:
+    """What a whole training does."""
+    protocol = config.protocol
+    epochs = 0 if config.loss.is_raw else protocol.epochs
+    steps = epochs * protocol.iterations(len(split.train))
+    evaluations = 1 + -(-epochs // protocol.evaluate_every)
+    test = len(split.test) + (0 if split.gallery is None else len(split.gallery))
+    return Amount(
+        steps, steps * protocol.batch_size, scored_images(len(split.val), test, evaluations, protocol.test_scoring)
+    )
+
+
 def train_all(
-    jobs: Sequence[TrainingJob],
+    jobs: Sequence[AnyJob],
     workers: int | None = None,
     executor: str = "local",
-    when_done: Callable[[TrainingJob], object] | None = None,
+    when_done: Callable[[AnyJob], object] | None = None,
     until: float | None = None,
 ) -> int:
     """Train the jobs that are not done, with one progress bar, and return how many failed.
@@ -71,7 +87,7 @@ def train_all(
 
     with tqdm(total=len(jobs), initial=len(jobs) - len(pending), desc="trainings", disable=options.quiet) as progress:
 
-        def run(function: Callable[[TrainingJob], object], left: Sequence[TrainingJob]) -> list[TrainingJob]:
+        def run(function: Callable[[Job], object], left: Sequence[AnyJob]) -> list[AnyJob]:
             """Run the jobs and return those that another command has locked."""
             nonlocal failed, trained
             locked = []
@@ -96,7 +112,7 @@ def train_all(
     return failed
 
 
-def refuse_other_images(jobs: Sequence[TrainingJob]) -> None:
+def refuse_other_images(jobs: Sequence[Job]) -> None:
     """Check that all finished jobs were trained on the images that their data sets have now.
 
     Raises:
@@ -104,10 +120,10 @@ def refuse_other_images(jobs: Sequence[TrainingJob]) -> None:
     """
     for job in jobs:
         if job.is_done():
-            check_same_images(job.folder, read_data(job.config)[0])
+            job.check_images()
 
 
-def train_quietly(job: TrainingJob, wait: bool = True) -> None:
+def train_quietly(job: Job, wait: bool = True) -> None:
     """Train a job; its output goes to the log in the run directory.
 
     Args:
@@ -116,10 +132,10 @@ def train_quietly(job: TrainingJob, wait: bool = True) -> None:
     """
     job.folder.path.mkdir(parents=True, exist_ok=True)
     with open(job.folder.log, "a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        train(job.config, replace(job.options, quiet=True), wait)
+        job.train(replace(job.options, quiet=True), wait)
 
 
-def train_unless_locked(job: TrainingJob) -> None:
+def train_unless_locked(job: Job) -> None:
     """Train a job, unless another process is training it."""
     try:
         train_quietly(job, wait=False)
@@ -127,7 +143,7 @@ def train_unless_locked(job: TrainingJob) -> None:
         return
 
 
-def _report_failure(job: TrainingJob, error: str) -> str:
+def _report_failure(job: Job, error: str) -> str:
     """Write a failure into the run directory, even if the process died, and return the reason in one line."""
     reason = re.sub(r"^\w+\.errors\.\w+: ", "", error.strip().splitlines()[-1])
     try:

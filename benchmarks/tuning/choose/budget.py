@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from ...config.lists import Comparison
 from ...errors import UserError
-from ...jobs.estimate import Pace, amount_of, kind_of, paces_of_finished
+from ...jobs.estimate import Pace, kind_of, paces_of_finished
 from ...jobs.executors import Resources, default_workers
-from ...jobs.runner import TrainingJob, train_all
+from ...jobs.runner import TrainingJob, amount_of, train_all
 from ...training.device import choose_device
 from ...training.train import read_data
 from ..cells import Cell, list_cells, trial_config

@@ -38,7 +38,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 def test_a_finished_run_is_read_with_its_metrics(tmp_path: Path) -> None:
     folder = run(tmp_path, "loss=introspective_softmax", "mix=mixup")
     read = read_run(folder)
-    assert (read.loss, read.method, read.rule, read.seed) == ("softmax+mixup", "introspective_softmax", "last", 0)
+    assert (read.loss, read.method, read.rule, read.seed) == ("softmax+mixup", "introspective", "last", 0)
     assert set(read.selected().test) == {"top_1", "top_5", "calibration_error"}
     assert [entry.epoch for entry in read.history] == [0, 1, 2, 3]
     with np.load(folder / "queries.npz") as arrays:

@@ -6,12 +6,16 @@ import pytest
 from tiny_training import TINY
 
 from benchmarks.__main__ import main
+from benchmarks.classification.jobs import list_classifications
 from benchmarks.cli.train_and_report import _FirstReport
+from benchmarks.config.classification_suite import list_classification_kinds, read_classification_suite
 from benchmarks.config.lists import list_kinds, read_suite
 from benchmarks.errors import UserError
-from benchmarks.jobs.runner import TrainingJob
+from benchmarks.jobs.estimate import estimate
+from benchmarks.jobs.runner import TrainingJob, train_quietly
 from benchmarks.jobs.suite import first_comparison, list_tasks
 from benchmarks.report import write
+from benchmarks.report.write import read_summary, write_report
 from benchmarks.training.train import read_data
 
 SETTINGS = [
@@ -219,3 +223,34 @@ def test_what_hinders_the_first_report_is_told_and_the_others_are_trained(
     report.wait()
     said = capsys.readouterr().out
     assert said.startswith("no first report: ") and str(tasks[0].folder.path) in said
+
+
+@pytest.mark.slow
+def test_a_suite_of_classifiers_pairs_losses_and_counts_mixtures_as_a_question_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "data.num_classes=12", "data.image_size=16", "trunk.network.widths=[4,8]", "protocol.epochs=1", "quiet=true",
+        "mixes=[none,cutmix]", "workers=1", "seeds=[0,1]", f"runs={tmp_path}",
+    ]  # fmt: skip
+    suite, rest = read_classification_suite("classification_small", words)
+    jobs, first = list_classifications(suite, list_classification_kinds(suite, rest))
+    assert len(jobs) == 8 and {job.config.mix.name for job in first} == {"none"}
+    assert jobs[: len(first)] == first
+    for job in jobs:
+        train_quietly(job)
+    assert "8 trainings, 8 of them done" in str(estimate(jobs))
+    summary = read_summary(tmp_path)
+    assert [(c.method.loss, c.method.method, c.family) for c in summary.comparisons] == [
+        ("softmax", "introspective", 2),
+        ("softmax+cutmix", "introspective", 2),
+    ]
+    assert [(c.method.loss, c.baseline.loss, c.method.method) for c in summary.mixtures] == [
+        ("softmax+cutmix", "softmax", "none"),
+        ("softmax+cutmix", "softmax", "introspective"),
+    ]
+    (page, text, *_, comparisons, _) = write_report(tmp_path, tmp_path / "report")
+    assert "MAP@R" not in text.read_text().replace("margin", "") and "Top-1" in page.read_text()
+    assert "softmax+cutmix,none,softmax,small_cnn" in comparisons.read_text()
+    with pytest.raises(UserError, match="losses must have softmax"):
+        read_classification_suite("classification_small", ["losses=[introspective_softmax]"])

@@ -12,8 +12,9 @@ from tiny_training import TINY
 from benchmarks.config.compose import compose
 from benchmarks.data.split import Split
 from benchmarks.errors import UserError
-from benchmarks.jobs.estimate import Amount, Estimate, amount_of, estimate, kind_of, paces_of_finished
-from benchmarks.jobs.runner import TrainingJob
+from benchmarks.jobs.estimate import Estimate, estimate, kind_of, paces_of_finished
+from benchmarks.jobs.job import Amount
+from benchmarks.jobs.runner import TrainingJob, amount_of
 from benchmarks.training.train import train
 
 SETTINGS = [*TINY, "protocol.iterations_per_epoch=4", "protocol.epochs=4"]

@@ -3,9 +3,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.config.compose import compose
-from benchmarks.jobs.estimate import amount_of
 from benchmarks.jobs.raw import raw_jobs
-from benchmarks.jobs.runner import TrainingJob
+from benchmarks.jobs.runner import TrainingJob, amount_of
 from benchmarks.training.train import read_data
 
 FEATURES = ["data=features", "data.path=mine.npz", "data.name=mine"]
