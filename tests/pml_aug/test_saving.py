@@ -1,12 +1,14 @@
 """State dicts hold tensors alone, so that safetensors saves them, and loading them gives the same losses."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from pytorch_metric_learning import losses, miners
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
+from wrapper_cases import WRAPPERS, example_of
 
 from pml_aug import distances, heads, regularizers, statistics, wrappers
 from pml_aug.losses import IntrospectiveSoftmaxLoss
@@ -27,17 +29,8 @@ def adaptive(refreshed, loss=None, **options):
 
 
 MAKE = {  # of whether it is the saved loss, which has more state than a new one
+    **{kind.__name__: partial(example_of, kind, CLASSES, SIZE) for kind in WRAPPERS},
     "EmbeddingExpansion": lambda _: wrappers.EmbeddingExpansion(regularized(), miner=miners.BatchHardMiner()),
-    "ProxySynthesis": lambda _: wrappers.ProxySynthesis(losses.ProxyAnchorLoss(CLASSES, SIZE)),
-    "SphericalEmbeddingExpansion": lambda _: wrappers.SphericalEmbeddingExpansion(
-        losses.ProxyAnchorLoss(CLASSES, SIZE), num_points=3
-    ),
-    "MetricMixup": lambda _: wrappers.MetricMixup(losses.MultiSimilarityLoss()),
-    "SymmetricalSynthesis": lambda _: wrappers.SymmetricalSynthesis(regularized()),
-    "DenselyAnchoredSampling": lambda _: wrappers.DenselyAnchoredSampling(losses.ContrastiveLoss(), CLASSES, SIZE),
-    "MemoryBasedVirtualClasses": lambda _: wrappers.MemoryBasedVirtualClasses(
-        losses.ProxyAnchorLoss(CLASSES, SIZE), num_steps=2, step_gap=0
-    ),
     "IntraClassAdaptiveAugmentation": adaptive,
     "IntraClassAdaptiveAugmentation, corrected": lambda saved: adaptive(saved, neighbor_correction=True),
     "CrossBatchMemory": lambda _: wrappers.CrossBatchMemory(regularized(), SIZE, memory_size=20),
