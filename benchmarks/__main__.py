@@ -25,12 +25,13 @@ COMMANDS = {
     "export": "write a trained model for other programs, checked against this one",
     "cost": "measure what each piece costs beside the baseline",
     "speed": "measure images per second, piece by piece, beside what the machine could do",
+    "gpu-check": "measure on a GPU, in a given number of minutes, what the goals are about",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status of a command: 0 done, 1 something failed, 2 invalid command line."""
-    commands = "\n".join(f"  {name:<10}{what}" for name, what in COMMANDS.items())
+    commands = "\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items())
     parser = Parser(
         prog="python -m benchmarks",
         description=f"Compare metric-learning losses with and without augmentation, fairly.\n\ncommands:\n{commands}",
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = parser.parse_args(argv)
         if given.command not in COMMANDS:
             raise UserError(unknown("command", given.command, COMMANDS))
-        command: Callable[[Sequence[str]], int] = import_module(f"{__package__}.cli.{given.command}").main
+        command: Callable[[Sequence[str]], int] = import_module(
+            f"{__package__}.cli.{given.command.replace('-', '_')}"
+        ).main
         return command(given.arguments)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

@@ -79,7 +79,7 @@ def _given(words: list[str], monkeypatch: pytest.MonkeyPatch) -> argparse.Namesp
     for name in ("parse_args", "parse_intermixed_args", "parse_known_intermixed_args"):
         monkeypatch.setattr(argparse.ArgumentParser, name, stop)
     with pytest.raises(_Parsed) as parsed:
-        import_module(f"benchmarks.cli.{words[0]}").main(words[1:])
+        import_module(f"benchmarks.cli.{words[0].replace('-', '_')}").main(words[1:])
     given: argparse.Namespace = parsed.value.args[0]
     return given
 

@@ -61,7 +61,22 @@ def _points(case: Case, device: str, growth: bool) -> list[tuple[Case, Size]]:
 
 
 def measure(case: Case, size: Size, rounds: int, warm_up: int = 3) -> dict[str, float | int | str]:
-    """One case at one size: milliseconds, kernels, waits and memory of both sides, as a row of the table.
+    """One case at one size: milliseconds, kernels, waits and memory of both sides, as a row of the table."""
+    timed = time_case(case, size, rounds, warm_up)
+    baseline, augmented = _counts(case.baseline, size), _counts(case.augmented, size)
+    on_device = size._replace(labels_on_device=True)
+    return {
+        **timed,
+        "kernels_added": augmented.kernels - baseline.kernels,
+        "waits_added": augmented.waits - baseline.waits,
+        "memory_ratio": augmented.peak_bytes / baseline.peak_bytes,
+        "waits_added_labels_on_device": _counts(case.augmented, on_device).waits
+        - _counts(case.baseline, on_device).waits,
+    }
+
+
+def time_case(case: Case, size: Size, rounds: int, warm_up: int = 3) -> dict[str, float | int | str]:
+    """One case at one size: milliseconds of both sides, and their ratio.
 
     On the CPU, milliseconds are processor time of this process, which other load does not lengthen.
     """
@@ -71,8 +86,6 @@ def measure(case: Case, size: Size, rounds: int, warm_up: int = 3) -> dict[str, 
     clock = time.process_time if torch.device(size.device).type == "cpu" else time.perf_counter
     steps = {name: build(size) for name, build in builders.items()}
     seconds = interleaved_medians(steps, rounds, warm_up, size.device, clock)
-    baseline, augmented = _counts(case.baseline, size), _counts(case.augmented, size)
-    on_device = size._replace(labels_on_device=True)
     return {
         "piece": case.name,
         **{name: getattr(size, name) for name in (*GROWTH, "device")},
@@ -81,11 +94,6 @@ def measure(case: Case, size: Size, rounds: int, warm_up: int = 3) -> dict[str, 
         "time_ratio": seconds["augmented"] / seconds["baseline"],
         "goal": case.goal,
         "enlarged_ratio": seconds["enlarged"] / seconds["baseline"] if "enlarged" in seconds else "",
-        "kernels_added": augmented.kernels - baseline.kernels,
-        "waits_added": augmented.waits - baseline.waits,
-        "memory_ratio": augmented.peak_bytes / baseline.peak_bytes,
-        "waits_added_labels_on_device": _counts(case.augmented, on_device).waits
-        - _counts(case.baseline, on_device).waits,
     }
 
 

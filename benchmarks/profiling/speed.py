@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -136,10 +136,20 @@ def measure_evaluation(rows: int, dimension: int, per_class: int, device: torch.
 
 
 def measure_packed(
-    config: RunConfig, random: int | None, device: torch.device, processes: int, steps: int, rounds: int
+    config: RunConfig,
+    random: int | None,
+    device: torch.device,
+    processes: int,
+    steps: int,
+    rounds: int,
+    start: Literal["spawn", "fork"] = "spawn",
 ) -> Row:
-    """The row of a whole step in several processes that start together; images per second of all of them."""
-    context = get_context("spawn")
+    """The row of a whole step in several processes that start together; images per second of all of them.
+
+    Args:
+        start: "fork" saves seconds, but does not go with CUDA, nor in a process that has computed anything.
+    """
+    context: Any = get_context(start)
     barrier = context.Manager().Barrier(processes)
     arguments = (config, random, str(device), steps, rounds, torch.get_num_threads(), barrier)
     with ProcessPoolExecutor(processes, mp_context=context) as pool:

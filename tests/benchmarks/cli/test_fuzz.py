@@ -101,7 +101,7 @@ def command_line(draw: random.Random, known: list[str]) -> list[str]:
 def untouched(words: list[str]) -> bool:
     """Whether a command line starts no measurement and builds no network that takes long or much memory."""
     slow = ("resnet50", "googlenet", "bn_inception", "efficientnet", "timm", "torchvision", "widths", "recipe")
-    return words[:1] not in (["cost"], ["speed"], ["data"]) and not any(
+    return words[:1] not in (["cost"], ["speed"], ["gpu-check"], ["data"]) and not any(
         name in word for word in words[1:] for name in slow if "trunk=small_cnn" not in words
     )
 
