@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from ..runs.schema import GALLERY, RETRIEVAL
 from .contents import Contents
-from .figures import Figure, accuracy_cost, forest, learning_curves, method_colours, tuning_curves
+from .figures import Figure, accuracy_cost, forest, learning_curves, method_colours, tuning_curves, uncertainty_figures
 from .formatting import formatted, setting
 from .gallery import gallery
 from .grid import grid
@@ -61,6 +61,7 @@ def _figures(summary: Summary, colours: dict[str, str]) -> dict[str, list[Figure
     for number, data in enumerate(summary.data_sets, start=1):
         found[f"learning-{number}"] = learning_curves(data, colours)
         found[f"cost-{number}"] = [accuracy_cost(data, colours)]
+        found[f"uncertainty-{number}"] = uncertainty_figures(data.uncertainty)
     for number, study in enumerate(summary.studies, start=1):
         found[f"tuning-{number}"] = tuning_curves(study, colours)
     return found

@@ -12,6 +12,7 @@ from ..runs.schema import BASELINE, EXTENDED_BASELINE, RULES, SOFTMAX, Task
 from ..statistics import MARGIN
 from .cells import Cell, Comparison
 from .study import Study
+from .uncertainty import Judged, judged
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class DataSummary:
     def comparison(self, cell: Cell) -> Comparison | None:
         """The comparison of a method's cell; None for a baseline."""
         return next((c for c in (*self.comparisons, *self.extended) if c.method is cell), None)
+
+    @cached_property
+    def uncertainty(self) -> list[Judged]:
+        """What tells right from wrong answers, of the cells whose runs measured it."""
+        return judged(self.cells)
 
     @cached_property
     def features(self) -> Cell | None:

@@ -14,6 +14,7 @@ from .labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_nam
 from .study_tables import about_curves, about_study, ranges, searches
 from .summary import DataSummary, Summary
 from .table import LOSS, METHOD, NAMES, OF_COMPARISON, Cells, Column, Section, Table, percent, table_of
+from .uncertainty_section import uncertainty_section
 from .verdicts import verdict
 
 
@@ -43,6 +44,7 @@ def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[s
                 ),
             ),
             Section(f"selection-{number}", f"Choice of epoch{on}", *_selection(data)),
+            *([uncertainty_section(data, f"uncertainty-{number}", f"Uncertainty{on}")] if data.uncertainty else []),
             Section(f"cost-{number}", f"Cost{on}", (), (cost(data),)),
         ]
     for number, study in enumerate(summary.studies, start=1):

@@ -17,6 +17,7 @@ from .markdown import write_markdown
 from .study import read_studies
 from .summary import Summary, summarize
 from .tuned_runs import by_search
+from .uncertainty_section import uncertainty_rows
 
 
 def write_report(runs: Path, out: Path, margin: float = MARGIN, names: Collection[str] | None = None) -> list[Path]:
@@ -45,6 +46,9 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN, names: Collectio
         "comparisons.csv": write_csv(comparisons(summary)),
         "curves.csv": write_csv(curves(summary)),
     }
+    judged = uncertainty_rows(summary)
+    if judged.rows:
+        files["uncertainty.csv"] = write_csv(judged)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():

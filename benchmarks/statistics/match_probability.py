@@ -87,10 +87,8 @@ def reliability(probability: Any, right: Any, bins: int = BINS) -> Reliability:
     predicted, answers = finite(probability, "probability"), finite(right, "right")
     order = np.argsort(predicted, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    return Reliability(
-        *(np.array([values[part].mean() for part in parts]) for values in (predicted, answers)),
-        np.array([len(part) for part in parts]),
-    )
+    means = (np.array([values[part].mean() for part in parts]) for values in (predicted, answers))
+    return Reliability(next(means), next(means), np.array([len(part) for part in parts]))
 
 
 def calibration_error(probability: Any, right: Any, bins: int = BINS) -> float:

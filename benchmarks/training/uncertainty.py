@@ -111,9 +111,10 @@ def measured(
 
 
 def _of_features(embedder: nn.Module, features: Tensor) -> Measured:
-    *first, last = embedder if isinstance(embedder, nn.Sequential) else (embedder,)
-    for layer in first:
+    layers: list[Any] = list(embedder) if isinstance(embedder, nn.Sequential) else [embedder]
+    for layer in layers[:-1]:
         features = layer(features)
+    last = layers[-1]
     rows = last(features).float()
     if not hasattr(last, "uncertainty"):
         return Measured(normalize(rows), rows.norm(dim=1), None)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 INK, FAINT, PAPER = "#010203", "#040506", "#070809"
 _PAGE_COLOURS = {INK: "var(--ink)", FAINT: "var(--rule)", PAPER: "var(--paper)"}
 # middle tones: at least 3 : 1 against white and against near-black
-_METHOD_COLOURS = ("#3b82d6", "#d9701e", "#2f9e64", "#a45ee5", "#e0487a", "#1d97a8", "#a3852a")
+METHOD_COLOURS = ("#3b82d6", "#d9701e", "#2f9e64", "#a45ee5", "#e0487a", "#1d97a8", "#a3852a")
 BASELINE_COLOUR = "#84868f"
 
 _RC: Any = {
@@ -65,7 +65,7 @@ def style() -> AbstractContextManager[None]:
 def method_colours(methods: list[str]) -> dict[str, str]:
     """A colour for each method of the report, the same in all its figures; grey for the baseline."""
     augmented = sorted(set(methods) - {"none", "none+"})
-    colours = {method: _METHOD_COLOURS[i % len(_METHOD_COLOURS)] for i, method in enumerate(augmented)}
+    colours = {method: METHOD_COLOURS[i % len(METHOD_COLOURS)] for i, method in enumerate(augmented)}
     return {"none": BASELINE_COLOUR, "none+": BASELINE_COLOUR, **colours}
 
 
