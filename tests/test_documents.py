@@ -107,3 +107,10 @@ def test_the_citation_has_the_version_of_the_library() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert str(citation["version"]) == pml_aug.__version__
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # those that the format requires
+
+
+def test_the_licences_of_the_fonts_are_beside_the_notice_that_names_them() -> None:
+    data = ROOT / "benchmarks" / "data"
+    named = set(re.findall(r"licences/\w+\.txt", (data / "NOTICE.txt").read_text()))
+    assert named == {path.relative_to(data).as_posix() for path in data.glob("licences/*")}
+    assert len(named) == 2

@@ -25,7 +25,7 @@ class Row(NamedTuple):
     data: str
     loss: str
     method: str
-    against: str  # none (the baseline), a control, or features as they are
+    against: str  # none (the baseline), a control, or raw features
     level: float | None  # of the method, points
     difference: float  # points
     low: float | None  # of the t-interval
