@@ -11,7 +11,9 @@ import yaml
 
 import pml_aug
 from benchmarks.config.ablation import read_ablation
-from benchmarks.config.compose import compose
+from benchmarks.config.classification import compose_classification
+from benchmarks.config.classification_suite import GROUP, list_classification_kinds, read_classification_suite
+from benchmarks.config.compose import compose, options_of
 from benchmarks.config.lists import read_suite
 from benchmarks.tuning.study import read_final, read_study
 
@@ -44,7 +46,11 @@ def test_the_benchmark_understands_every_command(command: str, monkeypatch: pyte
     words = [word for word in shlex.split(command) if word != "--help" and not word.endswith("...")]  # left open
     given = _given(words, monkeypatch)
     name = getattr(given, "name", None)
-    if words[0] == "suite":
+    if words[0] == "suite" and name in options_of(GROUP):
+        list_classification_kinds(*read_classification_suite(name, given.overrides))
+    elif words[0] == "classify":
+        compose_classification(given.overrides)
+    elif words[0] == "suite":
         suite, rest = read_suite(name, given.overrides)
         first = suite.comparisons[0]
         compose([f"data={suite.data[0]}", f"loss={first.loss}", f"method={first.methods[0]}", *suite.overrides, *rest])

@@ -23,7 +23,7 @@ def arm(result: Fields, task: Task) -> dict[str, Any]:
         return {"loss": loss, "method": result.get("method", str), "fold": result.count("fold")}
     mix = result.get("mix", str)
     mixed = SOFTMAX if mix == "none" else f"{SOFTMAX}+{mix}"
-    return {"loss": mixed, "method": BASELINE if loss == SOFTMAX else loss.removesuffix(f"_{SOFTMAX}"), "fold": 0}
+    return {"loss": mixed, "method": BASELINE if loss == SOFTMAX else loss.replace(f"_{SOFTMAX}", "", 1), "fold": 0}
 
 
 def facts(result: Fields, config: Fields, task: Task) -> dict[str, Any]:

@@ -3,11 +3,20 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 from torchvision.transforms.v2 import RandomResizedCrop as Reference
-from torchvision.transforms.v2.functional import center_crop
+from torchvision.transforms.v2.functional import center_crop, horizontal_flip, pad
+from torchvision.transforms.v2.functional import crop as crop_image
 
 from benchmarks.data.ragged import RaggedImages
 from benchmarks.training.pixel_store import ImageStore
-from benchmarks.training.transforms import CenterCrop, Identity, RandomResizedCrop, RandomShift, shift
+from benchmarks.training.transforms import (
+    CenterCrop,
+    Identity,
+    PaddedCrop,
+    RandomResizedCrop,
+    RandomShift,
+    shift,
+    whole,
+)
 
 CPU = torch.device("cpu")
 
@@ -125,3 +134,17 @@ def test_pictures_of_several_sizes_are_refused_with_the_way_out() -> None:
 def test_a_shift_by_more_than_the_side_is_refused() -> None:
     with pytest.raises(ValueError, match="max_shift must be at least 0 and below 1, but got 1.0"):
         RandomShift(1.0)
+
+
+def test_padded_crops_are_torchvisions_at_the_same_places() -> None:
+    images = ImageStore(np.random.default_rng(0).integers(0, 256, (40, 8, 6, 3), dtype=np.uint8), CPU)
+    pictures = images.pictures(range(40))
+    crop, generator = PaddedCrop(padding=2, flip=0.5), torch.Generator().manual_seed(3)
+    found = crop(pictures, generator)
+    generator.manual_seed(3)
+    top, left = torch.randint(5, (2, 40), generator=generator)
+    mirrored = torch.rand(40, generator=generator) < 0.5
+    assert 10 < mirrored.sum() < 30
+    for row, image in enumerate(pad(whole(pictures), [2, 2])):
+        expected = crop_image(image, int(top[row]), int(left[row]), 8, 6)
+        assert torch.equal(found[row], horizontal_flip(expected) if mirrored[row] else expected)
