@@ -9,8 +9,9 @@ from typing import Any
 from ..runs.schema import RETRIEVAL
 from .cells import Cell, Comparison, Estimate
 from .fold_ensemble import FoldEnsemble
-from .formatting import setting, span
-from .labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_name, metric_name, rule_name
+from .formatting import setting
+from .labels import FEATURES, METRIC_NAMES, counted_epoch, loss_name, method_name, metric_name
+from .selection_tables import about_selection
 from .study_tables import about_curves, about_study, ranges, searches
 from .summary import DataSummary, Summary
 from .table import LOSS, METHOD, NAMES, OF_COMPARISON, Cells, Column, Section, Table, percent, table_of
@@ -43,7 +44,7 @@ def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[s
                     *([fold_ensembles(data, together)] if together else []),
                 ),
             ),
-            Section(f"selection-{number}", f"Choice of epoch{on}", *_selection(data)),
+            Section(f"selection-{number}", f"Choice of epoch{on}", *about_selection(data)),
             *([uncertainty_section(data, f"uncertainty-{number}", f"Uncertainty{on}")] if data.uncertainty else []),
             Section(f"cost-{number}", f"Cost{on}", (), (cost(data),)),
         ]
@@ -54,10 +55,6 @@ def sections(summary: Summary, ensembles: Sequence[FoldEnsemble], longer: dict[s
     return found
 
 
-def _score(metric: str, rule: str | None = None) -> Callable[[Cell], Estimate]:
-    return lambda cell: cell.score(metric, rule)
-
-
 def _level(metric: str) -> Callable[[Cell], Estimate | float]:
     """A score by the honest rule; of raw features without an interval over seeds, which they do not have."""
     return lambda cell: cell.score(metric).mean if cell.is_raw else cell.score(metric)
@@ -65,10 +62,6 @@ def _level(metric: str) -> Callable[[Cell], Estimate | float]:
 
 def _difference(metric: str, rule: str | None = None) -> Callable[[Comparison], Estimate]:
     return lambda comparison: comparison.difference(metric, rule)
-
-
-def _inflation(rule: str) -> Callable[[Cell], Estimate]:
-    return lambda cell: cell.inflation(rule)
 
 
 def accuracy(data: DataSummary) -> Table:
@@ -217,60 +210,6 @@ def fold_ensembles(data: DataSummary, ensembles: Sequence[FoldEnsemble]) -> Tabl
         "seed's folds. Concatenated: their embeddings, concatenated and normalised, as one model."
     )
     return table_of(f"{data.data}-ensembles", "Ensembles of the folds' models", caption, cells, ensembles)
-
-
-def _selection(data: DataSummary) -> tuple[tuple[str, ...], tuple[Table, ...]]:
-    epochs = (Column("Epochs", rule_name(data.rule)), lambda cell: span(*cell.epochs()))
-    if len(data.rules) == 1:
-        weights = "weights that validation chose" if data.rule == "validation" else "last weights"
-        note = f"Only the {weights} were scored on the test set, so there are no oracles to compare with."
-        table = table_of(
-            f"{data.data}-epochs", "", "Epochs whose test scores count.", [*NAMES, epochs], data.cells, paper=False
-        )
-        return (note,), (table,)
-    note = (
-        f"The same runs under {len(data.rules)} selection rules. Only the first is fair; the others choose the rule or "
-        "the epoch on the test set, and show how much that inflates the scores."
-    )
-    return (note,), (selection(data, epochs), *([rules(data)] if data.comparisons else []))
-
-
-def selection(data: DataSummary, epochs: tuple[Column, Callable[[Any], Any]]) -> Table:
-    cells: Cells = [
-        *NAMES,
-        *((_of_rule(data, rule, digits=1), _score(data.task.primary, rule)) for rule in data.rules),
-        *((Column("Inflation", rule_name(rule, data.rule), signed=True), _inflation(rule)) for rule in data.rules[1:]),
-        epochs,
-    ]
-    caption = (
-        f"Test {_tested_metric(data)} on {data.data} in points by selection rule, with 95 % t-intervals. Inflation: "
-        f"difference to the score at the {counted_epoch(data.rule)}, paired by run."
-    )
-    return table_of(f"{data.data}-selection", "", caption, cells, data.cells)
-
-
-def rules(data: DataSummary) -> Table:
-    cells: list[tuple[Column, Callable[[Any], Any]]] = [
-        *OF_COMPARISON,
-        *((_of_rule(data, rule, signed=True), _difference(data.task.primary, rule)) for rule in data.rules),
-    ]
-    metric = _tested_metric(data)
-    caption = f"Test {metric} on {data.data}, method minus baseline, in points, when both are scored by the rule."
-    if "test" in data.rules:
-        cells.append(
-            (Column("Method alone best on test", "one-sided oracle", signed=True), lambda c: c.published_style)
-        )
-        baseline = "as validation chose it" if data.rule == "validation" else "at its last epoch"
-        caption += (
-            f" Last column, as many papers compare: the method at its best epoch on test, the baseline {baseline}."
-        )
-    title = "Effect of the selection rule on the comparison"
-    return table_of(f"{data.data}-rules", title, caption, cells, data.comparisons, paper=False)
-
-
-def _of_rule(data: DataSummary, rule: str, **more: Any) -> Column:
-    name = rule_name(rule, data.rule)
-    return Column(name[0].upper() + name[1:], "oracle" if data.cells[0].oracle(rule) else "fair", **more)
 
 
 def cost(data: DataSummary) -> Table:
