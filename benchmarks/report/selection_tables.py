@@ -36,8 +36,8 @@ def selection(data: DataSummary, epochs: tuple[Column, Callable[[Any], Any]]) ->
         epochs,
     ]
     caption = (
-        f"Test {METRIC_NAMES[data.task.primary]} on {data.data} in points by selection rule, with 95 % t-intervals. Inflation: "
-        f"difference to the score at the {counted_epoch(data.rule)}, paired by run."
+        f"Test {METRIC_NAMES[data.task.primary]} on {data.data} in points by selection rule, with 95 % t-intervals. "
+        f"Inflation: difference to the score at the {counted_epoch(data.rule)}, paired by run."
     )
     return table_of(f"{data.data}-selection", "", caption, cells, data.cells)
 
