@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import require_regular
 from .arrays import (
     GALLERY,
     QUERY,
@@ -14,7 +15,7 @@ from .arrays import (
     require_two_images_a_class,
 )
 from .decoding import Form, decode
-from .listing import Listing, class_folders, image_files
+from .listing import Listing, Scan, class_folders, visible
 
 PARTS = {"train": TRAIN, "test": TEST, "query": QUERY, "gallery": GALLERY}
 LAYOUTS = ({"train", "test"}, {"train", "query", "gallery"})
@@ -36,29 +37,46 @@ def list_folder(path: Path, single_images: bool = False) -> Listing:
         ValueError: if it holds no classes, an empty class or an unwanted class of one image; the message starts
             with the path.
     """
+    scan = scan_folder(path)
+    if scan.problems:
+        raise ValueError(scan.problems[0])
+    return of_parts(Listing.of(scan.rows), scan.parts, path, single_images)
+
+
+def scan_folder(path: Path) -> Scan:
+    """The image files of a folder of classes, or of its parts, and what else lies there but should not.
+
+    Raises:
+        FileNotFoundError: if the folder is missing.
+        ValueError: if it holds no classes, or one whose name is not in the encoding of the file system.
+    """
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; data.path must name a folder with one sub-folder per class")
     classes = class_folders(path)
     if not classes:
         raise ValueError(f"{path}: found no sub-folders; put the images of each class into its own folder")
+    scan = Scan([], set(), [], {})
     if {folder.name for folder in classes} <= PARTS.keys() and any(class_folders(folder) for folder in classes):
-        return _list_parts(path, classes, single_images)
-    files = [_members(folder) for folder in classes]
-    labels = np.repeat(np.arange(len(classes)), [len(members) for members in files])
-    class_names = [folder.name for folder in classes]
-    require_two_images_a_class(labels, class_names, str(path), single_images)
-    return Listing([file for members in files for file in members], labels, class_names, partition=None)
+        for part in classes:
+            scan.parts.add(part.name)
+            for folder in class_folders(part):
+                _add(scan, PARTS[part.name], folder)
+    else:
+        for folder in classes:
+            _add(scan, TRAIN, folder)
+    return scan
 
 
-def _list_parts(path: Path, parts: list[Path], single_images: bool) -> Listing:
-    """The image files of training, test, query and gallery folders; training classes come first."""
-    listing = Listing.of(
-        (PARTS[part.name], folder.name, folder.name, file)
-        for part in parts
-        for folder in class_folders(part)
-        for file in _members(folder)
-    )
-    return of_parts(listing, {part.name for part in parts}, path, single_images)
+def _add(scan: Scan, part: int, folder: Path) -> None:
+    """Add the images of a class, at least one, and what else lies in its folder to the problems."""
+    members = visible(folder)
+    if not members:
+        scan.problems.append(f"{folder}: holds no images; add some or remove the folder")
+    for member in members:
+        try:
+            scan.rows.append((part, folder.name, folder.name, require_regular(member)))
+        except (OSError, ValueError) as error:
+            scan.problems.append(str(error))
 
 
 def of_parts(listing: Listing, parts: set[str], path: Path, single_images: bool = False) -> Listing:
@@ -87,14 +105,6 @@ def of_parts(listing: Listing, parts: set[str], path: Path, single_images: bool 
     return listing if parts else listing._replace(partition=None)
 
 
-def _members(folder: Path) -> list[Path]:
-    """The images of a class, at least one."""
-    members = image_files(folder)
-    if not members:
-        raise ValueError(f"{folder}: holds no images; add some or remove the folder")
-    return members
-
-
 def read_folder(path: Path, name: str, image_size: int | None) -> ImageArrays:
     """The images of a folder, see :func:`list_folder` and :func:`read_listed`."""
     return read_listed(list_folder(path), name, image_size)
@@ -113,7 +123,9 @@ def read_listed(listing: Listing, name: str, image_size: int | None) -> ImageArr
         ValueError: for an unreadable file, or images of several sizes without an ``image_size``.
     """
     images = _stack(listing.files, Form(image_size, "square", upright=True))
-    return ImageArrays(name, images, listing.labels, listing.class_names, None, [], listing.partition)
+    return ImageArrays(
+        name, images, listing.labels, listing.class_names, listing.source, list(listing.source_names), listing.partition
+    )
 
 
 def _stack(files: list[Path], form: Form) -> np.ndarray:

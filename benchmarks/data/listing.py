@@ -15,6 +15,15 @@ Counts = Mapping[str, tuple[int, int]]  # part -> number of classes, number of i
 PARTS = {"training": TRAIN, "test": TEST, "query": QUERY, "gallery": GALLERY}
 
 
+class Scan(NamedTuple):
+    """Image files as they are found, before they are put in order; and everything that is wrong."""
+
+    rows: list[tuple[int, int | str, str, Path]]  # part, id and name of the class, file
+    parts: set[str]  # names of the parts that were found; empty: the classes are to be halved
+    problems: list[str]  # one sentence each, with the path
+    sources: dict[str, str]  # by the normalised path; empty where none are given
+
+
 class Listing(NamedTuple):
     """Image files in the order of their rows: training classes first, each side sorted by class, then by file."""
 
@@ -22,6 +31,8 @@ class Listing(NamedTuple):
     labels: np.ndarray  # (N,), int64, 0 to num_classes - 1
     class_names: list[str]
     partition: np.ndarray | None  # (N,), uint8: TRAIN, TEST, QUERY or GALLERY
+    source: np.ndarray | None = None  # (N,), int64: who drew or took the image
+    source_names: Sequence[str] = ()  # one per source; empty where source is None
 
     @classmethod
     def of(cls, rows: Iterable[tuple[int, int | str, str, Path]]) -> "Listing":
@@ -35,19 +46,14 @@ class Listing(NamedTuple):
                 or twice in a test set, would find itself.
         """
         ordered = sorted(rows, key=lambda row: (row[0] != TRAIN, row[1], row[0], row[3]))
-        _require_each_once([row[3] for row in ordered])
+        if problems := conflicts(ordered):
+            raise ValueError(problems[0])
         numbers: dict[int | str, int] = {}
-        sides: dict[int | str, bool] = {}
         names = []
-        for part, class_id, name, file in ordered:
+        for _, class_id, name, _ in ordered:
             if class_id not in numbers:
                 numbers[class_id] = len(numbers)
-                sides[class_id] = part == TRAIN
                 names.append(name)
-            elif sides[class_id] != (part == TRAIN):
-                raise ValueError(
-                    f"{file}: its class {name} is in both the training and the test part; unpack the data again"
-                )
         labels = np.array([numbers[row[1]] for row in ordered], dtype=np.int64)
         partition = np.array([row[0] for row in ordered], dtype=np.uint8)
         return cls([row[3] for row in ordered], labels, names, partition)
@@ -61,6 +67,8 @@ class Listing(NamedTuple):
             np.searchsorted(kept, self.labels[rows]),
             [self.class_names[k] for k in kept],
             None if self.partition is None else self.partition[rows],
+            None if self.source is None else self.source[rows],
+            self.source_names,
         )
 
     def counts(self) -> dict[str, tuple[int, int]]:
@@ -77,16 +85,27 @@ class Listing(NamedTuple):
         return found
 
 
-def _require_each_once(files: Sequence[Path]) -> None:
+def conflicts(ordered: Iterable[tuple[int, int | str, str, Path]]) -> list[str]:
+    """What is wrong with rows together: files that are listed twice, then classes on both sides; one sentence each.
+
+    Args:
+        ordered: as for :meth:`Listing.of`, sorted.
+    """
     seen: set[str] = set()
-    for file in files:
-        name = os.path.normpath(file)
-        if name in seen:
-            raise ValueError(
+    sides: dict[int | str, bool] = {}
+    twice, both = [], {}
+    for part, class_id, name, file in ordered:
+        path = os.path.normpath(file)
+        if path in seen:
+            twice.append(
                 f"{file}: listed twice, so the image would find itself; list each image once, as a query or in the "
                 "gallery, for training or for the test"
             )
-        seen.add(name)
+        seen.add(path)
+        if sides.setdefault(class_id, part == TRAIN) != (part == TRAIN):
+            sentence = f"{file}: its class {name} is in both the training and the test part; unpack the data again"
+            both.setdefault(class_id, sentence)
+    return [*twice, *both.values()]
 
 
 def require_counts(listing: Listing, expected: Counts, path: Path) -> None:

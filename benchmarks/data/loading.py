@@ -89,7 +89,9 @@ def _path(config: DataConfig) -> Path:
 
 def _from_store(config: DataConfig, files: Listing) -> ImageArrays:
     ragged = decoded(files.files, _form(config), _cache(config), config.name, config.workers)
-    arrays = ImageArrays(config.name, ragged, files.labels, files.class_names, None, [], files.partition)
+    arrays = ImageArrays(
+        config.name, ragged, files.labels, files.class_names, files.source, list(files.source_names), files.partition
+    )
     if config.resize == "short_side":
         return arrays
     height, width = ragged.sizes[0]  # squares: those of all images

@@ -65,8 +65,17 @@ class StudyConfig:
         return self.trials + (self.trials if self.extra_trials is None else self.extra_trials)
 
 
+@dataclass
+class OfData:
+    """What a study's file sets for one data set alone, by its name."""
+
+    data_overrides: dict[str, list[str]]
+
+
 def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
     """The study of configs/study with its own keys overridden; every other override goes to each training.
+
+    What the file sets for one data set alone (``data_overrides``) holds for that one only.
 
     Raises:
         UserError: if there is no such study, or a value has a wrong type.
@@ -74,8 +83,9 @@ def read_study(name: str, overrides: Sequence[str]) -> StudyConfig:
     check_option("study", name)
     values, rest = split_own(overrides, {field.name for field in fields(StudyConfig)} - {"name", "overrides"})
     written = yaml.safe_load(config_file("study", name).read_text())
+    of_data = typed(OfData, {"data_overrides": written.pop("data_overrides", {})}, f"study {name}: ").data_overrides
     study = typed(StudyConfig, written | values | {"name": name}, f"study {name}: ")
-    return replace(study, overrides=[*study.overrides, *rest])
+    return replace(study, overrides=[*study.overrides, *of_data.get(study.data, []), *rest])
 
 
 @dataclass

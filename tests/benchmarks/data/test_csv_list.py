@@ -63,6 +63,18 @@ def test_what_is_wrong_with_a_list_is_said_with_its_path(images: Path, lines: li
         list_csv(written(images, *lines))
 
 
+def test_a_column_source_is_kept_with_each_image(images: Path, tmp_path: Path) -> None:
+    lines = (f"in/{name}.png,{name[0]},{'Zoe' if name[1] == '1' else 'Ada'}" for name in NAMES)
+    path = written(images, "image,label,source", *lines)
+    for resize in ("square", "short_side"):
+        read = load(DataConfig("mine", "csv", str(path), 6, resize=resize, cache=str(tmp_path / "cache")))
+        assert read.source is not None and read.source.tolist() == [1, 0] * 3 and read.source_names == ["Ada", "Zoe"]
+    two = load(DataConfig("mine", "csv", str(path), 6, num_classes=2, resize="square", cache=str(tmp_path / "cache")))
+    assert two.source is not None and two.source.tolist() == [1, 0] * 2
+    with pytest.raises(ValueError, match="line 2 has no source"):
+        list_csv(written(images, "image,label,source", "in/a1.png,a,"))
+
+
 def test_missing_images_are_counted(images: Path) -> None:
     path = written(images, "image,label", "in/a1.png,a", "in/none.png,a", "in/b1.png,b", "in/b2.png,b")
     with pytest.raises(FileNotFoundError, match="1 of 4 listed images are missing.*none.png"):
