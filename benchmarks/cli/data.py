@@ -7,18 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from ..config.compose import RunConfig, compose, options_of
-from ..config.data import DataConfig
+from ..config.data import FILE_KINDS, DataConfig
 from ..data import ImageArrays, RaggedImages, load
-from ..data.audit import audit_or_refuse
+from ..data.audit import audit, leaks
 from ..data.builders import emoji, glyphs, glyphs_lite0
 from ..data.feature_arrays import FeatureArrays, is_shipped
 from ..data.features import read_features
+from ..data.inspection import inspect
 from ..data.listing import Listing
 from ..data.loading import SHIPPED_GLYPHS, listing, store_of
 from ..data.npz import read_npz
 from ..data.split import split_of
+from ..data.suggestion import suggest
 from ..runs.writer import write_whole
 from .arguments import Parser
+
+
+class DataError(Exception):
+    """What is wrong with data: all of it."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,6 +48,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         for text in check(config) if given.action == "check" else build(config.data):
             print(text, flush=True)
+    except DataError as error:
+        for problem in error.problems:
+            print(_line("problem", problem))
+        return 1
     except (OSError, ValueError) as error:
         print(_line("problem", str(error)))
         return 1
@@ -45,13 +59,29 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check(config: RunConfig) -> Iterator[str]:
-    """Lines about what a data set holds. Images that are not decoded yet are counted, not read.
+    """Lines about what a data set holds. Images of published sets that are not decoded yet are counted, not read.
 
     Raises:
         OSError, ValueError: if a training on it would be refused, or its images are not those that others compare on.
+        DataError: with everything that is wrong with a folder, a list of images, or both sides of a split.
     """
-    data_config, num_folds = config.data, config.protocol.num_folds
-    yield _line("data", f"{data_config.name}: {data_config.path or 'shipped with the benchmark'}")
+    yield _line("data", f"{config.data.name}: {config.data.path or 'shipped with the benchmark'}")
+    if config.data.kind not in FILE_KINDS:
+        yield from _check_sound(config)
+        return
+    found = inspect(config.data, config.protocol.num_folds)
+    if not found.problems:
+        yield from _check_sound(config)
+    if len(found.listing.class_names) > 1 and (suggested := suggest(config.data, found.listing, found.sizes)):
+        yield _line("begin", f"python -m benchmarks {suggested.command}")
+        yield _line("since", suggested.reason)
+    if found.problems:
+        raise DataError(found.problems)
+
+
+def _check_sound(config: RunConfig) -> Iterator[str]:
+    """Lines about data that can be read."""
+    data_config = config.data
     if data_config.uses_cache:
         files = listing(data_config)
         yield _line("files", f"{len(files.files):,}, {sum(file.stat().st_size for file in files.files) / 1e9:.3f} GB")
@@ -75,9 +105,17 @@ def check(config: RunConfig) -> Iterator[str]:
             f"not the features that others compare on, whose hash is {glyphs_lite0.CONTENT_HASH}; install the "
             "benchmark again"
         )
-    for fold in range(num_folds):
-        audit_or_refuse(data, split_of(data, data_config, fold, num_folds), data_config)
+    problems: list[str] = []
+    for fold in range(_num_folds(config)):
+        found = audit(data, split_of(data, data_config, fold, config.protocol.num_folds))
+        problems += leaks(found, data_config.twins_allowed, data_config.identical_allowed)
+    if problems:
+        raise DataError(list(dict.fromkeys(problems)))
     yield _line("problems", "none")
+
+
+def _num_folds(config: RunConfig) -> int:
+    return 1 if config.data.train_on else config.protocol.num_folds
 
 
 def build(config: DataConfig) -> Iterator[str]:
@@ -164,9 +202,8 @@ def _describe_split(data: Listing | ImageArrays, config: RunConfig) -> Iterator[
     if isinstance(data, Listing):
         for part, (classes, images) in data.counts().items():
             yield _line(part, f"{images:,} images of {classes:,} classes")
-    num_folds = config.protocol.num_folds
-    for fold in range(num_folds):
-        parts = split_of(data, config.data, fold, num_folds)._asdict()
+    for fold in range(_num_folds(config)):
+        parts = split_of(data, config.data, fold, config.protocol.num_folds)._asdict()
         sizes = (
             f"{name} {len(rows):,} of {len(np.unique(data.labels[rows])):,} classes"
             for name, rows in parts.items()

@@ -12,13 +12,14 @@ from .arrays import GALLERY, QUERY, TEST, TRAIN, spread_classes
 
 Counts = Mapping[str, tuple[int, int]]  # part -> number of classes, number of images
 
+Row = tuple[int, int | str, str, Path]  # part (TRAIN, TEST, ...), id and name of the class, file
 PARTS = {"training": TRAIN, "test": TEST, "query": QUERY, "gallery": GALLERY}
 
 
 class Scan(NamedTuple):
     """Image files as they are found, before they are put in order; and everything that is wrong."""
 
-    rows: list[tuple[int, int | str, str, Path]]  # part, id and name of the class, file
+    rows: list[Row]
     parts: set[str]  # names of the parts that were found; empty: the classes are to be halved
     problems: list[str]  # one sentence each, with the path
     sources: dict[str, str]  # by the normalised path; empty where none are given
@@ -35,7 +36,7 @@ class Listing(NamedTuple):
     source_names: Sequence[str] = ()  # one per source; empty where source is None
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, int | str, str, Path]]) -> "Listing":
+    def of(cls, rows: Iterable[Row]) -> "Listing":
         """The sorted rows with their classes numbered from 0: training first, each side by class id.
 
         Args:
@@ -85,7 +86,7 @@ class Listing(NamedTuple):
         return found
 
 
-def conflicts(ordered: Iterable[tuple[int, int | str, str, Path]]) -> list[str]:
+def conflicts(ordered: Iterable[Row]) -> list[str]:
     """What is wrong with rows together: files that are listed twice, then classes on both sides; one sentence each.
 
     Args:
@@ -93,7 +94,8 @@ def conflicts(ordered: Iterable[tuple[int, int | str, str, Path]]) -> list[str]:
     """
     seen: set[str] = set()
     sides: dict[int | str, bool] = {}
-    twice, both = [], {}
+    twice: list[str] = []
+    both: dict[int | str, str] = {}
     for part, class_id, name, file in ordered:
         path = os.path.normpath(file)
         if path in seen:

@@ -53,7 +53,7 @@ def finalists(best: Mapping[str, Line], most: int) -> list[str]:
     chosen: list[str] = []
     for name in ranked(best):
         baseline = f"{name.partition('/')[0]}/none"
-        more = [arm for arm in (name, baseline) if arm not in chosen]
+        more = [arm for arm in dict.fromkeys((name, baseline)) if arm not in chosen]
         if baseline in best and len(chosen) + len(more) <= most:
             chosen += more
     return chosen

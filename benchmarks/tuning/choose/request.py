@@ -54,9 +54,13 @@ class Request:
         """Whether no loss may be left out for want of time."""
         return bool(self.shortlist)
 
-    def study(self) -> StudyConfig:
-        """The study of the shortlist on these data; trials and steps are still those of its file."""
-        study = read_study(SHORTLIST, [*self.shortlist, *self.training])
+    def study(self, fitting: Sequence[str] = ()) -> StudyConfig:
+        """The study of the shortlist on these data; trials and steps are still those of its file.
+
+        Args:
+            fitting: further overrides of each training.
+        """
+        study = read_study(SHORTLIST, [*self.shortlist, *self.training, *fitting])
         return replace(study, runs=self.own.runs, workers=self.own.workers)
 
 

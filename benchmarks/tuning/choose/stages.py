@@ -18,6 +18,7 @@ from ..ledger import Line
 from ..search import run_trials
 from ..study import StudyConfig
 from ..summary import best_trials, describe_study, write_best
+from .batches import fitting_batches
 from .budget import REPORT_SECONDS, SEARCHED, START_SECONDS, Paces, divide, searched
 from .clock import Clock
 from .decision import Decision
@@ -41,7 +42,7 @@ class Searched(NamedTuple):
 
 def divide_time(request: Request, state: State, clock: Clock) -> tuple[StudyConfig, list[Cell]]:
     """The search that fits into the time, by the pace of short trainings; one that was begun is kept."""
-    study = request.study()
+    study = request.study(fitting_batches(request))
     if state.search is None:
         cells = list_cells(study)
         paces = Paces(study, cells, Path(request.own.runs) / "pace")

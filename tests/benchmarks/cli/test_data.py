@@ -34,7 +34,12 @@ def test_check_says_what_there_is_without_decoding_it(folder: Path, capsys: pyte
     assert lines[2] == "classes   18; images per class (min, median, max): 2, 2, 2"
     assert lines[3] == "all       36 images of 18 classes"
     assert lines[4] == "fold 0    train 14 of 7 classes, val 4 of 2 classes, test 18 of 9 classes"
-    assert lines[-1].startswith("decoded   not yet; done by python -m benchmarks data build folder")
+    assert lines[-3].startswith("decoded   not yet; done by python -m benchmarks data build folder")
+    assert lines[-2] == (
+        f"begin     python -m benchmarks run data=folder data.path={folder / 'images'} data.name=folder "
+        "data.image_size=32 trunk=small_cnn protocol=quickstart protocol.batch_size=24"
+    )
+    assert lines[-1].startswith("since     36 images, 6 training classes in a fold, short sides of 30 pixels: a small")
     assert not (folder / "cache").exists()
 
 
@@ -45,7 +50,7 @@ def test_build_decodes_and_check_then_looks_at_the_pixels(folder: Path, capsys: 
     assert built[1].startswith("images    36, RGB, 8 x 8 to 12 x 14 (height x width)")
     assert main(["check", *arguments(folder)]) == 0
     checked = capsys.readouterr().out.splitlines()
-    assert built[2] in checked and checked[-1] == "problems  none"
+    assert built[2] in checked and checked[-3] == "problems  none"
 
 
 def test_pixels_that_changed_since_they_were_decoded_are_a_problem(
@@ -58,6 +63,65 @@ def test_pixels_that_changed_since_they_were_decoded_are_a_problem(
         file.write(b"\7")
     assert main(["check", *arguments(folder)]) == 1
     assert "problem   image 35 has changed since it was decoded" in capsys.readouterr().out
+
+
+def test_everything_that_is_wrong_with_a_folder_is_said_at_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = folder / "images"
+    (images / "empty").mkdir()
+    (images / "class 03" / "notes.txt").write_text("no picture")
+    (images / "class 04" / "deeper").mkdir()
+    (images / "class 05" / "10.jpg").write_bytes((images / "class 05" / "10.jpg").read_bytes()[:300])
+    (images / "class 06" / "12.jpg").unlink()
+    assert main(["check", *arguments(folder), "protocol.num_folds=5"]) == 1
+    printed = capsys.readouterr().out
+    for message in (
+        "empty: holds no images",
+        "notes.txt: not a readable image",
+        "deeper: not a regular file",
+        "10.jpg: not a readable image",
+        "2 of 18 classes have a single image (class 05, class 06)",
+        "5 folds need at least 20 classes",
+    ):
+        assert len([line for line in printed.splitlines() if message in line]) == 1, message
+    assert "data.single_images=distractors" in printed and "problems  none" not in printed
+
+
+def test_everything_that_is_wrong_with_a_list_is_said_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted((folder / "images").glob("*/*.jpg"))
+    lines = [f"{file},{file.parent.name},{'train' if row < 20 else 'test'}" for row, file in enumerate(files)]
+    lines += ["none.jpg,new,train", ",new,test", f"{files[0]},{files[0].parent.name},test", "a.jpg,a,val"]
+    (folder / "list.csv").write_text("\n".join(["image,label,split", *lines]) + "\n")
+    assert main(["check", "csv", f"data.path={folder / 'list.csv'}", "data.image_size=null"]) == 1
+    printed = capsys.readouterr().out
+    for message in (
+        "line 39 has no image",
+        "line 41: split must be one of train",
+        "listed twice",
+        "is in both the training and the test part",
+        "none.jpg: no such file",
+        "the images have several sizes, 30 x 20 to 30 x 55 pixels; set data.image_size",
+    ):
+        assert len([line for line in printed.splitlines() if message in line]) == 1, message
+
+
+def test_pictures_of_some_size_are_begun_with_pretrained_features(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for row in range(40):
+        path = tmp_path / "my photos" / f"{row // 2:02d}" / f"{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(row).integers(0, 256, (140, 170, 3), dtype=np.uint8)).save(path)
+    Image.new("RGB", (150, 150)).save(tmp_path / "my photos" / "00" / "9.png")
+    (tmp_path / "my photos" / "alone").mkdir()
+    Image.new("RGB", (150, 150), "red").save(tmp_path / "my photos" / "alone" / "1.png")
+    assert main(["check", "folder", f"data.path={tmp_path / 'my photos'}"]) == 1
+    (begin,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("begin"))
+    assert begin == (
+        f"begin     python -m benchmarks choose data=folder 'data.path={tmp_path / 'my photos'}' data.name=folder "
+        "data.single_images=distractors data.image_size=128 trunk=efficientnet_lite0 protocol=frozen minutes=16"
+    )
 
 
 def test_missing_data_is_a_problem_that_says_where_to_get_it(
