@@ -121,6 +121,8 @@ def compose_classification(overrides: Sequence[str]) -> tuple[ClassificationConf
     found, options = composed_values(CLASSIFY, overrides)
     if options.keep != "nothing":
         raise UserError(f"keep={options.keep}: trained classifiers are not kept; leave it out")
+    if options.logger != "none":
+        raise UserError(f"logger={options.logger}: only trainings of embeddings are logged; leave it out")
     config = typed(ClassificationConfig, found)
     check_targets(asdict(config), options.allow)
     return config, options

@@ -13,6 +13,7 @@ PRECISIONS = ("float32", "bfloat16")
 NEIGHBORS = ("exact", "faiss")
 STEPS = ("epoch", "iteration")
 KEEP = ("nothing", "weights")
+LOGGERS = ("none", "wandb", "mlflow")
 EMBEDDERS = ("linear", "mlp", "residual", "identity")
 ACTIVATIONS = ("relu", "gelu", "tanh")
 EMBEDDERS_WITH = {  # keys that the other kinds of embedder leave unused
@@ -363,10 +364,13 @@ class RunOptions:
     per_gpu: int
     allow: list[str] = field(default_factory=list)  # packages that _target_ may name, beside those of targets.ALLOWED
     keep: str = "nothing"  # of the trained model; or weights: those of the chosen epoch, to be loaded (docs/models.md)
+    logger: str = "none"  # that gets the scores beside the run directory (docs/records.md)
 
     def __post_init__(self) -> None:
         if self.keep not in KEEP:
             raise UserError(unknown("keep", self.keep, KEEP))
+        if self.logger not in LOGGERS:
+            raise UserError(unknown("logger", self.logger, LOGGERS))
         for key in ("threads", "per_gpu"):
             if not 1 <= (value := getattr(self, key)) <= 1024:
                 raise UserError(f"{key} must be at least 1 and at most 1024, but got {value}")

@@ -1,11 +1,13 @@
 """PML's records of a training: CSV, SQLite and TensorBoard."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pytorch_metric_learning.utils import logging_presets
 from record_keeper.db_utils import DBManager
 
 from ..runs.writer import RunDir
+from .hyperparameters import Scalar
 
 
 class UnsyncedDatabase(DBManager):
@@ -20,9 +22,34 @@ class UnsyncedDatabase(DBManager):
         self.conn.execute("PRAGMA synchronous=OFF")
 
 
-def open_records(folder: RunDir) -> tuple[Any, Any]:
-    """record-keeper and TensorBoard's writer, which write to a run directory."""
-    record_keeper, _, tensorboard = logging_presets.get_record_keeper(str(folder.records), str(folder.tensorboard))
+def open_records(folder: RunDir, name: str) -> tuple[Any, Any]:
+    """record-keeper and TensorBoard's writer, which write to a run directory.
+
+    Args:
+        folder: run directory.
+        name: of the run in TensorBoard, which shows the names of the directories that hold events.
+    """
+    record_keeper, _, tensorboard = logging_presets.get_record_keeper(
+        str(folder.records), str(folder.tensorboard / name)
+    )
     written = record_keeper.record_writer
     written.local_db = UnsyncedDatabase(written.local_db.db_path)
     return record_keeper, tensorboard
+
+
+def write_hyperparameters(tensorboard: Any, chosen: Mapping[str, Scalar], scores: Mapping[str, float]) -> None:
+    """Give the run of a writer a row in TensorBoard's table of hyperparameters.
+
+    ``SummaryWriter.add_hparams`` would make a second run of it, beside the one that has the curves.
+
+    Args:
+        tensorboard: SummaryWriter.
+        chosen: hyperparameters.
+        scores: columns of the table, and scalars of the run.
+    """
+    from torch.utils.tensorboard.summary import hparams  # loads TensorBoard, which takes time
+
+    for summary in hparams(dict(chosen), dict(scores)):
+        tensorboard.file_writer.add_summary(summary)
+    for name, score in scores.items():
+        tensorboard.add_scalar(name, score)

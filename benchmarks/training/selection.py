@@ -50,3 +50,31 @@ def selection(
         rule: {"oracle": rule != honest, **{key: entry[key] for key in ("epoch", "val", "test")}}
         for rule, entry in chosen.items()
     }
+
+
+def scores_of(entry: Mapping[str, Any]) -> dict[str, float]:
+    """The loss and all scores of an evaluation by ``split/metric``.
+
+    Example:
+        >>> scores_of({"epoch": 3, "loss": 0.5, "val": {"precision_at_1": 0.9}, "test": None})
+        {'loss': 0.5, 'val/precision_at_1': 0.9}
+    """
+    found = {} if entry["loss"] is None else {"loss": entry["loss"]}
+    for split in ("val", "test"):
+        found |= {f"{split}/{metric}": score for metric, score in (entry[split] or {}).items()}
+    return found
+
+
+def final_scores(history: Sequence[Mapping[str, Any]], final: Mapping[str, float] | None) -> dict[str, float]:
+    """The chosen epoch and its scores, by ``chosen/split/metric``.
+
+    Args:
+        history: as for :func:`selection`.
+        final: as for :func:`selection`.
+    """
+    counts = dict(chosen_entry(history))
+    counts["test"] = counts["test"] if final is None else final
+    return {
+        "chosen/epoch": float(counts["epoch"]),
+        **{f"chosen/{key}": value for key, value in scores_of(counts).items()},
+    }

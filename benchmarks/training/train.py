@@ -26,8 +26,10 @@ from .distributed import ALONE, ProcessGroup, process_group
 from .evaluation import Evaluation
 from .examples import gallery_arrays
 from .kept_model import keep_model
+from .loggers import open_logger
 from .raw import RawScoring
 from .result import result
+from .selection import final_scores
 from .training import Training
 from .uncertainty import uncertainty_arrays
 
@@ -166,13 +168,18 @@ def _ended(
         folder.write_environment(device_name(device), data.content_hash)
     if config.loss.is_raw:
         with repeatable(options.threads):
-            return RawScoring(config, data, split, device, folder.log_test_scoring, options.keep == "weights")
+            scoring = RawScoring(config, data, split, device, folder.log_test_scoring, options.keep == "weights")
+        if processes.is_main:
+            logger = open_logger(options.logger, config, folder, scoring.log)
+            logger.finish(final_scores(scoring.evaluation.history, scoring.evaluation.final))
+        return scoring
     with (
         repeatable(options.threads),
         progress_bar(config, split, quiet=options.quiet or not processes.is_main) as progress,
     ):
         keeps = options.keep == "weights" or config.protocol.uncertainty
-        training = Training(config, data, split, device, folder, progress, processes, options.per_gpu, keeps)
+        given = (config, data, split, device, folder, progress, processes, options.per_gpu, keeps, options.logger)
+        training = Training(*given)
         training.run()
     return training
 

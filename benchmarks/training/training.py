@@ -23,14 +23,16 @@ from .build import build, make_hook, make_trainer
 from .distributed import ALONE, ProcessGroup, share_loss
 from .evaluation import make_evaluation
 from .feature_store import FeatureStore, feature_store_of
+from .hyperparameters import hyperparameters, readable_name
 from .images import keep_batch, training_images
+from .loggers import Logger, open_logger
 from .pixel_store import ImageStore, store_of
 from .precision import compile_models, lay_out
-from .records import open_records
+from .records import open_records, write_hyperparameters
 from .resources import Meter
 from .sampler import EpochBatches
 from .seeds import generator_states, restore_generators, seed_shared_generators, stream_seed
-from .selection import chosen_entry
+from .selection import chosen_entry, final_scores, scores_of
 from .trainer import EpochTrainer, Trainer
 
 SAVE_AFTER = 300.0  # seconds between checkpoints at the end of epochs that are not evaluated
@@ -52,6 +54,7 @@ class Training:
         processes: that share the training.
         per_gpu: trainings that share the GPU.
         keep_weights: whether ``evaluation.weights`` are wanted after the training.
+        logger: "none", or another program that gets the scores: "wandb" or "mlflow".
 
     Attributes:
         parts: models, losses, miners, optimizers and schedulers.
@@ -72,6 +75,7 @@ class Training:
         processes: ProcessGroup = ALONE,
         per_gpu: int = 1,
         keep_weights: bool = False,
+        logger: str = "none",
     ) -> None:
         self.config = config
         self.protocol = config.protocol
@@ -94,6 +98,8 @@ class Training:
             self.parts, self.shared_loss = share_loss(self.parts, method_seed)
         self.saved = processes.broadcast_object(self._newest_checkpoint() if processes.is_main else None)
         self.saved_at = time.perf_counter()
+        self.logger_kind = logger
+        self.logger = Logger()
         self.record_keeper: Any = None
         self.tensorboard: Any = None
         hooks = self._open_records() if processes.is_main else logging_presets.EmptyContainer()
@@ -121,7 +127,17 @@ class Training:
 
         Raises:
             TrainingError: the training diverged or learned nothing.
+            UserError: the logger cannot begin a record.
         """
+        if self.processes.is_main:
+            self.logger = open_logger(self.logger_kind, self.config, self.folder, self.log)
+        try:
+            self._train_and_evaluate()
+        except BaseException:
+            self.logger.fail()
+            raise
+
+    def _train_and_evaluate(self) -> None:
         epoch = 0
         if self.saved is None:
             self.evaluate(epoch, loss=None)
@@ -137,7 +153,10 @@ class Training:
         if self.protocol.test_scoring == "once":
             self.evaluation.score_chosen(self.parts.models)
             self.record_keeper.save_records()
+        summary = final_scores(self.evaluation.history, self.evaluation.final)
+        write_hyperparameters(self.tensorboard, hyperparameters(self.config), summary)
         self.tensorboard.close()
+        self.logger.finish(summary)
 
     def end_of_epoch(self, trainer: EpochTrainer) -> bool:
         """PML's ``end_of_epoch_hook``: evaluate or save where it is due, and return whether to continue."""
@@ -154,6 +173,7 @@ class Training:
             with torch.random.fork_rng():  # data loaders draw from the shared generator, which belongs to the method
                 self.evaluation(epoch, epoch * self.iterations, loss, self.parts.models)
             self.save(epoch)
+            self.logger.scores(epoch, scores_of(self.evaluation.history[-1]))
         self.evaluation.history = self.processes.broadcast_object(self.evaluation.history)
         scores = chosen_entry(self.evaluation.history)["val"]
         self.progress.set_postfix_str("" if scores is None else f"val MAP@R {scores[PRIMARY]:.3f}")
@@ -229,7 +249,7 @@ class Training:
         if self.saved is None:
             for leftover in (self.folder.records, self.folder.tensorboard):
                 shutil.rmtree(leftover, ignore_errors=True)
-        self.record_keeper, self.tensorboard = open_records(self.folder)
+        self.record_keeper, self.tensorboard = open_records(self.folder, readable_name(self.config))
         return logging_presets.get_hook_container(self.record_keeper, save_models=False, log_freq=self.iterations)
 
     def _make_trainer(

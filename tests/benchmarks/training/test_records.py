@@ -1,14 +1,19 @@
 import sqlite3
 from pathlib import Path
 
+from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+from tensorboard.plugins.hparams import metadata
+
 from benchmarks.runs.writer import RunDir
-from benchmarks.training.records import open_records
+from benchmarks.training.records import open_records, write_hyperparameters
+
+NAME = "glyphs-triplet-ee-fold0-seed0"
 
 
 def test_what_is_saved_is_in_the_database_and_the_csv(tmp_path: Path) -> None:
     folder = RunDir(tmp_path, {"seed": 0})
     folder.prepare()
-    keeper, tensorboard = open_records(folder)
+    keeper, tensorboard = open_records(folder, NAME)
     for epoch in (1, 2):
         keeper.update_records({"total_loss": epoch / 2}, epoch, parent_name="loss_histories")
         keeper.save_records()
@@ -21,6 +26,24 @@ def test_what_is_saved_is_in_the_database_and_the_csv(tmp_path: Path) -> None:
 def test_no_statement_waits_for_the_disk(tmp_path: Path) -> None:
     folder = RunDir(tmp_path, {"seed": 0})
     folder.prepare()
-    keeper, tensorboard = open_records(folder)
+    keeper, tensorboard = open_records(folder, NAME)
     tensorboard.close()
     assert keeper.query("PRAGMA synchronous")[0][0] == 0
+
+
+def test_tensorboard_shows_one_run_by_its_readable_name_with_hyperparameters_and_scores(tmp_path: Path) -> None:
+    folder = RunDir(tmp_path, {"seed": 0})
+    folder.prepare()
+    keeper, tensorboard = open_records(folder, NAME)
+    keeper.update_records({"total_loss": 0.5}, 1, parent_name="loss_histories")
+    write_hyperparameters(tensorboard, {"loss": "triplet", "loss.criterion.margin": 0.2}, {"chosen/epoch": 3.0})
+    tensorboard.close()
+    events = EventMultiplexer().AddRunsFromDirectory(str(tmp_path))
+    events.Reload()
+    (run,) = events.Runs()
+    assert run == f"{folder.name}/tensorboard/{NAME}"
+    (score,) = events.Scalars(run, "chosen/epoch")
+    assert score.value == 3.0
+    start = events.SummaryMetadata(run, metadata.SESSION_START_INFO_TAG).plugin_data
+    found = metadata.parse_session_start_info_plugin_data(start.content).hparams
+    assert found["loss"].string_value == "triplet" and found["loss.criterion.margin"].number_value == 0.2
