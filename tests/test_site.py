@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("mkdocs")
+griffe = pytest.importorskip("griffe")
 ROOT = Path(__file__).parents[1]
 
 
@@ -105,3 +106,16 @@ def test_a_tutorial_whose_code_fails_fails_the_build(block):
     page = type("Page", (), {"file": type("File", (), {"src_uri": "a.md"})})
     with pytest.raises(EXECUTE["PluginError"], match="a.md"):
         EXECUTE["on_page_markdown"](f"```{block}```\n", page)
+
+
+def test_the_reference_has_what_the_packages_export():
+    """Also functions in modules of the same name, of which mkdocstrings would show the module."""
+    extensions = griffe.load_extensions(DOCSTRINGS["Docstrings"]())
+    library = griffe.load("pml_aug", search_paths=[ROOT], extensions=extensions)
+    for name in (
+        "hooks.refresh_statistics",
+        "hooks.refresh_from_loader",
+        "synthesis.mirror",
+        "synthesis.simplex_corners",
+    ):
+        assert library[name].is_function

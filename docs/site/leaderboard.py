@@ -82,9 +82,9 @@ def _cells(row: Row, scale: float) -> list[str]:
 def _picture(row: Row, scale: float) -> str:
     """The interval beside zero; `scale` in points is at both ends."""
     low, high = _bounds(row)
-    x = [90 + 86 * value / scale for value in (low, high, row.difference)]
+    x = [70 + 66 * value / scale for value in (low, high, row.difference)]
     return (
-        '<svg viewBox="0 0 180 12" aria-hidden="true"><path class="zero" d="M90 0v12"/>'
+        '<svg viewBox="0 0 140 12" aria-hidden="true"><path class="zero" d="M70 0v12"/>'
         f'<path d="M{x[0]:.1f} 6H{x[1]:.1f}"/><circle cx="{x[2]:.1f}" cy="6" r="2.5"/></svg>'
     )
 
