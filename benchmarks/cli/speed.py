@@ -8,8 +8,10 @@ from ..errors import UserError
 from .arguments import Parser, add_overrides, parse_arguments
 
 PAIRS = (
-    "multi_similarity/none", "multi_similarity/ee", "multi_similarity/iaa", "proxy_anchor/none", "proxy_anchor/ps",
-    "proxy_anchor/idml_no_mixup", "proxy_anchor/idml", "proxy_anchor/mixup",
+    "multi_similarity/none", "multi_similarity/ee", "multi_similarity/iaa", "multi_similarity/das_originals",
+    "multi_similarity/metrix", "multi_similarity/symm", "normalized_softmax/none", "normalized_softmax/memvir",
+    "proxy_anchor/none", "proxy_anchor/ps", "proxy_anchor/see", "proxy_anchor/idml_no_mixup", "proxy_anchor/idml",
+    "proxy_anchor/mixup",
 )  # fmt: skip
 EVALUATION = (10_000, 128, 20)  # rows, dimension, rows per class
 

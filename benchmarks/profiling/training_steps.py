@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from tqdm import tqdm
+
+from pml_aug.wrappers import LossWrapper
 
 from ..config.compose import RunConfig
 from ..data import ImageArrays
@@ -35,13 +37,12 @@ class Timed(NamedTuple):
 def training(
     config: RunConfig, data: ImageArrays, split: Split, device: torch.device, steps: int
 ) -> Iterator[Training]:
-    """A real training after its first two epochs of ``steps`` batches; it evaluates nothing and leaves no files."""
+    """A real training after its first two epochs of ``steps`` batches; it evaluates nothing and leaves no files.
+
+    Its method augments as it does later in a training: with a full memory, and with a schedule at its end.
+    """
     protocol = replace(config.protocol, iterations_per_epoch=steps, epochs=NEVER, evaluate_every=NEVER, warmup_epochs=0)
-    method = config.method
-    if (
-        method.hook is not None and "baseline_share" in method.hook
-    ):  # its statistics are taken once, after the first epoch
-        method = replace(method, hook={**method.hook, "baseline_share": 0.5 / NEVER, "every": NEVER})
+    method = replace(config.method, hook=_at_its_end(config.method.hook))
     config = replace(config, protocol=protocol, method=method)
     with TemporaryDirectory() as runs:
         folder = RunDir(Path(runs), config.identity())
@@ -49,8 +50,27 @@ def training(
         made = Training(config, data, split, device, folder, tqdm(disable=True))
         made.goes_on = lambda epoch: True  # type: ignore[method-assign]  # the original reads scores, and there are none
         made.trainer.train(1, 2)
+        _prepare(made)
         yield made
         made.tensorboard.close()
+
+
+def _at_its_end(hook: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A hook whose statistics are taken once, after the first epoch, and whose schedule has come to its end."""
+    changed = {"baseline_share": 0.5 / NEVER, "every": NEVER} if hook is not None and "baseline_share" in hook else {}
+    if hook is not None and {"minimum", "maximum"} <= hook.keys():
+        changed["minimum"] = hook["maximum"]
+    return hook if hook is None else {**hook, **changed}
+
+
+def _prepare(made: Training) -> None:
+    """Bring the wrappers that have not augmented yet into the state in which they do."""
+    trainer = made.trainer
+    rows = torch.randn(trainer.batch_size, made.protocol.embedding_size, device=trainer.data_device)
+    labels = torch.arange(trainer.batch_size, device=trainer.data_device) // 2
+    for part in trainer.loss_funcs["metric_loss"].modules():
+        if isinstance(part, LossWrapper) and vars(part).get("num_synthetic") == 0:
+            part.prepare(rows, labels)
 
 
 def step(name: str, made: Training) -> Timed:

@@ -25,6 +25,11 @@ def test_the_loop_makes_nobody_wait(method: str) -> None:
     [
         ("triplet", "ee", 1),  # the labels come to the host, which has to know how many pairs there are
         ("multi_similarity", "iaa", -2),  # it takes the place of PML's search for pairs
+        ("multi_similarity", "das_originals", -1),  # the same, and the differences have to be counted
+        ("multi_similarity", "symm", 1),
+        ("multi_similarity", "metrix", 5),  # two further calls of a loss and its reducer
+        ("normalized_softmax", "memvir", 0),
+        ("proxy_anchor", "see", 3),  # a further call of the loss, which waits as often as the first
         ("proxy_anchor", "ps", 0),
         ("proxy_anchor", "idml_no_mixup", 0),
     ],
