@@ -27,7 +27,7 @@ def first_match_ranks(
         -> (Q,), long
 
     Example:
-        >>> line = torch.tensor([0.0, 3.0, 1.0, 2.0])[:, None]
+        >>> line = torch.tensor([0.0, 4.0, 1.5, 2.0])[:, None]
         >>> first_match_ranks(line, torch.tensor([0, 0, 1, 1]), line, torch.tensor([0, 0, 1, 1]), torch.arange(4))
         tensor([3, 3, 1, 1])
     """
