@@ -14,9 +14,10 @@ def main(argv: Sequence[str]) -> int:
     """
     parser = Parser(
         prog="python -m benchmarks compare",
-        description="How much better B is than A in test MAP@R, in one line. Both are run directories of one seed "
-        "and fold (the interval is then over test classes), or both are directories of runs of one loss and method "
-        "each, paired by seed and fold. Only loss and method may differ; any other difference is refused and named.",
+        description="How much better B is than A in test MAP@R (of classifiers Top-1), in one line. Both are run "
+        "directories of one seed and fold (the interval is then over test classes), or both are directories of runs of "
+        "one loss and method each, paired by seed and fold. Only loss and method may differ; any other difference is "
+        "refused and named.",
     )
     parser.add_argument("a", type=Path, metavar="A", help="a run directory, or a directory of them")
     parser.add_argument("b", type=Path, metavar="B", help="the same, to compare A with")

@@ -13,6 +13,7 @@ from ..errors import UserError
 PACKAGE = __name__.partition(".")[0]  # "benchmarks" in a clone; an installed copy has another name
 ALLOWED = (
     "benchmarks.classification.losses",
+    "benchmarks.training.colour",
     "benchmarks.training.refresh",
     "benchmarks.training.trainer",
     "benchmarks.training.transforms",
