@@ -98,7 +98,7 @@ def assessments(run: Run) -> Iterator[tuple[str, Assessment]]:
         scores["uncertainty"] = arrays["uncertainty"]
         both = np.stack([arrays["uncertainty"][0], arrays["distance"][0]])
         scores["both"] = -statistics.match_probability(both, right, labels)[None]
-    scores["random"] = np.random.default_rng(0).random((1, len(labels)))
+    scores["random"] = np.random.default_rng((run.seed, run.fold)).random((1, len(labels)))
     rows: dict[str, np.ndarray] = {}  # of each corruption: the images as they are, then its levels
     for kind in dict.fromkeys(kinds[1:].tolist()):
         of_kind = np.flatnonzero(kinds == kind)

@@ -50,13 +50,18 @@ def _reliability(scores: list[Judged]) -> Figure:
     with style():
         figure = canvas(4.4, 3.2)
         axes = figure.add_subplot()
-        axes.plot((0, 100), (0, 100), color=INK, linewidth=0.8, linestyle=":")
+        axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, linestyle=":")
+        shown = []
         for each in scores:
             if each.score == "random":
                 continue
             predicted = 100 * each.mean(lambda found: found.reliability.predicted)
             observed = 100 * each.mean(lambda found: found.reliability.observed)
             axes.plot(predicted, observed, "o-", markersize=3, color=COLOURS[each.score], label=SHORT[each.score])
+            shown += [*predicted, *observed]
+        low, high = min(shown) - 3, max(shown) + 3
+        axes.set_xlim(low, high)
+        axes.set_ylim(low, high)
         axes.set_title(_title(scores), color=INK, loc="left")
         axes.set_xlabel("predicted probability of a match, %")
         axes.set_ylabel("first neighbours that match, %")
