@@ -13,6 +13,7 @@ from ..errors import UserError
 PACKAGE = __name__.partition(".")[0]  # "benchmarks" in a clone; an installed copy has another name
 ALLOWED = (
     "benchmarks.classification.losses",
+    "benchmarks.training.augmentation",
     "benchmarks.training.colour",
     "benchmarks.training.refresh",
     "benchmarks.training.trainer",
@@ -26,6 +27,7 @@ ALLOWED = (
     "pytorch_metric_learning.regularizers",
     "torch.nn",
     "torch.optim",
+    "torchvision.transforms.v2",
 )  # nothing in them writes files, unpickles, starts programs or downloads from an address among its arguments
 
 

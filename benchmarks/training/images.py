@@ -106,8 +106,12 @@ class StoredImages(Dataset):
         return self.model_input(levels), self.labels[to_device(torch.from_numpy(index), self.labels.device)]
 
     def ahead(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The same batches, prefetched by a thread if pixels have to be copied to the device."""
-        return iter(batches) if self.store.is_at_hand else read_ahead(batches)
+        """The same batches, prefetched by a thread if pixels have to be copied to the device.
+
+        Not by a thread where the transform draws from PyTorch's shared generator, from which the training draws, too.
+        """
+        shared = getattr(self.transform, "shared_generator", False)
+        return iter(batches) if self.store.is_at_hand or shared else read_ahead(batches)
 
 
 def training_images(
