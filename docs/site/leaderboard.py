@@ -14,7 +14,7 @@ from studies import RESULTS, Row, Study, date, read_studies  # beside this file
 MARKER = "<!-- leaderboard -->"
 SIGNS = {"established gain": "▲", "nominally better": "△", "established loss": "▼", "nominally worse": "▽",
          "equivalent": "="}  # fmt: skip
-HEADS = ("Method", "Loss", "Difference", "Verdict", "Data", "p, Holm", "MAP@R", "Seeds")
+HEADS = ("Method", "Loss", "Difference", "Verdict", "Data", "p, Holm", "Score", "Seeds")
 OVERVIEW = (*HEADS, "Setting", "Study")
 OF_STUDY = ("Method", "Against", *HEADS[1:], "Folds")
 

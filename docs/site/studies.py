@@ -13,19 +13,19 @@ from typing import NamedTuple
 
 from pml_aug_benchmarks.report.labels import FEATURES
 from pml_aug_benchmarks.report.verdicts import ALPHA
-from pml_aug_benchmarks.runs.schema import PRIMARY
+from pml_aug_benchmarks.runs.schema import TASKS
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 NAME = re.compile(r"(?P<machine>.+?)-(?P<date>\d{4}-\d\d-\d\d)(?:-(?P<name>.+))?")
 
 
 class Row(NamedTuple):
-    """One comparison; points are percent of MAP@R."""
+    """One comparison; points are percent of MAP@R, or of Top-1 for classifiers."""
 
     data: str
     loss: str
     method: str
-    against: str  # none (the baseline), a control, or raw features
+    against: str  # none (the baseline), a control, raw features, or the loss trained without mixtures
     level: float | None  # of the method, points
     difference: float  # points
     low: float | None  # of the t-interval
@@ -79,12 +79,14 @@ def read_rows(folder: Path) -> list[Row]:
     """The comparisons by the rule that is no oracle, of the metric that decides; the largest difference first."""
     with (folder / "results.csv").open() as file:
         scores: dict[tuple[str, str, str], list[float]] = {}
-        for line in csv.DictReader(file):
+        results = csv.DictReader(file)
+        primary = next(task.primary for task in TASKS.values() if task.primary in (results.fieldnames or ()))
+        for line in results:
             if line["oracle"] == "False":
-                scores.setdefault((line["data"], line["loss"], line["method"]), []).append(float(line[PRIMARY]))
+                scores.setdefault((line["data"], line["loss"], line["method"]), []).append(float(line[primary]))
     honest = "validation"
     with (folder / "comparisons.csv").open() as file:
-        lines = [line for line in csv.DictReader(file) if line["metric"] == PRIMARY]
+        lines = [line for line in csv.DictReader(file) if line["metric"] == primary]
     if not any(line["selection"] == honest for line in lines):
         honest = "last"
     rows = []
