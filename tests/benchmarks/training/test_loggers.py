@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_runs import SETTINGS, run_tiny
+from tiny_runs import SETTINGS, numbers, run_tiny
 
 from benchmarks.config.compose import compose
-from benchmarks.errors import UserError
+from benchmarks.errors import TrainingError, UserError
 from benchmarks.runs.writer import RunDir
+from benchmarks.training import training
 from benchmarks.training.loggers import open_logger
 from benchmarks.training.loggers.logger import Careful, Logger
 
@@ -51,6 +52,46 @@ def test_wandb_writes_offline_what_it_cannot_send(tmp_path, monkeypatch, capsys)
     content = written.read_bytes()
     for expected in (NAME, "val/mean_average_precision_at_r", "chosen/test/precision_at_1", "EmbeddingExpansion"):
         assert expected.encode() in content, expected
+
+
+class Noting(Logger):
+    def __init__(self):
+        self.notes = []
+
+    def scores(self, epoch, scores):
+        self.notes.append((epoch, scores))
+
+    def finish(self, summary):
+        self.notes.append(("finished", summary))
+
+    def fail(self):
+        self.notes.append("failed")
+
+
+def test_a_logger_gets_every_evaluation_then_the_chosen_epoch(tmp_path, monkeypatch):
+    logger = Noting()
+    monkeypatch.setattr(training, "open_logger", lambda *_: logger)
+    folder = run_tiny(tmp_path, *ONE_EPOCH)
+    history = numbers(folder)["history"]
+    (first, first_scores), (second, second_scores), (end, summary) = logger.notes
+    assert (first, second, end) == (0, 1, "finished")
+    assert "loss" not in first_scores and second_scores["loss"] == history[1]["loss"]
+    assert second_scores["val/precision_at_1"] == history[1]["val"]["precision_at_1"]
+    chosen = numbers(folder)["selection"]["validation"]
+    assert summary["chosen/epoch"] == chosen["epoch"]
+    assert summary["chosen/test/r_precision"] == chosen["test"]["r_precision"]
+
+
+def test_a_logger_is_told_of_a_failure(tmp_path, monkeypatch):
+    def break_down(*_):
+        raise TrainingError("the loss is NaN")
+
+    logger = Noting()
+    monkeypatch.setattr(training, "open_logger", lambda *_: logger)
+    monkeypatch.setattr(training.Training, "evaluate", break_down)
+    with pytest.raises(TrainingError, match="the loss is NaN"):
+        run_tiny(tmp_path, *ONE_EPOCH)
+    assert logger.notes == ["failed"]
 
 
 def test_the_logger_is_no_part_of_what_a_run_is():
