@@ -68,6 +68,7 @@ class Noting(Logger):
         self.notes.append("failed")
 
 
+@pytest.mark.slow
 def test_a_logger_gets_every_evaluation_then_the_chosen_epoch(tmp_path, monkeypatch):
     logger = Noting()
     monkeypatch.setattr(training, "open_logger", lambda *_: logger)
@@ -83,7 +84,7 @@ def test_a_logger_gets_every_evaluation_then_the_chosen_epoch(tmp_path, monkeypa
 
 
 def test_a_logger_is_told_of_a_failure(tmp_path, monkeypatch):
-    def break_down(*_):
+    def break_down(*_, **__):
         raise TrainingError("the loss is NaN")
 
     logger = Noting()
