@@ -71,7 +71,8 @@ def test_mixing_weights_follow_the_beta_distribution_for_every_alpha(alpha):
     assert np.isfinite(draws).all() and draws.min() >= 0 and draws.max() <= 1
     # float64 cannot resolve the law near 0 and 1, so the share below each of some thresholds is compared
     for threshold in (1e-100, 1e-9, 1e-3, 0.1, 0.4, 0.6, 0.9):
-        expected = scipy.stats.beta.cdf(threshold, alpha, alpha)
+        # the smallest alpha leaves mass at 0 and 1 only, which some versions of scipy do not find
+        expected = 0.5 if alpha < 1e-100 else scipy.stats.beta.cdf(threshold, alpha, alpha)
         assert abs((draws <= threshold).mean() - expected) < 4.5 * np.sqrt(0.25 / 4000)
     assert (draws == 0.5).mean() < 0.01
 
