@@ -14,13 +14,15 @@ from .neighbors import ExactNeighbors, Neighbors
 
 AT_ONCE = 2**20  # neighbours that are scored at a time
 LISTED = 64  # Recall@K for larger K counts the images before the first match, which is cheaper than a list of K
+HELD = 2**26  # neighbours that are listed at a time: 0.5 GB of indices, and as much again while they are searched
+KEPT = 8  # of each query's neighbours, where not all are listed at a time
 BEYOND = 2**62  # rank of the first match where the listed neighbours have none
 
 
 class Retrieved(NamedTuple):
     """Neighbours and scores of each query."""
 
-    neighbors: Tensor  # (Q, K), long: positions in the searched images, nearest first
+    neighbors: Tensor  # (Q, K), long: positions in the searched images, nearest first; K is KEPT if Q is very large
     scores: dict[str, Tensor]  # all metrics, (Q,), float64; NaN for a query without another image of its class
 
 
@@ -30,9 +32,12 @@ class RetrievalAccuracy(AccuracyCalculator):
     PML's three scores agree with PML's to the last digit: the same terms are summed in the same order. Recall@K is the
     fraction of queries with at least one image of their class among their K nearest neighbours.
 
+    Memory grows with the images, but not with the size of a class: where the lists of neighbours of all queries would
+    be too large (:data:`HELD`), a part of the queries is searched and scored at a time, with the same numbers.
+
     Args:
         device: of the calculation; None for CUDA if available, as in PML.
-        neighbors: PML's ``knn_func``, which finds the nearest images.
+        neighbors: finds the nearest images.
         recall_at: the K of Recall@K.
 
     Attributes:
@@ -92,15 +97,24 @@ class RetrievalAccuracy(AccuracyCalculator):
         relevant = relevant_counts(query_labels, reference_labels, ref_includes_query)
         listed = (k for k in self.recall_at if k <= LISTED)
         k = min(max(int(relevant.max()), 1, *listed), len(reference) - int(ref_includes_query))
-        _, neighbors = self.knn_func(query, k, reference, ref_includes_query)
-        scores, ranks = query_scores(neighbors, query_labels, reference_labels, relevant)
+        within = max(1, int(relevant.max()))
+        parts, shown = [], []
+        rows = max(1, HELD // k)
+        for start in range(0, len(query), rows):
+            some = slice(start, start + rows)
+            first = start if ref_includes_query else None
+            neighbors = self.knn_func.among(query[some], k, reference, first)[1]
+            parts.append(query_scores(neighbors, query_labels[some], reference_labels, relevant[some], within))
+            shown.append(neighbors if len(query) <= rows else neighbors[:, :KEPT].clone())
+        scores = {name: torch.cat([part[name] for part, _ in parts]) for name in PER_QUERY}
+        ranks = torch.cat([part for _, part in parts])
         missed = torch.where((ranks == BEYOND) & (relevant > 0))[0]
         if max(self.recall_at) > k and len(missed):
             searched = query[missed], query_labels[missed], reference, reference_labels
             found = first_match_ranks(*searched, missed if ref_includes_query else None)
             ranks[missed] = found.clamp(min=k + 1)
         recalls = {f"recall_at_{n}": (ranks <= n).double().where(relevant > 0, torch.nan) for n in self.recall_at}
-        self.retrieved = Retrieved(neighbors, scores | recalls)
+        self.retrieved = Retrieved(torch.cat(shown), scores | recalls)
         return self._get_accuracy(self.get_function_dict(include, exclude), scored=relevant > 0)
 
     def mean(self, name: str, scored: Tensor) -> float:
@@ -121,7 +135,7 @@ def relevant_counts(query_labels: Tensor, reference_labels: Tensor, ref_includes
 
 
 def query_scores(
-    neighbors: Tensor, query_labels: Tensor, reference_labels: Tensor, relevant: Tensor
+    neighbors: Tensor, query_labels: Tensor, reference_labels: Tensor, relevant: Tensor, within: int
 ) -> tuple[dict[str, Tensor], Tensor]:
     r"""The scores :data:`PER_QUERY` of each query, whose means are PML's, and the rank of its first match.
 
@@ -133,6 +147,8 @@ def query_scores(
     Args:
         neighbors: positions in the searched images, nearest first; at least as many as the largest R.
         relevant: R of each query.
+        within: number of terms that are summed, at least the largest R; as many as in PML, since the rounding of a sum
+            depends on its length.
 
     Shapes:
         (Q, K), (Q,), (R,), (Q,) -> each (Q,), float64, NaN where R is 0; and (Q,), long, BEYOND where there is none
@@ -140,12 +156,10 @@ def query_scores(
     Example:
         >>> labels = torch.tensor([0, 0, 0, 1, 1])
         >>> neighbors = torch.tensor([[1, 3, 2], [3, 0, 2], [0, 1, 3], [4, 0, 1], [3, 1, 2]])
-        >>> scores, ranks = query_scores(neighbors, labels, labels, torch.tensor([2, 2, 2, 1, 1]))
+        >>> scores, ranks = query_scores(neighbors, labels, labels, torch.tensor([2, 2, 2, 1, 1]), within=2)
         >>> scores["mean_average_precision_at_r"].tolist(), ranks.tolist()
         ([0.5, 0.25, 1.0, 1.0, 1.0], [1, 2, 1, 1, 1])
     """
-    # as many columns as in PML, since the rounding of a sum depends on its length
-    within = max(1, int(relevant.max()))
     rank = torch.arange(1, within + 1, device=neighbors.device)
     parts, ranks = [], []
     rows = max(2, AT_ONCE // neighbors.shape[1])

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +15,7 @@ from pml_aug.wrappers.base import Batch, LossWrapper
 
 from .build import Parts
 
-TIMEOUT = timedelta(days=1)  # the others wait while the main process evaluates or waits for the lock of the run
+TIMEOUT = timedelta(days=1)  # the others wait while the main process waits for the lock of the run
 Value = TypeVar("Value")
 
 
@@ -22,7 +23,7 @@ class ProcessGroup:
     """This process among those of a training; by default the only one.
 
     Args:
-        rank: number of this process; process 0 is the main process, which evaluates and writes.
+        rank: number of this process; process 0 is the main process, which writes.
         size: number of processes.
     """
 
@@ -46,6 +47,29 @@ class ProcessGroup:
         objects = [value]
         distributed.broadcast_object_list(objects, src=0)
         return objects[0]
+
+    def gather(self, part: Tensor) -> list[Tensor]:
+        """The tensors of all processes, which have the shape of this one's, in the order of their ranks."""
+        parts = [torch.empty_like(part) for _ in range(self.size)]
+        distributed.all_gather(parts, part)
+        return parts
+
+    def shares(self, length: int, unit: int) -> list[slice]:
+        """Consecutive parts of a length, one for each process; all but the last of whole units.
+
+        Example:
+            >>> ProcessGroup(size=3).shares(10, unit=2)
+            [slice(0, 4, None), slice(4, 8, None), slice(8, 10, None)]
+        """
+        most = -(-length // unit)
+        ends = [min(length, unit * -(-most * rank // self.size)) for rank in range(self.size + 1)]
+        return [slice(*pair) for pair in pairwise(ends)]
+
+    def fill_in(self, whole: Tensor, shares: list[slice]) -> None:
+        """Complete a tensor of which each process has its own share of the rows."""
+        for rank, share in enumerate(shares if self.size > 1 else ()):
+            if share.start < share.stop:
+                distributed.broadcast(whole[share], src=rank)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Register hooks, so that backward passes followed by :meth:`wait` average the gradients over the processes.

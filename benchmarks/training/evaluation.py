@@ -7,6 +7,7 @@ import torch
 from pytorch_metric_learning.testers import GlobalEmbeddingSpaceTester
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from ..config.compose import RunConfig
 from ..data import ImageArrays
@@ -16,10 +17,11 @@ from ..runs.schema import PER_QUERY, RECALL_AT, recall_at
 from .accuracy import RetrievalAccuracy, Retrieved
 from .activity import DIVERGED
 from .clusters import cluster_agreement
+from .distributed import ALONE, ProcessGroup
 from .examples import gallery_queries
 from .feature_store import FeatureStore
 from .images import StoredImages, eval_images, keep_batch
-from .neighbors import NEIGHBOR_SEARCHES
+from .neighbors import PATIENCE, neighbor_search
 from .pixel_store import ImageStore
 from .precision import autocast, uncompiled
 from .selection import chosen_entry
@@ -29,33 +31,60 @@ SHOWN = 6  # neighbours of each query in gallery.npz
 
 
 class MemoryTester(GlobalEmbeddingSpaceTester):
-    """PML's tester on images in memory, without a progress bar.
+    """PML's tester on images in memory.
 
     Args:
         precision: of trunk and embedder, "float32" or "bfloat16"; embeddings and distances are float32.
+        processes: that share the images, whole batches each, so that the embeddings are those of one process to the
+            last digit; all get all embeddings.
+        quiet: whether to show no progress bar; else one appears after some seconds.
         **tester: arguments of PML's tester.
 
     Attributes:
         retrieved: neighbours and scores of the queries of each split, of the last call.
     """
 
-    def __init__(self, *, precision: str, **tester: Any) -> None:
+    def __init__(self, *, precision: str, processes: ProcessGroup = ALONE, quiet: bool = True, **tester: Any) -> None:
         super().__init__(**tester)
         self.precision = precision
+        self.processes = processes
+        self.quiet = quiet
         self.retrieved: dict[str, Retrieved] = {}
 
     def compute_all_embeddings(
         self, dataloader: "DataLoader[Any]", trunk_model: nn.Module, embedder_model: nn.Module
     ) -> tuple[Tensor, Tensor]:
+        images = cast(StoredImages, dataloader.dataset)
+        shares = self.processes.shares(len(images), self.batch_size)
+        share = shares[self.processes.rank]
+        starts = range(share.start, share.stop, self.batch_size)
+        rows = (list(range(start, min(start + self.batch_size, share.stop))) for start in starts)
+        batches = images.ahead(images.__getitems__(some) for some in rows)
+        embeddings = torch.empty(0, device=self.data_device)
         with torch.no_grad(), autocast(self.precision, self.data_device):
-            batches = [
-                (self.get_embeddings_for_eval(trunk_model, embedder_model, images).float(), labels)
-                for images, labels in cast(StoredImages, dataloader.dataset).ahead(dataloader)
-            ]
-        embeddings, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+            for start, (some, _) in zip(
+                starts, tqdm(batches, "embeddings", len(starts), False, delay=PATIENCE, disable=self.quiet), strict=True
+            ):
+                embedded = self.get_embeddings_for_eval(trunk_model, embedder_model, some).float()
+                if not len(embeddings):
+                    embeddings = embedded.new_empty(len(images), embedded.shape[1])
+                embeddings[start : start + len(embedded)] = embedded
+        if self.processes.size > 1:
+            embeddings = self._of_all_processes(embeddings, shares)
         if not bool(embeddings.isfinite().all()):
             raise TrainingError(f"embeddings of evaluated images are NaN or infinite; {DIVERGED}")
-        return embeddings, labels[:, None].to(self.data_device)
+        return embeddings, images.labels[:, None].to(self.data_device)
+
+    def _of_all_processes(self, embeddings: Tensor, shares: list[slice]) -> Tensor:
+        """The embeddings with the shares of the others; a process without a share does not know their shape."""
+        shape = self.processes.broadcast_object(tuple(embeddings.shape))
+        whole = embeddings if len(embeddings) else torch.empty(shape, device=self.data_device)
+        self.processes.fill_in(whole, shares)
+        return whole
+
+    def get_splits_to_compute_embeddings(self, dataset_dict: Any, splits_to_eval: Any) -> tuple[Any, list[str]]:
+        pairs, splits = super().get_splits_to_compute_embeddings(dataset_dict, splits_to_eval)
+        return pairs, sorted(splits)  # PML's come from a set, in an order that is another one in every process
 
     def maybe_combine_splits(
         self, embeddings_and_labels: Mapping[str, tuple[Tensor, Tensor]], splits: list[str]
@@ -91,6 +120,8 @@ class Evaluation:
         precision: of the models, as in training.
         record: called with the tester after each evaluation, as PML's ``end_of_testing_hook``.
         log_test: called with the epoch before the test set is touched.
+        processes: that share the work; all must call the same methods, and get the same scores.
+        quiet: whether to show no progress bars.
 
     Attributes:
         history: one entry per evaluation: epoch, iterations, loss, val, test (None where it was not scored).
@@ -109,7 +140,10 @@ class Evaluation:
         precision: str,
         record: Callable[[GlobalEmbeddingSpaceTester], None],
         log_test: Callable[[int], None],
+        processes: ProcessGroup = ALONE,
+        quiet: bool = True,
     ) -> None:
+        search = neighbor_search(rules.neighbors, processes, quiet)
         self.images = images
         self.rules = rules
         self.record = record
@@ -122,10 +156,12 @@ class Evaluation:
         self.final: dict[str, float] | None = None
         self.tester = MemoryTester(
             precision=precision,
+            processes=processes,
+            quiet=quiet,
             batch_size=BATCH_SIZE,
             dataloader_num_workers=0,
             data_device=device,
-            accuracy_calculator=RetrievalAccuracy(device, NEIGHBOR_SEARCHES[rules.neighbors](), rules.recall_at),
+            accuracy_calculator=RetrievalAccuracy(device, search, rules.recall_at),
             end_of_testing_hook=self._remember,
         )
 
@@ -206,6 +242,8 @@ def make_evaluation(
     record: Callable[[GlobalEmbeddingSpaceTester], None],
     log_test: Callable[[int], None],
     keep_weights: bool = False,
+    processes: ProcessGroup = ALONE,
+    quiet: bool = True,
 ) -> Evaluation:
     """The evaluation that a protocol describes.
 
@@ -218,6 +256,8 @@ def make_evaluation(
         record: as for :class:`Evaluation`.
         log_test: as for :class:`Evaluation`.
         keep_weights: as for :class:`ScoringRules`.
+        processes: as for :class:`Evaluation`.
+        quiet: as for :class:`Evaluation`.
     """
     protocol = config.protocol
     rules = ScoringRules(
@@ -235,4 +275,4 @@ def make_evaluation(
         for name, part in rows.items()
         if part is not None and len(part) and (name == "val" or rules.scoring != "never")
     }
-    return Evaluation(images, rules, device, protocol.precision, record, log_test)
+    return Evaluation(images, rules, device, protocol.precision, record, log_test, processes, quiet)

@@ -1,22 +1,43 @@
 """Nearest-neighbour search for PML's AccuracyCalculator: exact, or by faiss."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import faiss
 import torch
 from pytorch_metric_learning.utils import inference
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from ..errors import UserError
+from .distributed import ALONE, ProcessGroup
 
 BLOCK = 32  # columns of a tile whose minimum is computed first
 SIDES = {"cpu": 4096, "cuda": 8192}  # maximum side of a tile: 64 and 256 MiB
 GRID = 64  # grid points per unit for the origin
 INDEX_BITS = 29  # mantissa bits of a float64 beyond those of a float32: enough for half a billion rows
 FARTHEST = 0x7FF << 52 | 2**INDEX_BITS - 1  # the key of an infinite distance to the last row
+PATIENCE = 10.0  # seconds before a search shows its progress
 
-Neighbors = Callable[[Tensor, int, Tensor, bool], tuple[Tensor, Tensor]]
+
+class Neighbors(Protocol):
+    """A search for the nearest rows; called as PML's ``knn_func``."""
+
+    def __call__(
+        self, query: Tensor, k: int, reference: Tensor, ref_includes_query: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`among` with the queries at the beginning of the reference, or in no place of it."""
+
+    def among(self, query: Tensor, k: int, reference: Tensor, first: int | None) -> tuple[Tensor, Tensor]:
+        """Squared distances and indices, nearest first.
+
+        Args:
+            first: where the queries begin in the reference, in which no query finds itself; None: they are not in it.
+
+        Shapes:
+            (Q, D), (R, D) -> (Q, k), (Q, k)
+        """
 
 
 class ExactNeighbors:
@@ -37,10 +58,15 @@ class ExactNeighbors:
 
     Args:
         side: maximum side of a tile; None for 4096 on the CPU (64 MiB), 8192 elsewhere.
+        processes: that share the tiles; each must search for the same, and gets all neighbours, to the last digit those
+            of one process.
+        quiet: whether to show no progress bar; else one appears after some seconds.
     """
 
-    def __init__(self, side: int | None = None) -> None:
+    def __init__(self, side: int | None = None, processes: ProcessGroup = ALONE, quiet: bool = True) -> None:
         self.side = side
+        self.processes = processes
+        self.quiet = quiet
 
     def __call__(
         self, query: Tensor, k: int, reference: Tensor, ref_includes_query: bool = False
@@ -57,15 +83,18 @@ class ExactNeighbors:
             ValueError: k is out of range.
             FloatingPointError: an embedding is NaN or infinite.
         """
-        most = len(reference) - int(ref_includes_query)
+        return self.among(query, k, reference, 0 if ref_includes_query else None)
+
+    def among(self, query: Tensor, k: int, reference: Tensor, first: int | None) -> tuple[Tensor, Tensor]:
+        most = len(reference) - int(first is not None)
         if not 1 <= k <= most:
             raise ValueError(f"k must be between 1 and {most}, the number of rows to find, but got {k}")
         with torch.no_grad(), full_float32(query.device.type):
-            return unpack(self._nearest(query.float(), k, reference.float(), ref_includes_query))
+            return unpack(self._nearest(query.float(), k, reference.float(), first))
 
-    def _nearest(self, query: Tensor, k: int, reference: Tensor, ref_includes_query: bool) -> Tensor:
+    def _nearest(self, query: Tensor, k: int, reference: Tensor, first: int | None) -> Tensor:
         """(Q, k): keys of the neighbours."""
-        twice = ref_includes_query and len(query) == len(reference)  # each tile is used for rows and columns
+        twice = first is not None and len(query) == len(reference)  # each tile is used for rows and columns
         most = self.side or SIDES.get(query.device.type, SIDES["cuda"])
         height, width = _even_parts(len(query), most), _even_parts(len(reference), most)
         origin = (reference.mean(dim=0) * GRID).round() / GRID
@@ -74,20 +103,26 @@ class ExactNeighbors:
         nearest = torch.full((len(squares[0]), k), FARTHEST, device=query.device)
         nearest[len(query) :] = 0  # padding rows of the last tile search nothing
         tile = torch.empty(height, width, device=query.device)
-        for top in range(0, len(query), height):
-            rows = slice(top, top + height)
-            some = _part(query[rows], origin, height)
-            for left in range(top if twice else 0, len(reference), width):
-                columns = slice(left, left + width)
-                torch.add(squares[0][rows, None], squares[1][columns], out=tile)
-                tile.addmm_(some, _part(reference[columns], origin, width).T, alpha=-2)
-                if ref_includes_query:
-                    tile.diagonal(top - left).fill_(torch.inf)
-                by_row = tile.view(height, -1, BLOCK)
-                _improve_in_parts(nearest[rows], by_row, by_row.amin(dim=2), left)
-                if twice and left > top:
-                    by_column = tile.view(-1, BLOCK, width)
-                    _improve_in_parts(nearest[columns], by_column.permute(2, 0, 1), by_column.amin(dim=1).T, top)
+        corners = [
+            (top, left)
+            for top in range(0, len(query), height)
+            for left in range(top if twice else 0, len(reference), width)
+        ]
+        mine = corners[self.processes.rank :: self.processes.size]
+        for top, left in tqdm(mine, "neighbors", unit="tile", leave=False, delay=PATIENCE, disable=self.quiet):
+            rows, columns = slice(top, top + height), slice(left, left + width)
+            torch.add(squares[0][rows, None], squares[1][columns], out=tile)
+            tile.addmm_(_part(query[rows], origin, height), _part(reference[columns], origin, width).T, alpha=-2)
+            if first is not None:
+                tile.diagonal(first + top - left).fill_(torch.inf)
+            by_row = tile.view(height, -1, BLOCK)
+            _improve_in_parts(nearest[rows], by_row, by_row.amin(dim=2), left)
+            if twice and left > top:
+                by_column = tile.view(-1, BLOCK, width)
+                _improve_in_parts(nearest[columns], by_column.permute(2, 0, 1), by_column.amin(dim=1).T, top)
+        if self.processes.size > 1:
+            for some in nearest.split(height):
+                some.copy_(torch.cat(self.processes.gather(some), dim=1).topk(k, largest=False).values)
         return nearest[: len(query)]
 
 
@@ -101,6 +136,9 @@ class FaissNeighbors:
     def __call__(
         self, query: Tensor, k: int, reference: Tensor, ref_includes_query: bool = False
     ) -> tuple[Tensor, Tensor]:
+        return self.among(query, k, reference, 0 if ref_includes_query else None)
+
+    def among(self, query: Tensor, k: int, reference: Tensor, first: int | None) -> tuple[Tensor, Tensor]:
         index = faiss.IndexFlatL2(query.shape[1])
         if query.device.type != "cpu":
             if not (query.is_cuda and faiss.get_num_gpus()):
@@ -109,12 +147,19 @@ class FaissNeighbors:
                     "it; install faiss-gpu-cu12 or use protocol.neighbors=exact"
                 )
             index = inference.convert_to_gpu_index(index, None)
-        found = inference.add_to_index_and_search(index, query.float(), reference.float(), k + int(ref_includes_query))
+        wanted = k + int(first is not None)
+        found = inference.add_to_index_and_search(index, query.float(), reference.float(), wanted)
         distances, indices = (part.to(query.device) for part in found)
-        return inference.return_results(distances, indices, ref_includes_query)
+        if first is None:
+            return distances, indices
+        own = indices == torch.arange(first, first + len(indices), device=indices.device)[:, None]
+        own[~own.any(dim=1), -1] = True  # many rows are as near as the query itself: it is not among them
+        return distances[~own].view(-1, k), indices[~own].view(-1, k)
 
 
-NEIGHBOR_SEARCHES: dict[str, Callable[[], Neighbors]] = {"exact": ExactNeighbors, "faiss": FaissNeighbors}
+def neighbor_search(name: str, processes: ProcessGroup = ALONE, quiet: bool = True) -> Neighbors:
+    """The search of that name, "exact" or "faiss"; by faiss, every process searches alone."""
+    return ExactNeighbors(processes=processes, quiet=quiet) if name == "exact" else FaissNeighbors()
 
 
 def pack(squares: Tensor, indices: Tensor) -> Tensor:

@@ -103,13 +103,17 @@ class Training:
         self.record_keeper: Any = None
         self.tensorboard: Any = None
         hooks = self._open_records() if processes.is_main else logging_presets.EmptyContainer()
+        record, log_test = hooks.end_of_testing_hook, folder.log_test_scoring
+        if not processes.is_main:  # the others only compute
+            record, log_test = (lambda tester: None), (lambda epoch: None)
         self.store: ImageStore | FeatureStore
         if isinstance(data, FeatureArrays):
             self.store = feature_store_of(data, split.train, device, per_gpu)
         else:
             self.store = store_of(data, device, per_gpu)
+        quiet = progress.disable
         self.evaluation = make_evaluation(
-            config, data, split, self.store, device, hooks.end_of_testing_hook, folder.log_test_scoring, keep_weights
+            config, data, split, self.store, device, record, log_test, keep_weights, processes, quiet
         )
         self.trainer = self._make_trainer(self.store, split, train_labels, hooks.end_of_iteration_hook)
         if device.type == "cuda":
@@ -148,10 +152,11 @@ class Training:
             self.progress.update(epoch * self.iterations)
         if self.goes_on(epoch):
             self.trainer.train(start_epoch=epoch + 1, num_epochs=self.protocol.epochs)
+        if self.protocol.test_scoring == "once":
+            self.evaluation.score_chosen(self.parts.models)
         if not self.processes.is_main:
             return
         if self.protocol.test_scoring == "once":
-            self.evaluation.score_chosen(self.parts.models)
             self.record_keeper.save_records()
         summary = final_scores(self.evaluation.history, self.evaluation.final)
         write_hyperparameters(self.tensorboard, hyperparameters(self.config), summary)
@@ -169,9 +174,9 @@ class Training:
 
     def evaluate(self, epoch: int, loss: float | None) -> None:
         """Score the models, and save records and checkpoint."""
+        with torch.random.fork_rng():  # the shared generator belongs to the method
+            self.evaluation(epoch, epoch * self.iterations, loss, self.parts.models)
         if self.processes.is_main:
-            with torch.random.fork_rng():  # data loaders draw from the shared generator, which belongs to the method
-                self.evaluation(epoch, epoch * self.iterations, loss, self.parts.models)
             self.save(epoch)
             self.logger.scores(epoch, scores_of(self.evaluation.history[-1]))
         self.evaluation.history = self.processes.broadcast_object(self.evaluation.history)

@@ -1,4 +1,4 @@
-"""Trains in several forked processes with the environment that torchrun gives them, and compares with one process.
+"""Trains and evaluates in forked processes with the environment that torchrun gives them, beside one process.
 
 A script of its own, so that what is forked has no thread.
 """
@@ -10,16 +10,26 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import torch.utils.tensorboard  # noqa: F401 (before the forks)
 from tiny_training import TINY
 
 from benchmarks.config.compose import compose
+from benchmarks.training.accuracy import RetrievalAccuracy
 from benchmarks.training.check import check
+from benchmarks.training.distributed import ALONE, process_group
+from benchmarks.training.evaluation import MemoryTester
+from benchmarks.training.images import ModelInput, StoredImages
+from benchmarks.training.neighbors import ExactNeighbors
+from benchmarks.training.pixel_store import ImageStore
 from benchmarks.training.train import read_data, train
+from benchmarks.training.transforms import Identity
 
 SETTINGS = [
     *TINY,
@@ -34,8 +44,33 @@ SETTINGS = [
 ]
 
 
-def start(words: list[str], runs: Path, size: int) -> list[int]:
-    """The processes of one training; size 0 is one without torchrun."""
+def training(words: list[str], runs: Path) -> None:
+    train(*compose([*SETTINGS, *words, f"runs={runs}"]))
+
+
+def evaluation(images: int) -> None:
+    """Embed and score random images in all processes and in this one alone, which must give the same numbers."""
+    cpu, random = torch.device("cpu"), np.random.default_rng(0)
+    pixels, labels = random.integers(256, size=(images, 6, 6, 1), dtype=np.uint8), random.integers(9, size=images)
+    stored = StoredImages(ImageStore(pixels, cpu), np.arange(images), labels, Identity(), ModelInput(None, cpu), 0)
+    torch.manual_seed(0)
+    models = torch.nn.Flatten(), torch.nn.Linear(36, 8)
+    with process_group(cpu) as (processes, _):
+        found = []
+        for group in (ALONE, processes):
+            accuracy = RetrievalAccuracy(cpu, ExactNeighbors(32, group), (1, 2, 50))
+            tester = MemoryTester(
+                precision="float32", processes=group, batch_size=16, dataloader_num_workers=0, data_device=cpu,
+                accuracy_calculator=accuracy,
+            )  # fmt: skip
+            for pairs in ([("test", ["test"])], [("test", ["gallery"])]):
+                scores = tester.test({"test": stored, "gallery": stored}, 0, *models, splits_to_eval=pairs)
+                found.append((dict(scores["test"]), accuracy.retrieved.neighbors.tolist()))
+        assert processes.size > 1 and found[:2] == found[2:]
+
+
+def start(work: Callable[[], None], size: int) -> list[int]:
+    """Processes that do some work together; size 0 is one without torchrun."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -48,7 +83,7 @@ def start(words: list[str], runs: Path, size: int) -> list[int]:
                 who = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size}
                 os.environ.update({name: str(value) for name, value in {**where, **who}.items()})
             try:
-                train(*compose([*SETTINGS, *words, f"runs={runs}"]))
+                work()
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
@@ -85,7 +120,12 @@ def outcome(runs: Path) -> dict[str, Any]:
 
 
 def main(scratch: Path) -> None:
-    """Print one JSON line a comparison: the training's name, what one process gives, what two give."""
+    """Evaluate in two and three processes; then print one JSON line a training: its name, what one gives, what two do.
+
+    In the evaluation with three, one of them has no images.
+    """
+    finish(start(partial(evaluation, 150), 2))
+    finish(start(partial(evaluation, 30), 3))
     for name, words, alone, killed in (
         ("baseline", ["loss=multi_similarity", "protocol.optimizer.lr=0.5"], 0, False),
         ("iaa_ps", ["loss=proxy_anchor", "method=iaa_ps", "protocol.optimizer.lr=0.001"], 1, True),
@@ -93,10 +133,11 @@ def main(scratch: Path) -> None:
         config, _ = compose([*SETTINGS, *words])
         read_data(config)
         check(config)
-        finish(start(words, scratch / name / "one", alone))
+        one, two = (partial(training, words, scratch / name / which) for which in ("one", "two"))
+        finish(start(one, alone))
         if killed:
-            kill_when_saved_twice(start(words, scratch / name / "two", 2), scratch / name / "two")
-        finish(start(words, scratch / name / "two", 2))
+            kill_when_saved_twice(start(two, 2), scratch / name / "two")
+        finish(start(two, 2))
         both = {which: outcome(scratch / name / which) for which in ("one", "two")}
         print(json.dumps({"name": name, **both}), flush=True)
 

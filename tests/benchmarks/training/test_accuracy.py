@@ -10,7 +10,7 @@ from benchmarks.profiling.op_counter import count
 from benchmarks.runs.schema import ALWAYS, METRICS, PER_QUERY
 from benchmarks.training import accuracy, first_match
 from benchmarks.training.accuracy import RetrievalAccuracy, relevant_counts
-from benchmarks.training.neighbors import ExactNeighbors, FaissNeighbors
+from benchmarks.training.neighbors import ExactNeighbors, FaissNeighbors, Neighbors
 
 CPU = torch.device("cpu")
 
@@ -134,6 +134,38 @@ def test_memory_grows_with_the_images_and_with_nothing_else() -> None:
 
     few, many = peak(1000, 200), peak(2000, 1000)
     assert many - few < 1000 * 8 * 8 * 6  # neighbours, distances, scores and such: 8 of each an image
+
+
+@pytest.mark.parametrize("search", [ExactNeighbors(side=64), FaissNeighbors()], ids=["exact", "faiss"])
+@pytest.mark.parametrize("with_gallery", [False, True])
+def test_a_part_of_the_queries_at_a_time_gives_the_numbers_of_all(
+    search: Neighbors, with_gallery: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tied = isinstance(search, ExactNeighbors)
+    arguments: tuple[Tensor, ...] = random_embeddings([97, 60, 41, 1, 9], tied)
+    if with_gallery:
+        arguments = (*arguments, *random_embeddings([50, 33, 70, 5], tied))
+    whole, parts = (RetrievalAccuracy(CPU, search, recall_at=(1, 8, 120)) for _ in range(2))
+    expected = whole.get_accuracy(*arguments)
+    monkeypatch.setattr(accuracy, "HELD", 97 * 30)  # 30 queries of 208
+    assert parts.get_accuracy(*arguments) == expected
+    for name, terms in whole.retrieved.scores.items():
+        torch.testing.assert_close(parts.retrieved.scores[name], terms, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(parts.retrieved.neighbors, whole.retrieved.neighbors[:, : accuracy.KEPT])
+
+
+def test_no_more_neighbours_are_listed_at_a_time_than_memory_is_meant_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = []
+
+    class Recording(ExactNeighbors):
+        def among(self, query: Tensor, k: int, reference: Tensor, first: int | None) -> tuple[Tensor, Tensor]:
+            listed.append(len(query) * k)
+            return super().among(query, k, reference, first)
+
+    embeddings, labels = random_embeddings([50, 33, 70, 5])
+    monkeypatch.setattr(accuracy, "HELD", 4000)
+    RetrievalAccuracy(CPU, Recording(side=64)).get_accuracy(embeddings, labels)
+    assert max(listed) <= 4000 and sum(listed) == 158 * 69
 
 
 def test_relevant_counts_leave_the_query_out_only_where_it_is_searched() -> None:

@@ -40,6 +40,11 @@ def test_losses_embeddings_and_accuracy_are_those_of_one_process(compared: dict[
 
 
 @pytest.mark.slow
+def test_scores_of_the_same_models_are_those_of_one_process_to_the_last_digit(compared: dict[str, dict]) -> None:
+    assert compared  # the driver compares them, in two processes and in three, before it trains
+
+
+@pytest.mark.slow
 def test_a_killed_one_goes_on_from_its_checkpoint(compared: dict[str, dict]) -> None:
     assert compared["iaa_ps"]["two"]["cost"]["sessions"] == 2
 

@@ -81,6 +81,16 @@ def test_queries_may_be_only_the_first_rows_of_the_reference() -> None:
     assert torch.equal(indices, distances.square().round().sort(dim=1, stable=True).indices[:, :20])
 
 
+@pytest.mark.parametrize("first", [0, 31, 64, 90])
+def test_queries_may_be_any_consecutive_rows_of_the_reference(first: int) -> None:
+    reference = whole_numbers(150, 4)
+    expected = brute_force(reference, 20, reference, True)[1][first : first + 60]
+    assert torch.equal(ExactNeighbors(side=32).among(reference[first : first + 60], 20, reference, first)[1], expected)
+    alone = torch.randn(150, 16)
+    everything = FaissNeighbors()(alone, 20, alone, True)[1][first : first + 60]
+    assert torch.equal(FaissNeighbors().among(alone[first : first + 60], 20, alone, first)[1], everything)
+
+
 def test_keys_go_up_with_distance_then_index() -> None:
     distances = torch.tensor([0.0, 1e-40, 0.5, 0.5, 3.0, torch.inf]).repeat(2)
     indices = torch.tensor([9, 8, 3, 2**29 - 1, 1, 0] + [10, 9, 4, 0, 2, 1])
