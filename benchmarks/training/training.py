@@ -111,7 +111,7 @@ class Training:
             self.store = feature_store_of(data, split.train, device, per_gpu)
         else:
             self.store = store_of(data, device, per_gpu)
-        quiet = progress.disable
+        quiet = bool(progress.disable)
         self.evaluation = make_evaluation(
             config, data, split, self.store, device, record, log_test, keep_weights, processes, quiet
         )
