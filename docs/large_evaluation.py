@@ -1,13 +1,12 @@
-"""Seconds and memory of an evaluation of random embeddings: ``python docs/large_evaluation.py 200000 [exact|faiss]``."""
+"""Seconds and memory of an evaluation of random embeddings: ``python docs/large_evaluation.py ROWS [exact|faiss]``."""
 
 import resource
 import sys
 import time
 
 import torch
-
-from benchmarks.training.accuracy import RetrievalAccuracy
-from benchmarks.training.neighbors import neighbor_search
+from pml_aug_benchmarks.training.accuracy import RetrievalAccuracy
+from pml_aug_benchmarks.training.neighbors import neighbor_search
 
 DIMENSION, PER_CLASS = 128, 20
 
@@ -21,4 +20,4 @@ if __name__ == "__main__":
     RetrievalAccuracy(torch.device("cpu"), search).get_accuracy(embeddings, torch.arange(rows) // PER_CLASS)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{rows:,} rows: {processor:.1f} s of the processor, {wall:.1f} s; at most {after:.2f} GB, before {before:.2f}")
+    print(f"{rows:,} rows: {processor:.1f} s of one core, {wall:.1f} s; at most {after:.2f} GB, before {before:.2f}")
