@@ -198,14 +198,14 @@ CASES = (
         enlarged=_enlarged_softmax,
     ),
     Case(
-        f"MemVir, {STEPS} steps + normalized softmax, 100 classes, beside the enlarged loss",
+        f"MemVir, {STEPS} steps, beside the enlarged softmax",
         _virtual_enlarged,
         training_step(_virtual_softmax, by_class=True),
         goal=1.3,
         grows_with=("batch", "classes", "dimension"),
     ),
     Case(
-        "SEE, 8 points around 40 % of the rows + proxy anchor",
+        "SEE, 8 points + proxy anchor",
         training_step(_proxy_anchor, by_class=True),
         training_step(_spherical_proxy_anchor, by_class=True),
         goal=2.2,
@@ -229,7 +229,7 @@ CASES = (
         enlarged=_anchored_enlarged,
     ),
     Case(
-        f"DAS, {COPIES} copies + multi-similarity, only rows as anchors",
+        f"DAS, {COPIES} copies, rows as anchors + multi-similarity",
         training_step(_multi_similarity, miners.MultiSimilarityMiner),
         training_step(_anchored("originals")),
         goal=2.2,

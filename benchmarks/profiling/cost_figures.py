@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .writing import draw_bars, figure
+from .writing import figure
 
 Row = Mapping[str, float | int | str]
 Growth = Mapping[str, Mapping[str, Sequence[Row]]]  # quantity -> case -> rows, in the order of the quantity
@@ -15,8 +15,14 @@ def draw_ratios(rows: Sequence[Row], path: Path) -> None:
     names = [str(row["piece"]) for row in rows]
     ratios, goals = ([float(row[key]) for row in rows] for key in ("time_ratio", "goal"))
     colors = ["#4c78a8" if ratio <= goal else "#e08214" for ratio, goal in zip(ratios, goals, strict=True)]
-    with figure(path, 8, 0.8 + 0.45 * len(rows)) as (drawing, (axes,)):
-        draw_bars(axes, names, ratios, colors, "{:.2f}".format)
+    with figure(path, 9, 0.8 + 0.36 * len(rows)) as (drawing, (axes,)):
+        bars = axes.barh(names, ratios, color=colors)
+        marks = (max(float(row[key] or 0) for key in ("time_ratio", "goal", "enlarged_ratio")) for row in rows)
+        for bar, ratio, end in zip(bars, ratios, marks, strict=True):  # behind the marks
+            middle = bar.get_y() + bar.get_height() / 2
+            axes.annotate(f"{ratio:.2f}", (end, middle), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.invert_yaxis()
+        axes.margins(x=0.12, y=0.01)
         axes.scatter(goals, names, marker="|", s=300, color="black", zorder=3, label="goal")
         alone = [(float(row["enlarged_ratio"]), str(row["piece"])) for row in rows if row["enlarged_ratio"]]
         if alone:
@@ -24,7 +30,7 @@ def draw_ratios(rows: Sequence[Row], path: Path) -> None:
             places, cases = zip(*alone, strict=True)
             axes.scatter(places, cases, s=36, facecolors="white", edgecolors="black", zorder=3, label=label)
         axes.axvline(1, color="grey", linewidth=0.8)
-        axes.set_xlabel(RATIO)
+        axes.set_xlabel("time in units of the baseline")
         drawing.legend(frameon=False, loc="outside lower center", ncols=2)
 
 
