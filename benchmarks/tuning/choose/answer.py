@@ -36,11 +36,13 @@ def plan(study: StudyConfig, cells: Sequence[Cell], state: State, clock: Clock) 
 def final_plan(found: Searched, state: State) -> str:
     """What the search found, and what is trained again."""
     assert state.finals is not None
-    finals = state.finals
+    assert state.search is not None
+    finals, planned = state.finals, state.search.trials
+    short = "" if state.trials == planned else f" ({planned} were planned, but the time for them was over)"
     scores = [f"  {name:<28} {100 * line['score']:.1f}" for name, line in sorted(found.best.items(), key=_falling)]
     return "\n".join(
         [
-            f"validation MAP@R of the best of {state.trials} trials, fold {found.study.folds[0]}:",
+            f"validation MAP@R of the best of {state.trials} trials{short}, fold {found.study.folds[0]}:",
             *scores,
             f"final: {', '.join(finals.arms)} on fold {', '.join(map(str, finals.folds))} with {finals.seeds} seeds, "
             f"{finals.trainings} trainings of about {minutes(finals.seconds)}",

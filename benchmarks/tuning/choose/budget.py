@@ -59,6 +59,7 @@ class Paces:
 
     def __init__(self, study: StudyConfig, cells: Sequence[Cell], runs: Path) -> None:
         jobs = short_trainings(study, cells, runs)
+        print(f"pace: {len(jobs)} short trainings, one of each search", flush=True)
         if failed := train_all(jobs, study.workers):
             raise UserError(f"{failed} of {len(jobs)} short trainings failed, so nothing can be chosen")
         options = jobs[0].options

@@ -12,6 +12,7 @@ from ...jobs.runner import TrainingJob
 from ...models import load_model
 from ...models.export import checking_rows, export
 from ...models.with_trunk import with_trunk
+from ...runs.model_description import read_description
 from .decision import Scored
 from .request import Request
 
@@ -37,9 +38,11 @@ def export_winner(job: TrainingJob, request: Request, out: Path, allow: Collecti
     Raises:
         UserError: the exported model gives other embeddings than the trained one.
     """
-    if out.exists():
-        return out
     run = job.folder.path
+    if out.exists():
+        if read_description(out).run == run.name:
+            return out
+        shutil.rmtree(out)  # of a winner that more seeds have overtaken
     model = load_model(run, allow)
     if request.images is not None:
         return with_trunk(run, model, compose(request.images)[0], out, allow)
