@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     check(config)
     started = time.perf_counter()
     path = extract(config, options, given.out, given.views, given.dtype, given.bfloat16)
-    found = read_features(path)
+    found = read_features(path, single_images=True)
     shape = " x ".join(f"{size:,}" for size in found.features.shape)
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.iterdir()))
     print(

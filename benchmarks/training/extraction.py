@@ -201,7 +201,7 @@ def _provenance(
 
 def _require_same(out: Path, provenance: dict[str, Any], dtype: str) -> None:
     try:
-        found = read_features(out)
+        found = read_features(out, single_images=True)
     except ValueError as error:
         raise UserError(f"--out is there already, and holds no features: {error}") from error
     wanted = json.loads(json.dumps(provenance))

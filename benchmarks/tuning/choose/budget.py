@@ -52,23 +52,29 @@ class Paces:
         study: on the data.
         cells: the searches.
         runs: directory for the short trainings; finished ones are not repeated.
+        until: time of ``time.monotonic()`` at which they are ended; losses with an unknown pace are then left out.
+
+    Attributes:
+        comparisons: of the study, those of a known pace.
 
     Raises:
-        UserError: one of them failed.
+        UserError: one of them failed, or none was finished in the time.
     """
 
-    def __init__(self, study: StudyConfig, cells: Sequence[Cell], runs: Path) -> None:
+    def __init__(self, study: StudyConfig, cells: Sequence[Cell], runs: Path, until: float | None = None) -> None:
         jobs = short_trainings(study, cells, runs)
         print(f"pace: {len(jobs)} short trainings, one of each search", flush=True)
-        if failed := train_all(jobs, study.workers):
+        if failed := train_all(jobs, study.workers, until=until):
             raise UserError(f"{failed} of {len(jobs)} short trainings failed, so nothing can be chosen")
         options = jobs[0].options
         known = paces_of_finished(runs, choose_device(options.device).type)
         self.workers = default_workers(study.workers, Resources(options.device, options.threads, options.per_gpu))
-        self.study, self.cells = study, {cell.name: cell for cell in cells}
-        self.paces: Mapping[str, Pace] = {
-            cell.name: known[kind_of(job.config.identity())] for cell, job in zip(cells, jobs, strict=True)
-        }
+        kinds = {cell.name: kind_of(job.config.identity()) for cell, job in zip(cells, jobs, strict=True)}
+        self.paces: Mapping[str, Pace] = {name: known[kind] for name, kind in kinds.items() if kind in known}
+        self.study, self.cells = study, {cell.name: cell for cell in cells if cell.name in self.paces}
+        self.comparisons = [one for one in study.comparisons if all(name in self.paces for name in _names([one]))]
+        if not self.comparisons:
+            raise UserError("not even short trainings ended in a quarter of the time: give more minutes")
 
     def seconds(self, cell: Cell, epochs: int) -> float:
         """Of one training of this search, as long as ``epochs``."""
@@ -79,8 +85,13 @@ class Paces:
 
     def a_trial_of_each(self, comparisons: Sequence[Comparison], epochs: int) -> float:
         """Seconds in which all searches of these comparisons carry out one trial, with all workers."""
-        names = [f"{comparison.loss}/{method}" for comparison in comparisons for method in comparison.methods]
-        return sum(self.seconds(self.cells[name], epochs) for name in names) * len(self.study.folds) / self.workers
+        seconds = sum(self.seconds(self.cells[name], epochs) for name in _names(comparisons))
+        return seconds * len(self.study.folds) / self.workers
+
+
+def _names(comparisons: Sequence[Comparison]) -> list[str]:
+    """Of the searches: the baseline is always searched."""
+    return [f"{one.loss}/{method}" for one in comparisons for method in dict.fromkeys(["none", *one.methods])]
 
 
 def divide(paces: Paces, seconds: float, whole_shortlist: bool, fixed_epochs: bool) -> Division:
@@ -100,7 +111,9 @@ def divide(paces: Paces, seconds: float, whole_shortlist: bool, fixed_epochs: bo
         UserError: not even the smallest search fits; the message says how many minutes would do.
     """
     config, _ = trial_config(paces.study, next(iter(paces.cells.values())), {})
-    whole, all_of_it = config.protocol.epochs, paces.study.comparisons
+    whole, all_of_it = config.protocol.epochs, paces.comparisons
+    if whole_shortlist and len(all_of_it) < len(paces.study.comparisons):
+        raise UserError("short trainings of some losses did not end in a quarter of the time: give more minutes")
     lengths = [whole] if fixed_epochs else sorted({whole, -(-whole // 2), -(-whole // 3)}, reverse=True)
     some = all_of_it if whole_shortlist else all_of_it[:2]
     choices = [(all_of_it, epochs) for epochs in lengths[:2]] + [(some, epochs) for epochs in lengths[1:] or lengths]

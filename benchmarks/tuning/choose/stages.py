@@ -28,6 +28,7 @@ from .request import Request
 from .state import State
 
 FEWEST_TRIALS = 2  # the declared values without and with a method
+PACE_AT_MOST = 0.25  # of the time that is left
 OVERRUN = 1.15  # of the search's planned time, after which it is cut off
 
 
@@ -45,9 +46,10 @@ def divide_time(request: Request, state: State, clock: Clock) -> tuple[StudyConf
     study = request.study(fitting_batches(request))
     if state.search is None:
         cells = list_cells(study)
-        paces = Paces(study, cells, Path(request.own.runs) / "pace")
+        until = time.monotonic() + PACE_AT_MOST * clock.left
+        paces = Paces(study, cells, Path(request.own.runs) / "pace", until)
         epochs = trial_config(study, cells[0], {})[0].protocol.epochs
-        last = max(paces.seconds(cell, epochs) for cell in cells)  # the winner's, on all classes
+        last = max(paces.seconds(cell, epochs) for cell in paces.cells.values())  # the winner's, on all classes
         fixed = any(text.startswith("protocol.epochs=") for text in request.training)
         rest = clock.left - REPORT_SECONDS - last - START_SECONDS
         state.search = divide(paces, rest, request.whole_shortlist, fixed)

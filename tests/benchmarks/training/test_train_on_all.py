@@ -1,6 +1,7 @@
 """Trainings without a test set, and with classes of one image, from the configuration to result.json."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from tiny_runs import run_tiny
 
 from benchmarks.__main__ import main
+from benchmarks.config.compose import compose
 from benchmarks.models import load_model
+from benchmarks.training.train import read_data
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,18 @@ def test_classes_of_one_image_are_searched_but_are_no_queries(tmp_path: Path, si
         assert np.isnan(scores).sum() == 6 and gallery["query_label"].max() < 24 <= gallery["neighbor_label"].max()
     chosen = result["selection"]["validation"]["test"]["mean_average_precision_at_r"]
     assert np.nanmean(scores) == pytest.approx(chosen, abs=1e-12)
+
+
+def test_features_of_classes_of_one_image_are_computed_and_used_as_images_are(
+    tmp_path: Path, single: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, keys = tmp_path / "features.npz", ["trunk.network.widths=[4,8]", "quiet=true", "device=cpu"]
+    assert main(["features", *single, "data.single_images=distractors", *keys, "--out", str(out)]) == 0
+    assert main(["data", "check", "features", f"data.path={out}", "data.drop_constant=true"]) == 1
+    assert "6 of 30 classes have a single image" in capsys.readouterr().out
+    config, _ = compose(["data=features", f"data.path={out}", "data.drop_constant=true", "loss=raw"])
+    config = replace(config, data=replace(config.data, single_images="distractors"))
+    assert len(read_data(config)[1].test) == 12 * 3 + 6
 
 
 def test_proxies_are_trained_on_classes_of_one_image(tmp_path: Path, single: list[str]) -> None:

@@ -47,6 +47,7 @@ class Steady:
 
     def __init__(self) -> None:
         self.study = read_study("choose", [])
+        self.comparisons = self.study.comparisons
         from benchmarks.tuning.cells import list_cells
 
         self.cells = {cell.name: cell for cell in list_cells(self.study)}
