@@ -37,6 +37,8 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """The page with links that lead to the places on the site, in the site's dialect of Markdown."""
     if page.file.abs_src_path is None:
         return markdown  # of a page of code
+    if page.file.src_uri.startswith("benchmarks/results/"):
+        page.meta["search"] = {"exclude": True}  # the leaderboard is found instead
     parts = FENCED.split(markdown)  # text, code, text, ...
     parts[::2] = [moved_links(text, Path(page.file.abs_src_path), page.file.src_uri) for text in parts[::2]]
     return spaced("".join(parts)).replace("<details>", "<details markdown>")
