@@ -184,6 +184,8 @@ def other_metrics(data: DataSummary, longer: Sequence[str]) -> Table:
         *((Column(METRIC_NAMES[m], signed=True), _difference(m)) for m in data.task.shown if m != data.task.primary),
     ]
     caption = "Difference to the baseline in the other metrics, in points, which are described and not tested"
+    if "calibration_error" in data.task.shown:
+        caption += "; of the calibration error less is better"
     if data.comparisons[0].fold_level:
         caption += "; MAP@R over folds, each averaged over seeds, by the corrected resampled t-test"
         cells += [

@@ -27,7 +27,6 @@ class Task(NamedTuple):
 
     name: str
     primary: str  # metric that is tested and corrected for in the report
-    per_query: tuple[str, ...]  # metrics kept for each test image
     metrics: tuple[str, ...]  # of every evaluation, 0 to 1; those of retrieval also have others
     shown: tuple[str, ...]  # of them, those in the report's tables
     arrays: tuple[str, ...]  # files with what is known of single test images
@@ -57,13 +56,10 @@ LEDGER = "ledger.jsonl"
 BEST = "best.json"
 
 
-RETRIEVAL = Task(
-    "retrieval", PRIMARY, PER_QUERY, ALWAYS, PER_QUERY, (QUERIES, GALLERY), ("loss", "protocol"), ("method",)
-)
+RETRIEVAL = Task("retrieval", PRIMARY, ALWAYS, PER_QUERY, (QUERIES, GALLERY), ("loss", "protocol"), ("method",))
 CLASSIFICATION = Task(
     "classification",
     primary="top_1",
-    per_query=("top_1", "top_5"),
     metrics=("top_1", "top_5", "calibration_error"),
     shown=("top_1", "top_5", "calibration_error"),
     arrays=(QUERIES,),

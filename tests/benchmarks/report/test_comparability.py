@@ -1,10 +1,12 @@
 import re
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.errors import UserError
 from benchmarks.report.comparability import check_comparable
 from benchmarks.runs.reader import read_runs
+from benchmarks.runs.schema import CLASSIFICATION
 
 
 def refusal(canned) -> str:
@@ -47,6 +49,14 @@ def test_two_data_sets_may_differ(canned):
     canned.write("triplet")
     canned.write("triplet", data__name="emoji", data__hash="0" * 64, data__image_size=64, images_seen=1)
     check_comparable(read_runs(canned.root), {})
+
+
+def test_retrieval_and_classification_share_no_report(canned):
+    canned.write("triplet", seed=0)
+    canned.write("triplet", seed=1)
+    one, other = read_runs(canned.root)
+    with pytest.raises(UserError, match="the runs differ in their task, so they cannot share a report"):
+        check_comparable([one, replace(other, task=CLASSIFICATION)], {})
 
 
 def test_a_method_without_its_baseline_loss_is_refused(canned):
