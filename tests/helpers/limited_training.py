@@ -1,7 +1,7 @@
-"""Train on mapped features in a process whose own memory is limited; pages of mapped files do not count.
+"""Train on mapped features or images in a process whose own memory is limited; pages of mapped files do not count.
 
-Arguments: a directory of features, a directory for the run, bytes beyond what the imports took, and whether to keep all
-features as float32 ("held") or to read them a batch at a time ("read").
+Arguments: "features" or "images", their directory, a directory for the run, bytes beyond what the imports took, and
+whether to keep all of them in memory ("held", features as float32) or to read them a batch at a time ("read").
 """
 
 import resource
@@ -9,11 +9,24 @@ import sys
 from pathlib import Path
 
 from benchmarks.config.compose import compose
+from benchmarks.data import decode_cache
 from benchmarks.data import features as reading
-from benchmarks.training import feature_store
+from benchmarks.data.ragged import RaggedImages
+from benchmarks.training import evaluation, feature_store
 from benchmarks.training.train import train
 
 STATUS = Path("/proc/self/status")
+WORDS = {
+    "features": ["data=features", "data.drop_constant=true"],
+    "images": [
+        "data=folder",
+        "data.resize=short_side",
+        "trunk=small_cnn",
+        "protocol=smoke",
+        "protocol.train_images={_target_: benchmarks.training.transforms.RandomResizedCrop, size: 24}",
+        "protocol.eval_images={_target_: benchmarks.training.transforms.CenterCrop, size: 24}",
+    ],
+}
 
 
 def own_bytes() -> int:
@@ -21,15 +34,26 @@ def own_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
+def images_in_memory(folder: Path, num_images: int) -> RaggedImages:
+    mapped = open_store(folder, num_images)
+    return RaggedImages(mapped.pixels.copy(), mapped.offsets, mapped.sizes, mapped.channels, mapped.known_digests)
+
+
+open_store = decode_cache.open_store
+
 if __name__ == "__main__":
     reading.BLOCK_BYTES = 2**22
-    features, runs, allowed, kept = sys.argv[1:]
+    evaluation.BATCH_SIZE = 16
+    kind, path, runs, allowed, kept = sys.argv[1:]
     feature_store.HELD_AT_MOST = 2**40 if kept == "held" else 0
+    if kept == "held":
+        decode_cache.open_store = images_in_memory
     words = [
-        "data=features", f"data.path={features}", "data.name=large", f"runs={runs}", "quiet=true", "device=cpu",
-        "data.drop_constant=true", "protocol.epochs=2", "protocol.iterations_per_epoch=3", "protocol.batch_size=16",
-        "protocol.embedding_size=8",
+        *WORDS[kind], f"data.path={path}", "data.name=large", f"runs={runs}", "quiet=true", "device=cpu",
+        "protocol.epochs=2", "protocol.iterations_per_epoch=3", "protocol.batch_size=16", "protocol.embedding_size=8",
     ]  # fmt: skip
+    if kind == "images":
+        words += [f"data.cache={Path(path).with_name('cache')}", "data.image_size=400", "protocol.evaluate_every=1"]
     config, options = compose(words)
     limit = own_bytes() + int(allowed)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

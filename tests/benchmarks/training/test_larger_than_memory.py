@@ -1,4 +1,4 @@
-"""Training on mapped features that would not fit into memory as float32."""
+"""Training on mapped features, and on mapped images, that would not fit into memory."""
 
 import subprocess
 import sys
@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_runs import numbers
 
 HELPER = Path(__file__).parents[2] / "helpers" / "limited_training.py"
 ROWS, FEATURES = 12_000, 3_000  # 72 MB in float16, 144 MB in float32
 ALLOWED = 190 * 2**20  # keeping all of them takes twice 144 MB for a moment; a training without them, about 60
+
+SIDE, OF_CLASSES = 400, 80  # 6 images a class: 230 MB of pixels, more than all that a training of images may take
+ALLOWED_WITH_IMAGES = 200 * 2**20  # a training without them takes about 170 beyond its imports
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +31,35 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(mapped: Path, runs: Path, allowed: int, kept: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HELPER), str(mapped), str(runs), str(allowed), kept]
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, random = tmp_path_factory.mktemp("pictures") / "images", np.random.default_rng(0)
+    for number in range(OF_CLASSES):
+        (folder / f"{number:03}").mkdir(parents=True)
+        for n in range(6):
+            pixels = random.integers(256, size=(SIDE, SIDE, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number:03}" / f"{n}.bmp")
+    return folder
+
+
+def train(kind: str, data: Path, runs: Path, allowed: int, kept: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(HELPER), kind, str(data), str(runs), str(allowed), kept]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
-def test_features_larger_than_memory_train_with_the_numbers_of_those_in_memory(mapped: Path, tmp_path: Path) -> None:
-    limited = train(mapped, tmp_path / "limited", ALLOWED, "read")
+@pytest.mark.parametrize(
+    ("kind", "fixture", "allowed"), [("features", "mapped", ALLOWED), ("images", "pictures", ALLOWED_WITH_IMAGES)]
+)
+def test_data_larger_than_memory_train_with_the_numbers_of_those_in_memory(
+    kind: str, fixture: str, allowed: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    data = request.getfixturevalue(fixture)
+    limited = train(kind, data, tmp_path / "limited", allowed, "read")
     assert limited.returncode == 0, limited.stderr
-    too_much = train(mapped, tmp_path / "too_much", ALLOWED, "held")
+    too_much = train(kind, data, tmp_path / "too_much", allowed, "held")
     assert too_much.returncode != 0 and "alloc" in too_much.stderr.lower()  # so the limit is one
-    plenty = train(mapped, tmp_path / "plenty", 2**33, "held")
+    plenty = train(kind, data, tmp_path / "plenty", 2**33, "held")
     assert plenty.returncode == 0, plenty.stderr
     assert numbers(Path(limited.stdout.split()[-1])) == numbers(Path(plenty.stdout.split()[-1]))
