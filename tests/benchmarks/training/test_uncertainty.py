@@ -12,7 +12,7 @@ from benchmarks.runs.reader import read_run
 from benchmarks.runs.schema import QUERIES, UNCERTAINTY
 from benchmarks.training.corruptions import KINDS, LEVELS
 from benchmarks.training.train import train
-from benchmarks.training.uncertainty import _of_features, nearest_other
+from benchmarks.training.uncertainty import _of_features, nearest_other, uncertainty_arrays
 from pml_aug.heads import IntrospectiveHead
 
 TINY = [
@@ -60,6 +60,34 @@ def test_the_key_changes_the_name_of_a_run_only_where_it_is_on() -> None:
     assert "uncertainty" not in plain and measuring == {**plain, "uncertainty": True}
     with pytest.raises(UserError, match="protocol.uncertainty is of the test images"):
         compose([*words, TINY[4], "protocol.test_scoring=never"])
+
+
+class Rows:
+    """Rows and labels, as the stores hand them out."""
+
+    def __init__(self, rows: torch.Tensor, labels: torch.Tensor) -> None:
+        self.rows, self.labels = rows, labels
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.rows[positions], self.labels[positions]
+
+
+def test_queries_search_the_gallery_and_those_without_an_image_of_their_class_are_left_out() -> None:
+    models = {"trunk": nn.Identity(), "embedder": nn.Identity().train()}
+    test = Rows(torch.tensor([[3.0, 0.0], [0.0, 1.0], [1.0, 0.1], [-1.0, 0.0]]), torch.tensor([0, 1, 2, 5]))
+    gallery = Rows(torch.tensor([[0.0, 2.0], [2.0, 0.0], [0.0, -1.0]]), torch.tensor([1, 0, 2]))
+    found = uncertainty_arrays(models, {"test": test, "gallery": gallery}, "float32", torch.device("cpu"))
+    assert found["labels"].tolist() == [0, 1, 2] and found["right"].tolist() == [[True, True, False]]
+    np.testing.assert_allclose(found["distance"][0, :2], 0, atol=1e-6)
+    np.testing.assert_allclose(found["length"][0], [3, 1, 1.01**0.5], rtol=1e-6)
+    assert models["embedder"].training
+    alone = uncertainty_arrays(
+        models, {"test": Rows(gallery.rows, torch.tensor([1, 1, 0]))}, "float32", test.rows.device
+    )
+    assert alone["labels"].tolist() == [1, 1] and alone["right"].tolist() == [[True, True]]
 
 
 def test_the_nearest_other_row_is_that_of_all_distances() -> None:
