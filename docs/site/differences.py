@@ -11,12 +11,13 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pml_aug_benchmarks.report.labels import loss_name, method_name
+from pml_aug_benchmarks.runs.schema import PRIMARY
 from studies import RESULTS, Row, Study, read_studies  # beside this file
 
 PICTURE = Path(__file__).parents[1] / "differences.png"
 COLORS = {"established gain": "#1565c0", "established loss": "#c62828"}
 OTHER = "#616161"
-MARKERS = "osD^vP"
+MARKERS = "osD^vPX*"
 
 
 def draw(studies: Sequence[Study]) -> pyplot.Figure:
@@ -24,20 +25,20 @@ def draw(studies: Sequence[Study]) -> pyplot.Figure:
 
     Filled markers are established differences, their shape is the data; controls are left out.
     """
-    controls = {row.against for study in studies for row in study.rows}
-    shown = [(study, row) for study in studies for row in study.rows if row.against == "none"]
-    shown = [(study, row) for study, row in shown if row.method not in controls]
-    lines = sorted({(row.loss, row.method) for _, row in shown}, reverse=True)
-    series = sorted({_series(study, row) for study, row in shown})
-    settings = sorted({_setting(study)[0] for study, _ in shown})
+    rows = [row for study in studies for row in study.rows if row.metric == PRIMARY]
+    controls = {row.against for row in rows}
+    rows = [row for row in rows if row.against == "none" and row.method not in controls]
+    lines = sorted({(row.loss, row.method) for row in rows}, reverse=True)
+    series = sorted(set(map(_series, rows)))
+    settings = sorted({_setting(row)[0] for row in rows})
     figure, panels = pyplot.subplots(1, len(settings), figsize=(9, 4.6), sharey=True, squeeze=False)
     for axes, setting in zip(panels[0], settings, strict=True):
-        of_setting = [(study, row) for study, row in shown if _setting(study)[0] == setting]
+        of_setting = [row for row in rows if _setting(row)[0] == setting]
         for line, key in enumerate(lines):
-            marks = [(study, row) for study, row in of_setting if (row.loss, row.method) == key]
-            for turn, (study, row) in enumerate(sorted(marks, key=lambda mark: _series(*mark))):
+            marks = sorted((row for row in of_setting if (row.loss, row.method) == key), key=_series)
+            for turn, row in enumerate(marks):
                 place = line - 0.22 * (turn - (len(marks) - 1) / 2)
-                _mark(axes, row, place, MARKERS[series.index(_series(study, row)) % len(MARKERS)])
+                _mark(axes, row, place, MARKERS[series.index(_series(row)) % len(MARKERS)])
         axes.axvline(0, color="#9e9e9e", linewidth=1, zorder=0)
         axes.set_title(setting, fontsize=10)
         axes.set_xlabel("points of test MAP@R, method minus baseline", fontsize=8)
@@ -64,15 +65,15 @@ def _mark(axes: Axes, row: Row, place: float, marker: str) -> None:
     axes.plot(row.difference, place, marker=marker, color=color, mfc=fill, markersize=5)
 
 
-def _setting(study: Study) -> tuple[str, str]:
-    """A study's setting, and what is particular to it: "head on pretrained features", "tuned"."""
-    setting, _, particular = study.setting.partition(", ")
+def _setting(row: Row) -> tuple[str, str]:
+    """The setting, and what is particular to it: "Head on pretrained features", "tuned"."""
+    setting, _, particular = row.setting.partition(", ")
     return setting[:1].upper() + setting[1:], particular
 
 
-def _series(study: Study, row: Row) -> str:
+def _series(row: Row) -> str:
     data = row.data.removesuffix("_features")
-    particular = _setting(study)[1]
+    particular = _setting(row)[1]
     return f"{data}, {particular}" if particular else data
 
 

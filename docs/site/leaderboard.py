@@ -30,7 +30,7 @@ def leaderboard(studies: Sequence[Study]) -> str:
     compared = [(study, row) for study in studies for row in study.rows if row.against == "none"]
     compared.sort(key=lambda pair: -pair[1].difference)
     scale = max((abs(bound) for _, row in compared for bound in _bounds(row)), default=1.0)
-    overview = [[_method(row), *_cells(row, scale), _text(study.setting), _link(study)] for study, row in compared]
+    overview = [[_method(row), *_cells(row, scale), _text(row.setting), _link(study)] for study, row in compared]
     parts = ["## All comparisons with a baseline\n", _table(OVERVIEW, overview, filtered=True)]
     return "\n\n".join([*parts, *map(_section, studies)])
 
@@ -44,7 +44,7 @@ def _section(study: Study) -> str:
     commands = "\n".join(study.commands)
     return (
         f"## {study.title} {{ #{_anchor(study)} }}\n\n"
-        f"{study.content}. {study.setting[:1].upper()}{study.setting[1:]}; {study.machine}; "
+        f"{study.content}. Setting: {study.setting}. {study.machine}; "
         f"[report](benchmarks/results/{study.folder}/report.md).\n\n"
         f"```sh\n{commands}\n```\n\n{_table(OF_STUDY, rows)}"
     )

@@ -22,6 +22,8 @@ NAME = re.compile(r"(?P<machine>.+?)-(?P<date>\d{4}-\d\d-\d\d)(?:-(?P<name>.+))?
 class Row(NamedTuple):
     """One comparison; points are percent of MAP@R, or of Top-1 for classifiers."""
 
+    setting: str  # such as "head on pretrained features, tuned"
+    metric: str
     data: str
     loss: str
     method: str
@@ -72,10 +74,10 @@ def read_study(folder: Path, setting: str, content: str) -> Study:
         "-", " ", (name or "").count("-")
     )
     machine = f"{environment['gpu'] or environment['cpu']}, torch {environment['packages']['torch']}"
-    return Study(folder.name, title, setting, content, commands, machine, read_rows(folder))
+    return Study(folder.name, title, setting, content, commands, machine, read_rows(folder, setting))
 
 
-def read_rows(folder: Path) -> list[Row]:
+def read_rows(folder: Path, setting: str) -> list[Row]:
     """The comparisons by the rule that is no oracle, of the metric that decides; the largest difference first."""
     with (folder / "results.csv").open() as file:
         scores: dict[tuple[str, str, str], list[float]] = {}
@@ -96,6 +98,8 @@ def read_rows(folder: Path) -> list[Row]:
         key = (line["data"], line["loss"], line["method"])
         rows.append(
             Row(
+                setting_of(line["data"], setting),
+                primary,
                 *key,
                 against=line.get("against") or "none",
                 level=100 * fmean(scores[key]) if key in scores else None,
@@ -109,6 +113,19 @@ def read_rows(folder: Path) -> list[Row]:
             )
         )
     return sorted(rows, key=lambda row: (row.against != "none", row.against in FEATURES, -row.difference))
+
+
+def setting_of(data: str, setting: str) -> str:
+    """The setting of a study on one of its data sets.
+
+    Example:
+        >>> setting_of("glyphs", "emoji: head on features; glyphs: network from scratch")
+        'network from scratch'
+        >>> setting_of("glyphs", "head on features")
+        'head on features'
+    """
+    parts = (part.partition(": ") for part in setting.split("; "))
+    return next((found for name, colon, found in parts if colon and name == data), setting)
 
 
 def verdict(line: dict[str, str]) -> str:
