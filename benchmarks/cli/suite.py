@@ -27,11 +27,11 @@ def main(argv: Sequence[str]) -> int:
         return _classifiers(given.name, given.overrides, given.dry_run)
     suite, overrides = read_suite(given.name, given.overrides)
     kinds = list_kinds(suite, overrides)
-    from ..jobs.suite import first_comparison, list_tasks
+    from ..jobs.suite import list_tasks, report_rounds
     from .train_and_report import train_and_report  # loads torch, which takes seconds
 
     tasks = list_tasks(suite, kinds)
-    return train_and_report(tasks, suite, given.dry_run, first=first_comparison(tasks))
+    return train_and_report(tasks, suite, given.dry_run, rounds=report_rounds(tasks))
 
 
 def _classifiers(name: str, overrides: Sequence[str], dry_run: bool) -> int:
@@ -42,4 +42,4 @@ def _classifiers(name: str, overrides: Sequence[str], dry_run: bool) -> int:
     from .train_and_report import train_and_report  # loads torch, which takes seconds
 
     jobs, first = list_classifications(suite, kinds)
-    return train_and_report(jobs, suite, dry_run, first=first)
+    return train_and_report(jobs, suite, dry_run, rounds=[first])

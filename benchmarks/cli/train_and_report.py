@@ -1,6 +1,8 @@
 """Train a list of jobs and write the report on their directory: what ``suite`` and ``final`` share."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,13 +16,15 @@ from ..jobs.job import Job
 from ..jobs.runner import AnyJob, refuse_other_images, train_all
 from ..runs.writer import abandoned
 
+PAUSE = 120.0  # seconds between preliminary reports, each of which takes some seconds of a core
+
 
 def train_and_report(
     jobs: Sequence[AnyJob],
     place: Place,
     dry_run: bool,
     before_report: Callable[[Sequence[AnyJob]], object] | None = None,
-    first: Sequence[Job] = (),
+    rounds: Sequence[Sequence[Job]] = (),
 ) -> int:
     """Print what the jobs take, train them, and write the report; the exit status, 1 if any training failed.
 
@@ -29,8 +33,8 @@ def train_and_report(
         place: directories, and what runs the jobs.
         dry_run: only print what they take.
         before_report: called with the jobs when all of them are done.
-        first: a part of the jobs that makes a comparison; as soon as it is trained, a report on it alone is written
-            in the place of the one on all.
+        rounds: growing parts of the jobs that can be reported; when one is trained, a preliminary report on it is
+            written in the place of the one on all.
 
     Raises:
         UserError: the directory holds runs that would make the report impossible.
@@ -48,9 +52,9 @@ def train_and_report(
     if dry_run:
         return 0
     taken.refuse_if_the_disk_would_fill(place.runs)
-    first_report = _FirstReport(first, Path(place.runs), Path(out))
-    failed = train_all(jobs, place.workers, place.executor, first_report.count)
-    first_report.wait()
+    preliminary = _PreliminaryReports(rounds, len(jobs), Path(place.runs), Path(out))
+    failed = train_all(jobs, place.workers, place.executor, preliminary.count)
+    preliminary.wait()
     if failed:
         print(f"{failed} of {len(jobs)} trainings failed, so there is no report; the same command tries them again")
         return 1
@@ -63,32 +67,47 @@ def train_and_report(
     return 0
 
 
-class _FirstReport:
-    """The report on the first jobs, written in a thread when the last of them is done, while the others train."""
+class _PreliminaryReports:
+    """Reports on the rounds that are trained, written in a thread while the others train.
 
-    def __init__(self, jobs: Sequence[Job], runs: Path, out: Path) -> None:
-        self.names = [job.folder.name for job in jobs]
-        self.left = {job.folder.name for job in jobs if not job.is_done()}
-        self.runs, self.out = runs, out
-        self.thread = threading.Thread(target=self._write, daemon=True)
+    The first is written as soon as its round is trained, the others at most once in ``pause`` seconds; then the largest
+    round that is trained counts. Rounds that were trained before the command are not reported.
+    """
+
+    def __init__(
+        self, rounds: Sequence[Sequence[Job]], total: int, runs: Path, out: Path, pause: float = PAUSE
+    ) -> None:
+        done = {job.folder.name for jobs in rounds for job in jobs if job.is_done()}
+        self.rounds = [[job.folder.name for job in jobs] for jobs in rounds]
+        self.rounds = [names for names in self.rounds if not done.issuperset(names)]
+        self.done = done
+        self.total, self.runs, self.out, self.pause = total, runs, out, pause
+        self.thread: threading.Thread | None = None
+        self.written_at = -math.inf
 
     def count(self, job: Job) -> None:
         """Note that a job is done."""
-        if job.folder.name in self.left:
-            self.left.remove(job.folder.name)
-            if not self.left:
-                self.thread.start()
+        self.done.add(job.folder.name)
+        trained = [names for names in self.rounds if self.done.issuperset(names)]
+        if not trained or len(self.done) == self.total:
+            return
+        if (self.thread and self.thread.is_alive()) or time.monotonic() - self.written_at < self.pause:
+            return
+        self.rounds = [names for names in self.rounds if not self.done.issuperset(names)]
+        self.written_at = time.monotonic()
+        self.thread = threading.Thread(target=self._write, args=[trained[-1]], daemon=True)
+        self.thread.start()
 
     def wait(self) -> None:
         """Return when nothing is being written."""
-        if self.thread.ident is not None:
+        if self.thread:
             self.thread.join()
 
-    def _write(self) -> None:
+    def _write(self, names: list[str]) -> None:
         from ..report.write import write_report
 
         try:
-            page = write_report(self.runs, self.out, names=self.names)[0]
-            tqdm.write(f"first report, on {len(self.names)} of the trainings: {page}")
+            page = write_report(self.runs, self.out, names=names, total=self.total)[0]
+            tqdm.write(f"preliminary report, on {len(names)} of {self.total} trainings: {page}")
         except UserError as error:  # the report on all, which is still to come, says more
-            tqdm.write(f"no first report: {error}")
+            tqdm.write(f"no preliminary report: {error}")

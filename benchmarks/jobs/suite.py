@@ -67,6 +67,25 @@ def first_comparison(jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
     return [job for job in on_data if is_first(job.config)]
 
 
+def report_rounds(jobs: Sequence[TrainingJob]) -> list[list[TrainingJob]]:
+    """Growing parts of a suite that make a report: the first comparison, then all arms with two seeds, three, ...
+
+    The data sets come one after the other. The last of them ends before its last seed, as all jobs then make a report.
+    """
+    first = first_comparison(jobs)
+    if not first:
+        return []
+    found, before = [first], list[TrainingJob]()
+    for name in dict.fromkeys(job.config.data.name for job in jobs):
+        own = [job for job in jobs if job.config.data.name == name]
+        seeds = list(dict.fromkeys(job.config.seed for job in own if not job.config.loss.is_raw))
+        for count in range(2, len(seeds) + 1):
+            within = seeds[:count]
+            found.append(before + [job for job in own if job.config.loss.is_raw or job.config.seed in within])
+        before = before + own
+    return [part for part in found if len(part) < len(jobs)]
+
+
 def _refuse_without_baseline(jobs: Mapping[str, TrainingJob]) -> None:
     """Check that the baseline of each method is among the jobs, or was trained before."""
     none = compose(["method=none"])[0].method

@@ -19,8 +19,8 @@ from .table import Section
 SHOWN = 6  # controls' findings; the others are folded, so that a long report starts with its pictures
 
 
-def write_html(contents: Contents, summary: Summary) -> str:
-    """The page."""
+def write_html(contents: Contents, summary: Summary, total: int | None = None) -> str:
+    """The page; arguments as of :func:`benchmarks.report.write.write_report`."""
     searched = [cell.method for study in summary.studies for cell in study.cells]
     colours = method_colours([cell.method for data in summary.data_sets for cell in data.cells] + searched)
     several = len(summary.data_sets) > 1
@@ -33,6 +33,7 @@ def write_html(contents: Contents, summary: Summary) -> str:
         several=several,
         colours=colours,
         shown=SHOWN,
+        total=total,
         grids=[grid(data) for data in summary.data_sets if data.comparisons],
         forest=forest(summary.comparisons, colours, several) if summary.comparisons else None,
         galleries=[

@@ -20,7 +20,9 @@ from .tuned_runs import by_search
 from .uncertainty_section import uncertainty_rows
 
 
-def write_report(runs: Path, out: Path, margin: float = MARGIN, names: Collection[str] | None = None) -> list[Path]:
+def write_report(
+    runs: Path, out: Path, margin: float = MARGIN, names: Collection[str] | None = None, total: int | None = None
+) -> list[Path]:
     """Write report.html, report.md, tables.tex, results.csv, comparisons.csv and curves.csv; their paths.
 
     The same runs give the same bytes. Each file is written whole or not at all; nothing is written when the runs do
@@ -31,6 +33,8 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN, names: Collectio
         out: created if it does not exist.
         margin: points of MAP@R within which two losses count as equivalent; to be chosen before the runs are seen.
         names: of the run directories to use; None for all of them.
+        total: trainings that there will be when a suite has ended; the page then says that it is preliminary, and loads
+            itself again. None: it is final.
 
     Raises:
         UserError: there is no run, a run is unfinished or damaged, or the runs are not comparable.
@@ -39,7 +43,7 @@ def write_report(runs: Path, out: Path, margin: float = MARGIN, names: Collectio
     summary = read_summary(runs, margin, names)
     contents = contents_of(summary, read_ensembles(runs, summary.runs))
     files = {
-        "report.html": write_html(contents, summary),
+        "report.html": write_html(contents, summary, total),
         "report.md": write_markdown(contents),
         "tables.tex": write_latex(contents),
         "results.csv": write_csv(results(summary)),

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,13 +8,13 @@ from tiny_training import TINY
 
 from benchmarks.__main__ import main
 from benchmarks.classification.jobs import list_classifications
-from benchmarks.cli.train_and_report import _FirstReport
+from benchmarks.cli.train_and_report import _PreliminaryReports
 from benchmarks.config.classification_suite import list_classification_kinds, read_classification_suite
 from benchmarks.config.lists import list_kinds, read_suite
 from benchmarks.errors import UserError
 from benchmarks.jobs.estimate import estimate
 from benchmarks.jobs.runner import TrainingJob, train_quietly
-from benchmarks.jobs.suite import first_comparison, list_tasks
+from benchmarks.jobs.suite import first_comparison, list_tasks, report_rounds
 from benchmarks.report import write
 from benchmarks.report.write import read_summary, write_report
 from benchmarks.training.train import read_data
@@ -54,13 +55,39 @@ def test_the_first_comparison_is_one_method_with_its_baseline(methods: str, pair
 
 
 @pytest.mark.slow
-def test_the_first_comparison_has_the_features_as_they_are() -> None:
+def test_the_first_comparison_has_the_raw_features() -> None:
     two = "comparisons=[{loss: triplet, methods: [none, ee, iaa]}, {loss: contrastive, methods: [none]}]"
     tasks = tasks_of("quickstart", "seeds=[0,1]", two)
     first = first_comparison(tasks)
     assert first == tasks[:6]
     arms = [(task.config.loss.name, task.config.method.name) for task in first]
     assert arms == [("raw", "none"), ("raw_standardized", "none"), *2 * [("triplet", "none"), ("triplet", "ee")]]
+
+
+@pytest.mark.slow
+def test_reports_grow_from_the_first_comparison_seed_by_seed() -> None:
+    two = "comparisons=[{loss: triplet, methods: [none, ee]}, {loss: contrastive, methods: [none, iaa]}]"
+    tasks = tasks_of("smoke", *SETTINGS, "seeds=[0,1,2,3]", two)
+    rounds = report_rounds(tasks)
+    assert rounds[0] == first_comparison(tasks)
+    assert [len(part) for part in rounds] == [8, 8, 12]
+    assert [{task.config.seed for task in part} for part in rounds[1:]] == [{0, 1}, {0, 1, 2}]
+    assert not report_rounds(tasks_of("smoke", *SETTINGS, "comparisons=[{loss: triplet, methods: [none]}]"))
+
+
+def test_the_largest_round_that_is_trained_is_reported_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(write, "write_report", lambda *_, names, total: [written.append(len(names))])
+    jobs: list[Any] = [SimpleNamespace(folder=SimpleNamespace(name=str(i)), is_done=lambda: False) for i in range(5)]
+    for pause, expected in ((0.0, [2, 3, 4]), (1e9, [2])):
+        reports = _PreliminaryReports([jobs[:2], jobs[:3], jobs[:4]], 5, tmp_path, tmp_path, pause)
+        for job in jobs:
+            reports.count(job)
+            reports.wait()
+        assert written == expected
+        written.clear()
 
 
 @pytest.mark.slow
@@ -187,13 +214,14 @@ def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
 
 
 @pytest.mark.slow
-def test_a_first_report_is_written_before_the_others_are_trained_and_the_last_replaces_it(
+def test_a_preliminary_report_is_written_before_the_others_are_trained_and_the_last_replaces_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[tuple[set[str], int]] = []
 
-    def recorded(runs: Path, out: Path, *rest: Any, names: list[str] | None = None) -> list[Path]:
-        paths = write_report(runs, out, *rest, names=names)
+    def recorded(runs: Path, out: Path, *rest: Any, **more: Any) -> list[Path]:
+        paths = write_report(runs, out, *rest, **more)
+        assert ("Preliminary: 4 of 8 trainings." in paths[0].read_text()) == bool(more)
         losses = {row.split(",")[1] for row in (out / "results.csv").read_text().splitlines()[1:]}
         written.append((losses, len(list(runs.glob("*/done")))))
         return paths
@@ -204,25 +232,25 @@ def test_a_first_report_is_written_before_the_others_are_trained_and_the_last_re
     words = ["smoke", *SETTINGS, f"runs={tmp_path}", "workers=1", "seeds=[0,1]", two]
     assert main(["suite", *words]) == 0
     shown = capsys.readouterr().out
-    assert f"first report, on 4 of the trainings: {tmp_path / 'report' / 'report.html'}" in shown
+    assert f"preliminary report, on 4 of 8 trainings: {tmp_path / 'report' / 'report.html'}" in shown
     (first, _), (last, done) = written
     assert (first, last, done) == ({"triplet"}, {"triplet", "contrastive"}, 8)
     assert main(["suite", *words]) == 0
-    assert "first report" not in capsys.readouterr().out
+    assert "preliminary report" not in capsys.readouterr().out
 
 
-def test_what_hinders_the_first_report_is_told_and_the_others_are_trained(
+def test_what_hinders_a_preliminary_report_is_logged_and_the_others_are_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tasks = tasks_of("smoke", *SETTINGS, f"runs={tmp_path}", "seeds=[0]")[:2]
-    report = _FirstReport(tasks, tmp_path, tmp_path / "report")
+    report = _PreliminaryReports([tasks], 3, tmp_path, tmp_path / "report")
     for task in tasks:  # finished, but without the result that a report reads
         task.folder.prepare()
         task.folder.finish({})
         report.count(task)
     report.wait()
     said = capsys.readouterr().out
-    assert said.startswith("no first report: ") and str(tasks[0].folder.path) in said
+    assert said.startswith("no preliminary report: ") and str(tasks[0].folder.path) in said
 
 
 @pytest.mark.slow
