@@ -18,11 +18,11 @@ from ..ledger import Line
 from ..search import run_trials
 from ..study import StudyConfig
 from ..summary import best_trials, describe_study, write_best
-from .batches import fitting_batches
 from .budget import REPORT_SECONDS, SEARCHED, START_SECONDS, Paces, divide, searched
 from .clock import Clock
 from .decision import Decision
 from .finalists import equal_trials, in_turn, list_finals, plan_finals, whole_seeds
+from .fitting import fitting_batches, preparation
 from .production import export_winner, on_all_classes
 from .request import Request
 from .state import State
@@ -43,7 +43,10 @@ class Searched(NamedTuple):
 
 def divide_time(request: Request, state: State, clock: Clock) -> tuple[StudyConfig, list[Cell]]:
     """The search that fits into the time, by the pace of short trainings; one that was begun is kept."""
-    study = request.study(fitting_batches(request))
+    if state.fitting is None:
+        state.fitting = [*fitting_batches(request), *preparation(request, request.study().folds[0])]
+        state.save()
+    study = request.study(state.fitting)
     if state.search is None:
         cells = list_cells(study)
         until = time.monotonic() + PACE_AT_MOST * clock.left

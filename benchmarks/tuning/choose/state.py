@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...config.compose import untrusted
 from ...config.lists import Comparison
 from ...config.typed import typed
 from ...errors import UserError
@@ -30,6 +31,7 @@ class State:
 
     def __init__(self, request: Request) -> None:
         self.path = Path(request.own.runs) / FILE
+        self.fitting: list[str] | None = None  # overrides of each training that the data ask for
         self.search: Division | None = None
         self.trials: int | None = None  # that count, of each search, once the search has ended
         self.finals: Finals | None = None
@@ -45,7 +47,7 @@ class State:
     def save(self) -> None:
         """Write the file whole."""
         search, finals = self.search, self.finals
-        content: dict[str, Any] = {"request": self.request, "trials": self.trials}
+        content: dict[str, Any] = {"request": self.request, "fitting": self.fitting, "trials": self.trials}
         content["search"] = None
         if search is not None:
             content["search"] = search._asdict() | {"comparisons": [asdict(one) for one in search.comparisons]}
@@ -60,6 +62,7 @@ class State:
                 f"{self.path.parent} holds the choice for other data or settings ({FILE} says which): set "
                 "runs=ANOTHER_FOLDER, or repeat that command to go on with it"
             )
+        self.fitting = untrusted(found.list_of("fitting", str)) if found.has("fitting") else None
         if found.has("search"):
             search = found.inner("search")
             comparisons = [typed(Comparison, one.content, "comparisons: ") for one in search.each("comparisons")]

@@ -9,10 +9,10 @@ import pytest
 from benchmarks.config.lists import Comparison
 from benchmarks.errors import UserError
 from benchmarks.tuning.choose import budget
-from benchmarks.tuning.choose.batches import fitting_batches
 from benchmarks.tuning.choose.budget import Division, Paces, divide
 from benchmarks.tuning.choose.decision import difference
 from benchmarks.tuning.choose.finalists import Finals, equal_trials, finalists, plan_finals
+from benchmarks.tuning.choose.fitting import fitting_batches, preparation
 from benchmarks.tuning.choose.request import read_request
 from benchmarks.tuning.choose.state import State
 from benchmarks.tuning.ledger import Line
@@ -61,6 +61,7 @@ def steady() -> Paces:
     return cast(Paces, Steady())
 
 
+@pytest.mark.slow
 def test_less_time_means_fewer_trials_then_shorter_trainings_then_fewer_losses(steady: Paces) -> None:
     def divided(minutes: float, **fixed: bool) -> Division:
         return divide(steady, 60 * minutes, **{"whole_shortlist": False, "fixed_epochs": False, **fixed})
@@ -142,10 +143,12 @@ def test_a_gain_is_one_whose_whole_interval_is_above_zero() -> None:
 def test_what_was_decided_is_read_again(tmp_path: Path) -> None:
     request = read_request(["data=glyphs_lite0", f"runs={tmp_path}"])
     state = State(request)
+    state.fitting = ["data.standardize=false"]
     state.search = Division([Comparison("triplet", ["none", "ee"])], 5, 8, 12.5)
     state.trials, state.finals = 7, Finals(["triplet/none"], [1, 2], 6, 1.5)
     state.save()
     again = State(request)
+    assert again.fitting == state.fitting
     assert (again.search, again.trials, again.finals) == (state.search, state.trials, state.finals)
     with pytest.raises(UserError, match="holds the choice for other data or settings"):
         State(read_request(["data=glyphs_lite0", f"runs={tmp_path}", "embedder=mlp"]))
@@ -158,3 +161,15 @@ def test_few_classes_make_batches_of_four_images_a_class(tmp_path: Path) -> None
     assert fitting_batches(read_request(data)) == ["loss.images_per_class=4", "protocol.batch_size=36"]
     assert fitting_batches(read_request([*data, "protocol.batch_size=8"])) == []
     assert fitting_batches(read_request(["data=glyphs_lite0"])) == []
+
+
+def test_features_are_standardised_where_validation_prefers_it(tmp_path: Path) -> None:
+    random, labels = np.random.default_rng(0), np.repeat(np.arange(24), 4)
+    rows = random.normal(size=(24, 3))[labels] + 0.1 * random.normal(size=(96, 3))
+    for scale, better in ((1e3, []), (1e-3, ["data.standardize=false"])):
+        loud = np.concatenate([rows, scale * random.normal(size=(96, 3))], axis=1)
+        path = tmp_path / f"{scale}.npz"
+        np.savez(path, features=loud.astype(np.float32), labels=labels)
+        given = ["data=features", f"data.path={path}", "device=cpu", f"runs={tmp_path / 'runs'}"]
+        assert preparation(read_request(given), fold=0) == better
+        assert preparation(read_request([*given, "data.standardize=true"]), fold=0) == []
