@@ -141,9 +141,9 @@ def page() -> str:
     lines = [
         "# Compatibility",
         "",
-        "Which wrapper and which distance goes with which loss of PML, and which wrappers nest. A test constructs every",
-        "combination and calls it twice: where the table says yes, values and gradients are finite; where it says no, the",
-        "constructor raises a ValueError with the reason below.",
+        "Which wrapper and which distance goes with which loss of PML, and which wrappers nest. A test constructs",
+        "every combination and calls it twice: where the table says yes, values and gradients are finite; where it",
+        "says no, the constructor raises a ValueError with the reason below.",
         "",
         "(Written by `PYTHONPATH=.:tests/helpers python tests/pml_aug/wrappers/compatibility.py` from",
         "`pml_aug/host/losses.py`.)",
