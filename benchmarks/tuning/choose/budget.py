@@ -74,7 +74,7 @@ class Paces:
         self.study, self.cells = study, {cell.name: cell for cell in cells if cell.name in self.paces}
         self.comparisons = [one for one in study.comparisons if all(name in self.paces for name in _names([one]))]
         if not self.comparisons:
-            raise UserError("not even short trainings ended in a quarter of the time: give more minutes")
+            raise UserError("not even short trainings ended in a third of the time: give more minutes")
 
     def seconds(self, cell: Cell, epochs: int) -> float:
         """Of one training of this search, as long as ``epochs``."""
@@ -113,7 +113,7 @@ def divide(paces: Paces, seconds: float, whole_shortlist: bool, fixed_epochs: bo
     config, _ = trial_config(paces.study, next(iter(paces.cells.values())), {})
     whole, all_of_it = config.protocol.epochs, paces.comparisons
     if whole_shortlist and len(all_of_it) < len(paces.study.comparisons):
-        raise UserError("short trainings of some losses did not end in a quarter of the time: give more minutes")
+        raise UserError("short trainings of some losses did not end in a third of the time: give more minutes")
     lengths = [whole] if fixed_epochs else sorted({whole, -(-whole // 2), -(-whole // 3)}, reverse=True)
     some = all_of_it if whole_shortlist else all_of_it[:2]
     choices = [(all_of_it, epochs) for epochs in lengths[:2]] + [(some, epochs) for epochs in lengths[1:] or lengths]

@@ -28,7 +28,7 @@ from .request import Request
 from .state import State
 
 FEWEST_TRIALS = 2  # the declared values without and with a method
-PACE_AT_MOST = 0.25  # of the time that is left
+PACE_AT_MOST = 0.35  # of the time that is left
 OVERRUN = 1.15  # of the search's planned time, after which it is cut off
 
 
