@@ -20,8 +20,8 @@ class Difference(NamedTuple):
 
     @property
     def is_gain(self) -> bool:
-        """Whether it is above 0, and, where there is an interval, all of that."""
-        return self.mean > 0 and (self.interval is None or self.interval.low > 0)
+        """Whether its whole interval is above 0; one seed, which has none, settles nothing."""
+        return self.interval is not None and self.interval.low > 0
 
     def __str__(self) -> str:
         if self.interval is None:

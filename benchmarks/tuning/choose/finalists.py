@@ -66,7 +66,7 @@ def plan_finals(
 
     The folds are such as the search did not validate on, if there are others: what was chosen for its validation
     classes is judged on new ones. The most arms and folds that leave :data:`FEW_SEEDS` seeds are taken, folds before
-    arms; if none do, two arms, one fold and fewer seeds.
+    arms; if none do, two arms or one, one fold and fewer seeds.
 
     Args:
         study: of the search.
@@ -80,14 +80,13 @@ def plan_finals(
     trained = [fold for line in lines for fold in line["folds"]]
     each = FIXED_SECONDS + MARGIN * sum(fold["seconds"] for fold in trained) / max(1, len(trained))
     count = int(seconds * workers / each)
-    found = Finals(finalists(best, ARMS[-1]), others[:1], 1, each)
-    for folds in FOLDS:
-        for most in ARMS:
-            arms = finalists(best, most)
-            seeds = min(SEEDS, count // max(1, len(arms) * len(others[:folds])))
-            if seeds >= FEW_SEEDS:
-                return Finals(arms, others[:folds], seeds, each)
-    return found._replace(seeds=max(1, min(SEEDS, count // max(1, len(found.arms)))))
+    choices = [(folds, most, FEW_SEEDS) for folds in FOLDS for most in ARMS] + [(1, ARMS[-1], 2), (1, 1, 2)]
+    for folds, most, fewest in choices:
+        arms = finalists(best, most)
+        seeds = min(SEEDS, count // max(1, len(arms) * len(others[:folds])))
+        if seeds >= fewest:
+            return Finals(arms, others[:folds], seeds, each)
+    return Finals(finalists(best, 1), others[:1], 2, each)  # what ends in time counts
 
 
 def list_finals(

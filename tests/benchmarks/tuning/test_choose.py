@@ -112,6 +112,7 @@ def test_methods_come_with_their_baselines_and_not_where_their_best_is_without_t
         (170, (3, [1, 2, 3], 6)),
         (60, (3, [1], 6)),
         (20, (2, [1], 3)),
+        (7, (1, [1], 2)),
     ],
 )
 def test_time_buys_seeds_then_folds_then_arms(seconds: float, expected: tuple[int, list[int], int]) -> None:
@@ -136,7 +137,7 @@ def test_of_a_search_that_was_cut_off_equally_many_trials_count() -> None:
 def test_a_gain_is_one_whose_whole_interval_is_above_zero() -> None:
     assert difference(np.array([3.0, 3.1, 2.9]), np.array([1.0])).is_gain
     assert not difference(np.array([3.0, -1.0, 2.0]), np.array([1.0])).is_gain
-    assert difference(np.array([3.0]), np.array([1.0])).is_gain
+    assert not difference(np.array([3.0]), np.array([1.0])).is_gain  # one seed has no interval
     assert not difference(np.array([1.0]), np.array([1.0])).is_gain
 
 
