@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from canned_runs import CannedRuns
+from forked import fork_workers
 from PIL import Image
 from scipy.io import savemat
 
@@ -26,6 +27,12 @@ def save_picture(
 @pytest.fixture
 def save() -> Save:
     return save_picture
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker processes of ``executor=local`` need not import torch each."""
+    fork_workers(monkeypatch)
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Trains and evaluates in forked processes with the environment that torchrun gives them, beside one process.
 
-A script of its own, so that what is forked has no thread.
+It runs in a process of its own (forked.py), so that what is forked has no thread.
 """
 
 import json
 import os
 import signal
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -119,6 +118,13 @@ def outcome(runs: Path) -> dict[str, Any]:
     }
 
 
+def torchrun(words: list[str]) -> None:
+    """``torchrun --nproc-per-node=2 -m benchmarks WORDS``."""
+    from torch.distributed.run import main as launch
+
+    launch(["--nproc-per-node=2", "-m", "benchmarks", *words])
+
+
 def main(scratch: Path) -> None:
     """Evaluate in two and three processes; then print one JSON line a training: its name, what one gives, what two do.
 
@@ -140,7 +146,3 @@ def main(scratch: Path) -> None:
         finish(start(two, 2))
         both = {which: outcome(scratch / name / which) for which in ("one", "two")}
         print(json.dumps({"name": name, **both}), flush=True)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -1,6 +1,6 @@
 """Computes features in forked processes that are killed, and says whether what comes out is as if they had not been.
 
-A script of its own, so that what is forked has no thread.
+It runs in a process of its own (forked.py), so that what is forked has no thread.
 """
 
 import json
@@ -10,17 +10,17 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.compose import compose
+from benchmarks.config.compose import RunConfig, RunOptions, compose
 from benchmarks.runs import resumable
 from benchmarks.training import extraction
 from benchmarks.trunks import SmallCNN
 
 WORDS = ["data.num_classes=24", "data.image_size=12", "trunk.network.widths=[4,8]", "quiet=true", "device=cpu"]
 VIEWS = 2
-CONFIGURATION = compose(WORDS)  # before the forks, since it takes longer than the computation
 
 
 def dying(function: Callable[..., Any], calls: int) -> Callable[..., Any]:
@@ -33,6 +33,11 @@ def dying(function: Callable[..., Any], calls: int) -> Callable[..., Any]:
         return function(*args, **kwargs)
 
     return called
+
+
+@cache
+def configuration() -> tuple[RunConfig, RunOptions]:
+    return compose(WORDS)
 
 
 def attempt(out: Path, place: str | None = None, calls: int = 0) -> int:
@@ -48,7 +53,7 @@ def attempt(out: Path, place: str | None = None, calls: int = 0) -> int:
                 os.replace = dying(os.replace, calls)
             elif place == "rmtree":
                 shutil.rmtree = dying(shutil.rmtree, calls)
-            extraction.extract(*CONFIGURATION, out, VIEWS)
+            extraction.extract(*configuration(), out, VIEWS)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -71,6 +76,7 @@ def main(scratch: Path, name: str, places: list[tuple[str, int]]) -> None:
         name: of the file or directory.
         places: where the attempts are killed, one after the other: what is called, and how many times it works.
     """
+    configuration()  # before the forks, since it takes longer than the computation
     (scratch / "whole").mkdir()
     attempt(scratch / "whole" / name)
     mended = scratch / "mended" / name
@@ -84,7 +90,3 @@ def main(scratch: Path, name: str, places: list[tuple[str, int]]) -> None:
     attempt(mended)
     left = sorted(path.name for path in mended.parent.iterdir())
     print(json.dumps({"seen": seen, "same": files(mended) == files(scratch / "whole" / name), "left": left}))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))

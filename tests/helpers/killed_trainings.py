@@ -1,6 +1,6 @@
 """Trains in forked processes that are killed, and says whether what comes out is what an undisturbed training gives.
 
-A script of its own, so that what is forked has no thread.
+It runs in a process of its own (forked.py), so that what is forked has no thread.
 """
 
 import builtins
@@ -170,7 +170,3 @@ def main(scratch: Path, seed: int, moments: int, failpoints: list[tuple[str, lis
             ),
             flush=True,
         )
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4]))

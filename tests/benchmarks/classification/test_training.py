@@ -2,14 +2,14 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import killed_classification
 import numpy as np
 import pytest
 import torch
+from forked import start
 from tqdm import tqdm
 
 from benchmarks.classification.train import read_classification, train_classifier
@@ -91,29 +91,14 @@ def test_an_interrupted_training_ends_with_the_same_numbers(tmp_path: Path, monk
     assert (mended / "queries.npz").read_bytes() == (whole / "queries.npz").read_bytes()
 
 
-KILLED = """
-import os, signal, sys
-from benchmarks.classification.train import train_classifier
-from benchmarks.config.classification import compose_classification
-from benchmarks.training import checkpoint
-save, saved = checkpoint.save, []
-def dying(folder, state):
-    save(folder, state)
-    saved.append(state["epoch"])
-    if len(saved) == int(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGKILL)
-checkpoint.save = dying
-train_classifier(*compose_classification(sys.argv[2:]))
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpoints", [2, 4])  # the fourth is after the last epoch, before the result
 def test_a_killed_training_ends_with_the_same_numbers(checkpoints: int, tmp_path: Path) -> None:
     words = ["mix=mixup", "loss=introspective_softmax"]
     whole = run(tmp_path / "whole", *words)
-    command = [sys.executable, "-c", KILLED, str(checkpoints), *TINY, *words, f"runs={tmp_path / 'killed'}"]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    process = start(killed_classification.train_until, checkpoints, [*TINY, *words, f"runs={tmp_path / 'killed'}"])
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     mended = run(tmp_path / "killed", *words)
     assert outcome(mended) == outcome(whole)
     assert (mended / "queries.npz").read_bytes() == (whole / "queries.npz").read_bytes()

@@ -11,6 +11,7 @@ TINY_RUNS = [*TINY, "suite=smoke", "protocol.iterations_per_epoch=2", "protocol.
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_dry_run_lists_the_controls_and_a_run_compares_with_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,7 @@ def test_an_unknown_suite_is_refused_with_the_nearest_one(capsys: pytest.Capture
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_failed_run_is_told_the_others_end_and_the_next_call_mends_it(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_preliminary_report_is_written_before_the_others_are_trained_and_the_last_replaces_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

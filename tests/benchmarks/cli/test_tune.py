@@ -2,15 +2,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import start_command
 from tiny_training import TINY
 
 from benchmarks.__main__ import main
@@ -25,7 +24,6 @@ SETTINGS = [
     "folds=[0]",
     "workers=1",
 ]
-ROOT = Path(__file__).parents[3]
 
 
 def files(runs: Path) -> dict[str, Any]:
@@ -48,6 +46,21 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patched.setattr("benchmarks.tuning.search.run_all", here)
         assert main(["tune", "smoke", *SETTINGS, f"runs={runs}"]) == 0
     return runs
+
+
+def wait_for(path: Path, *commands: BaseProcess) -> None:
+    deadline = time.monotonic() + 240
+    while not path.exists():
+        assert all(command.is_alive() for command in commands) and time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def kill_all(command: BaseProcess) -> None:
+    """Kill a command that has not ended, and its workers."""
+    if command.is_alive():
+        assert command.pid is not None
+        os.killpg(command.pid, signal.SIGKILL)
+    command.join()
 
 
 @pytest.mark.slow
@@ -125,20 +138,16 @@ def test_a_study_that_cannot_be_searched_is_refused_before_it_begins(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_study_killed_in_the_middle_goes_on_and_finds_what_an_undisturbed_one_finds(
     tuned: Path, tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-m", "benchmarks", "tune", "smoke", *SETTINGS, f"runs={tmp_path}"]
     folder = tmp_path / "studies" / "smoke"
-    process = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+    process = start_command(["tune", "smoke", *SETTINGS, f"runs={tmp_path}"])
     try:
-        deadline = time.monotonic() + 120
-        while not (folder / "locks" / "triplet.none.2").exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.002)
+        wait_for(folder / "locks" / "triplet.none.2", process)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # the command and its workers, at work on a trial
-        process.wait()
+        kill_all(process)  # the command and its workers, at work on a trial
     written = (folder / "ledger.jsonl").read_bytes()
 
     assert main(["tune", "smoke", *SETTINGS, f"runs={tmp_path}"]) == 0
@@ -155,22 +164,16 @@ def test_a_study_killed_in_the_middle_goes_on_and_finds_what_an_undisturbed_one_
 def test_two_commands_share_a_study_and_one_that_is_killed_leaves_its_trial_to_the_other(
     tuned: Path, tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-m", "benchmarks", "tune", "smoke", *SETTINGS, f"runs={tmp_path}"]
     folder = tmp_path / "studies" / "smoke"
-    start = partial(subprocess.Popen, words, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
-    first, second = start(), start()
+    first, second = (start_command(["tune", "smoke", *SETTINGS, f"runs={tmp_path}"]) for _ in range(2))
     try:
-        deadline = time.monotonic() + 240
-        while not (folder / "locks" / "triplet.none.2").exists():
-            assert first.poll() is None and second.poll() is None and time.monotonic() < deadline
-            time.sleep(0.002)
-        os.killpg(first.pid, signal.SIGKILL)
-        assert second.wait(240) == 0
+        wait_for(folder / "locks" / "triplet.none.2", first, second)
+        kill_all(first)
+        second.join(240)
+        assert second.exitcode == 0
     finally:
         for process in (first, second):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            kill_all(process)
     shared, alone = files(tmp_path), files(tuned)
     assert shared["best"] == alone["best"]
     trials = [(line["cell"], line["trial"]) for line in shared["ledger"]]
@@ -178,6 +181,7 @@ def test_two_commands_share_a_study_and_one_that_is_killed_leaves_its_trial_to_t
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_final_runs_take_the_best_trials_score_the_test_set_once_and_write_the_report(
     tuned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

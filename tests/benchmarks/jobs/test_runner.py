@@ -24,6 +24,7 @@ def task_with(runs: Path, criterion: dict[str, Any] | None = None, seed: int = 0
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_whatever_ends_a_training_is_said_in_its_folder_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +74,7 @@ def test_trainings_that_another_command_is_at_come_last_and_are_waited_for(tmp_p
     other = threading.Thread(target=other_command, daemon=True)
     other.start()
     held.wait()
-    assert train_all([first, second], workers=1) == 0
+    assert train_all([first, second], workers=1) == 0  # here by a worker that imports all it needs itself
     other.join()
     assert order == [False] and first.is_done()
 
@@ -91,6 +92,7 @@ def test_what_was_trained_on_other_images_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_trainings_side_by_side_end_as_each_does_alone(tmp_path: Path) -> None:
     methods = ("method=none", "method=ee", "method=iaa")
 

@@ -1,13 +1,13 @@
 """One training over two gloo processes is the training of one process, but for rounding."""
 
 import json
-import subprocess
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import distributed_trainings
 import numpy as np
 import pytest
+from forked import lines_of, start
 from tiny_training import TINY
 
 from benchmarks.config.compose import compose
@@ -15,15 +15,10 @@ from benchmarks.errors import UserError
 from benchmarks.training import train as run
 from benchmarks.training.distributed import ProcessGroup
 
-DRIVER = Path(__file__).parents[2] / "helpers" / "distributed_trainings.py"
-
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    driver = [sys.executable, str(DRIVER), str(tmp_path_factory.mktemp("runs"))]
-    done = subprocess.run(driver, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
+    return {line["name"]: line for line in lines_of(distributed_trainings.main, tmp_path_factory.mktemp("runs"))}
 
 
 @pytest.mark.slow
@@ -52,12 +47,14 @@ def test_a_killed_one_goes_on_from_its_checkpoint(compared: dict[str, dict]) -> 
 @pytest.mark.slow
 def test_the_command_runs_under_torchrun(tmp_path: Path) -> None:
     words = [*TINY, "protocol.iterations_per_epoch=2", "protocol.epochs=1", f"runs={tmp_path}"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "benchmarks", "run"]
-    done = subprocess.run([*torchrun, *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    output = tmp_path / "output"
+    process = start(distributed_trainings.torchrun, ["run", *words], output=output)
+    process.join()
+    printed = output.read_text()
+    assert process.exitcode == 0, printed
     (path,) = tmp_path.glob("*/result.json")
     assert json.loads(path.read_text())["cost"]["processes"] == 2
-    assert done.stdout == f"done: {path.parent}\n"
+    assert [line for line in printed.splitlines() if "done" in line] == [f"done: {path.parent}"]
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

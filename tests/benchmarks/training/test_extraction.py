@@ -1,13 +1,12 @@
-import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import killed_extractions
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from forked import lines_of
 from tiny_training import TINY
 
 from benchmarks.config.compose import compose
@@ -19,8 +18,6 @@ from benchmarks.runs import resumable
 from benchmarks.training import extraction
 from benchmarks.training.build import build_trunk
 from benchmarks.training.extraction import extract
-
-DRIVER = Path(__file__).parents[2] / "helpers" / "killed_extractions.py"
 
 
 @pytest.mark.slow
@@ -134,10 +131,7 @@ def test_a_killed_computation_goes_on_and_ends_as_one_never_interrupted(name: st
     # a block of images takes one forward pass, and one for each view if some are of the training classes
     places = [["forward", 0], ["forward", 4], ["replace", 0], ["forward", 5], ["replace", 2], ["replace", 8]]
     places += [["replace", 1], ["rmtree", 0]] if name.endswith(".npz") else [["replace", 1]]
-    command = [sys.executable, str(DRIVER), str(tmp_path), name, json.dumps(places)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    (found,) = lines_of(killed_extractions.main, tmp_path, name, places)
     assert found["same"] and found["left"] == [name]
     assert [attempt["signal"] for attempt in found["seen"]] == [signal.SIGKILL] * len(places)
     rows = [attempt["rows"] for attempt in found["seen"] if attempt["rows"] is not None]

@@ -1,13 +1,9 @@
 """A training killed at any moment and started again ends as one never interrupted, bit for bit."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
+import killed_trainings
 import pytest
+from forked import lines_of
 
-DRIVER = Path(__file__).parents[2] / "helpers" / "killed_trainings.py"
 pytestmark = pytest.mark.slow
 FAILPOINTS = [
     ("iaa_ps", [("half a file", 2), ("before replace", 1), ("after replace", 3)]),  # config, environment, checkpoint
@@ -20,16 +16,9 @@ FAILPOINTS = [
 ]
 
 
-def driven(scratch: Path, *arguments: object) -> list[dict]:
-    driver = [sys.executable, str(DRIVER), str(scratch), *map(str, arguments)]
-    done = subprocess.run(driver, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    return driven(tmp_path_factory.mktemp("runs"), 0, 3, json.dumps(FAILPOINTS))
+    return lines_of(killed_trainings.main, tmp_path_factory.mktemp("runs"), 0, 3, FAILPOINTS)
 
 
 def test_killed_trainings_end_as_if_they_had_not_been(trials: list[dict]) -> None:

@@ -154,6 +154,7 @@ def test_a_tpe_search_that_was_cut_off_proposes_what_an_undisturbed_one_does(tmp
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_trial_that_kills_every_worker_has_failed_after_its_restarts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
