@@ -31,7 +31,7 @@ def draw(studies: Sequence[Study]) -> pyplot.Figure:
     lines = sorted({(row.loss, row.method) for row in rows}, reverse=True)
     series = sorted(set(map(_series, rows)))
     settings = sorted({_setting(row)[0] for row in rows})
-    figure, panels = pyplot.subplots(1, len(settings), figsize=(9, 4.6), sharey=True, squeeze=False)
+    figure, panels = pyplot.subplots(1, len(settings), figsize=(9, 1.4 + 0.3 * len(lines)), sharey=True, squeeze=False)
     for axes, setting in zip(panels[0], settings, strict=True):
         of_setting = [row for row in rows if _setting(row)[0] == setting]
         for line, key in enumerate(lines):
