@@ -1,5 +1,6 @@
 """The processes of one training that torchrun started: batches, gradients, objects and the loss that they share."""
 
+import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pml_aug.wrappers import DistributedLossWrapper
 from pml_aug.wrappers.base import Batch, LossWrapper
@@ -16,6 +18,12 @@ from pml_aug.wrappers.base import Batch, LossWrapper
 from .build import Parts
 
 TIMEOUT = timedelta(days=1)  # the others wait while the main process waits for the lock of the run
+# the option's name in the installed version of PyTorch; buffers are sent once per epoch, in `broadcast_buffers`
+SYNC_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in inspect.signature(DistributedDataParallel).parameters
+)
 Value = TypeVar("Value")
 
 
@@ -71,10 +79,23 @@ class ProcessGroup:
             if share.start < share.stop:
                 distributed.broadcast(whole[share], src=rank)
 
+    def replica(self, model: nn.Module) -> nn.Module:
+        """The model, with gradients that are averaged over the processes in each backward pass.
+
+        It is the model itself where there is nothing to average. Else it is PyTorch's, which sends many gradients at
+        once while others are being computed: two processes with a small network spend half as long on it as with a hook
+        for each gradient, and get the same numbers. It holds the same weights; what is saved is the model itself.
+        """
+        if self.size == 1 or not any(weight.requires_grad for weight in model.parameters()):
+            return model
+        # static_graph: which weights a step uses is found in the first one, since some networks have idle weights
+        options: dict[str, Any] = {"static_graph": True, SYNC_BUFFERS: False}
+        return DistributedDataParallel(model, **options)
+
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Register hooks, so that backward passes followed by :meth:`wait` average the gradients over the processes.
 
-        A gradient is sent while those of earlier layers are still being computed.
+        For the weights of losses, such as proxies, which are few and of no model: see :meth:`replica`.
         """
         if self.size > 1:
             for parameter in parameters:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from pytorch_metric_learning.trainers import BaseTrainer, MetricLossOnly
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from pml_aug.trainers import IntrospectiveTrainer
@@ -35,6 +35,7 @@ class EpochTrainer(BaseTrainer):
     """
 
     dataloader_iter: Iterator[Any]
+    models: dict[str, nn.Module]  # replicas, while there are several processes
 
     def __init__(
         self,
@@ -47,6 +48,8 @@ class EpochTrainer(BaseTrainer):
     ) -> None:
         super().__init__(**trainer)
         self.processes = processes
+        self.originals = dict(self.models)
+        self.replicas: dict[str, nn.Module] = {}  # of those that train
         self.warmup_epochs = warmup_epochs
         self.trunk_weights = list(filter(_is_trained, self.models["trunk"].parameters()))
         self.progress = progress
@@ -76,7 +79,7 @@ class EpochTrainer(BaseTrainer):
             started = time.perf_counter()
             for iteration in range(self.iterations_per_epoch):
                 self.iteration = iteration
-                if is_compiled(self.models["trunk"]):
+                if is_compiled(self.originals["trunk"]):
                     torch.compiler.cudagraph_mark_step_begin()  # the features of the last step may be overwritten
                 self.step()
                 total_loss += self.losses["total_loss"].detach()
@@ -92,7 +95,7 @@ class EpochTrainer(BaseTrainer):
             self.step_lr_schedulers(end_of_epoch=True)
             self.zero_losses()
             self.processes.broadcast_buffers(self.models)
-            with uncompiled(self.models["trunk"]):  # evaluation and hooks use batches of other sizes
+            with uncompiled(self.originals["trunk"]):  # evaluation and hooks use batches of other sizes
                 goes_on = self.end_of_epoch_hook(self)
             if goes_on is False:
                 break
@@ -150,6 +153,16 @@ class EpochTrainer(BaseTrainer):
         if self.warmup_epochs:
             for weight in self.trunk_weights:
                 weight.requires_grad_(self.epoch > self.warmup_epochs)
+        self.models = {name: self._to_train(name) for name in self.originals}
+
+    def _to_train(self, name: str) -> nn.Module:
+        """A model or, if it trains, its replica."""
+        original = self.originals[name]
+        if not any(map(_is_trained, original.parameters())):
+            return original
+        if name not in self.replicas:
+            self.replicas[name] = self.processes.replica(original)
+        return self.replicas[name]
 
     def get_batch(self) -> tuple[Tensor, Tensor]:
         # PML's method would copy the labels to the host and wait, to map labels that are mapped already

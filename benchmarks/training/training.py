@@ -119,11 +119,13 @@ class Training:
         if device.type == "cuda":
             self.log(str(self.store))
         self._lay_out_and_compile()
+        of_models = {weight for model in self.parts.models.values() for weight in model.parameters()}
         processes.average_gradients(
             weight
             for optimizer in self.parts.optimizers.values()
             for group in optimizer.param_groups
             for weight in group["params"]
+            if weight not in of_models  # the trainer averages those
         )
 
     def run(self) -> None:
