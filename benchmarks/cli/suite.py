@@ -6,6 +6,7 @@ from dataclasses import fields
 from ..config.classification_suite import GROUP, list_classification_kinds, read_classification_suite
 from ..config.compose import options_of
 from ..config.lists import SuiteConfig, list_kinds, read_suite
+from ..errors import UserError, unknown
 from .arguments import Parser, add_overrides, parse_arguments
 
 
@@ -23,7 +24,10 @@ def main(argv: Sequence[str]) -> int:
     add_overrides(parser, "a key of the suite, or of each training")
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     given = parse_arguments(parser, argv)
-    if given.name in options_of(GROUP):
+    of_classifiers, others = options_of(GROUP), options_of("suite")
+    if given.name not in (*of_classifiers, *others):
+        raise UserError(unknown("suite", given.name, [*of_classifiers, *others]))
+    if given.name in of_classifiers:
         return _classifiers(given.name, given.overrides, given.dry_run)
     suite, overrides = read_suite(given.name, given.overrides)
     kinds = list_kinds(suite, overrides)

@@ -8,6 +8,7 @@ from tiny_training import TINY
 
 from benchmarks.__main__ import main
 from benchmarks.classification.jobs import list_classifications
+from benchmarks.cli.suite import main as suite_command
 from benchmarks.cli.train_and_report import _PreliminaryReports
 from benchmarks.config.classification_suite import list_classification_kinds, read_classification_suite
 from benchmarks.config.lists import list_kinds, read_suite
@@ -282,5 +283,7 @@ def test_a_suite_of_classifiers_pairs_losses_and_counts_mixtures_as_a_question_o
     (page, text, *_, comparisons, _) = write_report(tmp_path, tmp_path / "report")
     assert "MAP@R" not in text.read_text().replace("margin", "") and "Top-1" in page.read_text()
     assert "softmax+cutmix,none,softmax,small_cnn" in comparisons.read_text()
+    with pytest.raises(UserError, match="the nearest known one is 'classification_small'"):
+        suite_command(["clasification_small"])
     with pytest.raises(UserError, match="losses must have softmax"):
         read_classification_suite("classification_small", ["losses=[introspective_softmax]"])
