@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from .compose import check_option, parse
 from .lists import Comparison, SuiteConfig, list_kinds, read_suite
-from .schema import MethodConfig
+from .parts import MethodConfig
 
 BASELINE = "none"
 SUITE = "quickstart"  # whose data, protocol, folds and seeds are used unless another is chosen

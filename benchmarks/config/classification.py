@@ -7,7 +7,9 @@ from typing import Any
 from ..errors import UserError
 from .classification_data import ClassificationData
 from .compose import Root, composed_values
-from .schema import PRECISIONS, STEPS, RunOptions, TrunkConfig
+from .parts import TrunkConfig
+from .protocol import PRECISIONS, STEPS
+from .schema import RunOptions
 from .targets import check_targets
 from .typed import typed
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..config.compose import compose
-from ..config.schema import RAW
+from ..config.parts import RAW
 from .runner import TrainingJob
 
 

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ..config.schema import RAW, TrunkConfig
+from ..config.parts import RAW, TrunkConfig
 from ..config.targets import check_targets, deferred
 from ..errors import UserError
 from ..runs.checked_json import damaged

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.schema import EmbedderConfig, TrunkConfig
+from ..config.parts import TrunkConfig
+from ..config.protocol import EmbedderConfig
 from ..config.typed import typed
 from ..errors import UserError
 from .checked_json import Fields, damaged, parsed

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config.schema import RAW
+from ..config.parts import RAW
 from ..errors import UserError
 from .checked_json import Fields, damaged, parsed
 from .done import read_seals, sealed_bytes

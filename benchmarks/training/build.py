@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_value_
 from pml_aug.distances import check_introspective
 
 from ..config.compose import RunConfig
-from ..config.schema import TrunkConfig
+from ..config.parts import TrunkConfig
 from ..errors import UserError, unknown
 from ..trunks.width import feature_width
 from .embedders import make_embedder

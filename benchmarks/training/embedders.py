@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config.schema import EmbedderConfig
+from ..config.protocol import EmbedderConfig
 from ..errors import UserError
 from .nodes import make, make_module
 

@@ -14,7 +14,7 @@ from pml_aug.to_device import to_device
 
 from ..config.classification import ClassificationConfig
 from ..config.compose import RunConfig
-from ..config.schema import Normalization
+from ..config.parts import Normalization
 from ..config.targets import deferred
 from ..errors import UserError
 from .feature_store import FeatureStore, StoredFeatures

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from benchmarks.config.compose import compose, options_of
-from benchmarks.config.schema import RAW
+from benchmarks.config.parts import RAW
 from benchmarks.errors import UserError
 from benchmarks.training.build import build
 from benchmarks.training.check import check

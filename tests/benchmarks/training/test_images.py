@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.config.compose import RunConfig, compose
-from benchmarks.config.schema import Normalization
+from benchmarks.config.parts import Normalization
 from benchmarks.data import ImageArrays
 from benchmarks.data.ragged import RaggedImages
 from benchmarks.errors import UserError
