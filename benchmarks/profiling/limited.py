@@ -54,12 +54,13 @@ def run_limited(
     began = time.monotonic()
     process.start()
     theirs.close()
-    process.join(seconds)
-    took = time.monotonic() - began
-    if process.is_alive():
+    try:
+        process.join(seconds)
+        took, late = time.monotonic() - began, process.is_alive()
+    finally:  # also when this process is interrupted
         _kill(process)
+    if late:
         return Ended(KILLED, f"not done after {seconds:.0f} s", took)
-    _kill(process)  # what it left behind
     try:
         status, reason = mine.recv()
     except (EOFError, OSError):
@@ -98,7 +99,7 @@ def _serve(
 
 
 def _kill(process: Any) -> None:
-    """Kill a process with its group, in which no other is if it has not come to make one."""
+    """Kill a process, if it is still alive, with what it has started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
