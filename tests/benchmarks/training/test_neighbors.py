@@ -4,6 +4,7 @@ import torch
 from pytorch_metric_learning.utils.inference import FaissKNN
 from torch import Tensor
 
+from benchmarks.training import neighbors
 from benchmarks.training.neighbors import ExactNeighbors, FaissNeighbors, full_float32, pack, unpack
 
 
@@ -89,6 +90,16 @@ def test_queries_may_be_any_consecutive_rows_of_the_reference(first: int) -> Non
     alone = torch.randn(150, 16)
     everything = FaissNeighbors()(alone, 20, alone, True)[1][first : first + 60]
     assert torch.equal(FaissNeighbors().among(alone[first : first + 60], 20, alone, first)[1], everything)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_long_search_shows_its_progress_unless_it_is_quiet(
+    quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(neighbors, "PATIENCE", 0.0)
+    rows = torch.randn(100, 4)
+    ExactNeighbors(side=32, quiet=quiet)(rows, 3, rows, True)
+    assert ("0/10" in capsys.readouterr().err) is not quiet
 
 
 def test_keys_go_up_with_distance_then_index() -> None:
