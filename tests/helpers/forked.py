@@ -59,6 +59,12 @@ def start_command(words: Sequence[str]) -> BaseProcess:
     return start(_command, list(words))
 
 
+def server() -> Any:
+    """The context whose processes are forked from the server."""
+    SERVER.set_forkserver_preload(IMPORTED)  # counts for the first process of the server only
+    return SERVER
+
+
 def fork_workers(patch: pytest.MonkeyPatch) -> None:
     """Let the worker processes of ``executor=local`` start from the server."""
     patch.setattr(local, "CONTEXT", _Workers())
@@ -95,8 +101,7 @@ class _ForkedWorkers:
 
 
 def _from_server(function: Callable[..., object], *arguments: object, daemon: bool = False) -> BaseProcess:
-    SERVER.set_forkserver_preload(IMPORTED)  # counts for the first process of the server only
-    return SERVER.Process(target=_with_environment, args=(dict(os.environ), function, arguments), daemon=daemon)
+    return server().Process(target=_with_environment, args=(dict(os.environ), function, arguments), daemon=daemon)
 
 
 def _with_environment(environment: dict[str, str], function: Callable[..., object], arguments: tuple[Any, ...]) -> None:

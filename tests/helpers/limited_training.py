@@ -1,11 +1,6 @@
-"""Train on mapped features or images in a process whose own memory is limited; pages of mapped files do not count.
-
-Arguments: "features" or "images", their directory, a directory for the run, bytes beyond what the imports took, and
-whether to keep all of them in memory ("held", features as float32) or to read them a batch at a time ("read").
-"""
+"""Train on mapped features or images in a process whose own memory is limited; pages of mapped files do not count."""
 
 import resource
-import sys
 from pathlib import Path
 
 from benchmarks.config.compose import compose
@@ -41,10 +36,20 @@ def images_in_memory(folder: Path, num_images: int) -> RaggedImages:
 
 open_store = decode_cache.open_store
 
-if __name__ == "__main__":
+
+def train_limited(kind: str, path: Path, runs: Path, allowed: int, kept: str) -> None:
+    """Train, limit this process for good, and print the run directory.
+
+    Args:
+        kind: "features" or "images".
+        path: their directory.
+        runs: a directory for the run.
+        allowed: bytes beyond what the imports took.
+        kept: whether to keep all of them in memory ("held", features as float32) or to read them a batch at a time
+            ("read").
+    """
     reading.BLOCK_BYTES = 2**22
     evaluation.BATCH_SIZE = 16
-    kind, path, runs, allowed, kept = sys.argv[1:]
     feature_store.HELD_AT_MOST = 2**40 if kept == "held" else 0
     if kept == "held":
         decode_cache.open_store = images_in_memory
@@ -53,8 +58,8 @@ if __name__ == "__main__":
         "protocol.epochs=2", "protocol.iterations_per_epoch=3", "protocol.batch_size=16", "protocol.embedding_size=8",
     ]  # fmt: skip
     if kind == "images":
-        words += [f"data.cache={Path(path).with_name('cache')}", "data.image_size=400", "protocol.evaluate_every=1"]
+        words += [f"data.cache={path.with_name('cache')}", "data.image_size=400", "protocol.evaluate_every=1"]
     config, options = compose(words)
-    limit = own_bytes() + int(allowed)
+    limit = own_bytes() + allowed
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     print(train(config, options))

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.profiling.cost import cost_table, measure
+from benchmarks.profiling.cost import GROWTH, cost_table, measure
 from benchmarks.profiling.cost_cases import CASES
 from benchmarks.profiling.loss_steps import Size
 
@@ -32,11 +32,13 @@ def test_the_command_writes_table_figure_and_environment(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_growth_changes_one_quantity_at_a_time(tmp_path):
+def test_growth_changes_one_quantity_at_a_time(tmp_path, monkeypatch):
+    for quantity, values in {"batch": (16, 32, 128), "dimension": (16, 32, 512)}.items():
+        monkeypatch.setitem(GROWTH, quantity, values)
     main(["cost", "--only", "8 points + hardest", "--rounds", "1", "--out", str(tmp_path)])
     with (tmp_path / "cost.csv").open() as file:
         sizes = [(row["batch"], row["dimension"]) for row in csv.DictReader(file)]
-    assert sizes == [("128", "512"), ("32", "512"), ("512", "512"), ("128", "64"), ("128", "2048")]
+    assert sizes == [("128", "512"), ("16", "512"), ("32", "512"), ("128", "16"), ("128", "32")]
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
     lines = (tmp_path / "cost.md").read_text().splitlines()
     assert [line.count(";") for line in lines if line.startswith(("| batch |", "| dimension |"))] == [2, 2]

@@ -2,6 +2,7 @@ import csv
 import json
 
 import pytest
+from forked import server
 
 from benchmarks.cli.speed import main
 from benchmarks.errors import UserError
@@ -9,7 +10,14 @@ from benchmarks.errors import UserError
 SMALL = ["data.num_classes=80", "data.image_size=16", "protocol=smoke", "quiet=true"]
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """The processes that train at once need not import torch each."""
+    monkeypatch.setattr("benchmarks.profiling.speed.get_context", lambda _: server())
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_the_pieces_are_timed_side_by_side_and_written(tmp_path, capsys):
     pairs = ["--pairs", "multi_similarity/none", "multi_similarity/iaa"]
     sizes = ["--batch", "16", "--packed", "2", "--evaluate", "200", "8", "4", "--steps", "1", "--rounds", "1"]
@@ -36,6 +44,7 @@ def test_the_pieces_are_timed_side_by_side_and_written(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_random_images_stand_in_for_data(tmp_path):
     pairs = ["--pairs", "normalized_softmax/none", "--random", "16"]
     sizes = ["--batch", "8", "--packed", "1", "--evaluate", "100", "8", "4", "--steps", "1", "--rounds", "1"]

@@ -1,15 +1,15 @@
 """Training on mapped features, and on mapped images, that would not fit into memory."""
 
-import subprocess
 import sys
 from pathlib import Path
 
+import limited_training
 import numpy as np
 import pytest
+from forked import start
 from PIL import Image
 from tiny_runs import numbers
 
-HELPER = Path(__file__).parents[2] / "helpers" / "limited_training.py"
 ROWS, FEATURES = 12_000, 3_000  # 72 MB in float16, 144 MB in float32
 ALLOWED = 190 * 2**20  # keeping all of them takes twice 144 MB for a moment; a training without them, about 60
 
@@ -23,8 +23,8 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(ROWS // 12), 12)
     features = np.lib.format.open_memmap(folder / "features.npy", "w+", np.float16, (ROWS, FEATURES))
-    for start in range(0, ROWS, 2000):
-        features[start : start + 2000] = random.normal(size=(2000, FEATURES)).astype(np.float16)
+    for row in range(0, ROWS, 2000):
+        features[row : row + 2000] = random.normal(size=(2000, FEATURES)).astype(np.float16)
     features[:, 7] = 1  # left out
     features.flush()
     np.savez(folder / "rest.npz", labels=labels)
@@ -42,9 +42,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(kind: str, data: Path, runs: Path, allowed: int, kept: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HELPER), kind, str(data), str(runs), str(allowed), kept]
-    return subprocess.run(command, capture_output=True, text=True)
+def train(kind: str, data: Path, runs: Path, allowed: int, kept: str) -> tuple[int | None, str]:
+    """The exit code of a training in a process of its own, and what it printed."""
+    output = runs.with_suffix(".txt")
+    process = start(limited_training.train_limited, kind, data, runs, allowed, kept, output=output)
+    process.join()
+    return process.exitcode, output.read_text()
 
 
 @pytest.mark.slow
@@ -56,10 +59,10 @@ def test_data_larger_than_memory_train_with_the_numbers_of_those_in_memory(
     kind: str, fixture: str, allowed: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     data = request.getfixturevalue(fixture)
-    limited = train(kind, data, tmp_path / "limited", allowed, "read")
-    assert limited.returncode == 0, limited.stderr
-    too_much = train(kind, data, tmp_path / "too_much", allowed, "held")
-    assert too_much.returncode != 0 and "alloc" in too_much.stderr.lower()  # so the limit is one
-    plenty = train(kind, data, tmp_path / "plenty", 2**33, "held")
-    assert plenty.returncode == 0, plenty.stderr
-    assert numbers(Path(limited.stdout.split()[-1])) == numbers(Path(plenty.stdout.split()[-1]))
+    status, limited = train(kind, data, tmp_path / "limited", allowed, "read")
+    assert status == 0, limited
+    status, too_much = train(kind, data, tmp_path / "too_much", allowed, "held")
+    assert status != 0 and "alloc" in too_much.lower()  # so the limit is one
+    status, plenty = train(kind, data, tmp_path / "plenty", 2**33, "held")
+    assert status == 0, plenty
+    assert numbers(Path(limited.split()[-1])) == numbers(Path(plenty.split()[-1]))

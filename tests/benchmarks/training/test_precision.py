@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def models():
     torch.manual_seed(0)
-    return {"trunk": SmallCNN(1, [4, 8]), "embedder": nn.Linear(8, 4)}
+    return {"trunk": SmallCNN(1, [4]), "embedder": nn.Linear(4, 4)}
 
 
 @pytest.fixture
@@ -22,11 +22,21 @@ def images():
 
 
 @pytest.fixture
+def no_pool(monkeypatch):
+    """Few kernels are compiled sooner than other processes have imported torch."""
+    from torch._inductor import config
+
+    monkeypatch.setattr(config, "compile_threads", 1)
+
+
+@pytest.fixture
 def no_compiler(monkeypatch):
     """As on a machine without a C++ compiler."""
     from torch._inductor import config
+    from torch._inductor.utils import clear_caches
 
-    torch.compiler.reset()  # nothing compiled before serves
+    torch.compiler.reset()  # nothing compiled before serves ...
+    clear_caches()  # ... nor its kernels
     monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
     monkeypatch.setattr(config, "force_disable_caches", True)
 
@@ -36,7 +46,7 @@ def embeddings_of(models, images):
 
 
 @pytest.mark.slow
-def test_a_compiled_model_gives_the_values_and_gradients_of_the_plain_one(models, images):
+def test_a_compiled_model_gives_the_values_and_gradients_of_the_plain_one(models, images, no_pool):
     plain = copy.deepcopy(models)
     assert compile_models(models, images, "float32") is None
     assert is_compiled(models["trunk"])
