@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytorch_metric_learning.utils import logging_presets
+from record_keeper import RecordWriter
 from record_keeper.db_utils import DBManager
+from torch import Tensor
 
 from ..runs.writer import RunDir
 from .hyperparameters import Scalar
@@ -22,6 +24,18 @@ class UnsyncedDatabase(DBManager):
         self.conn.execute("PRAGMA synchronous=OFF")
 
 
+class ScalarRecords(RecordWriter):
+    """Records of single numbers and words.
+
+    PML's hook passes every buffer of a loss, such as a memory or the statistics of all classes, to be kept as a list of
+    numbers for every epoch, in memory and in checkpoints; no file would hold them.
+    """
+
+    def append(self, group_name: str, series_name: str, input_val: Any, iteration: int) -> None:
+        if not isinstance(input_val, Tensor) or input_val.numel() == 1:
+            super().append(group_name, series_name, input_val, iteration)
+
+
 def open_records(folder: RunDir, name: str) -> tuple[Any, Any]:
     """record-keeper and TensorBoard's writer, which write to a run directory.
 
@@ -32,8 +46,9 @@ def open_records(folder: RunDir, name: str) -> tuple[Any, Any]:
     record_keeper, _, tensorboard = logging_presets.get_record_keeper(
         str(folder.records), str(folder.tensorboard / name)
     )
-    written = record_keeper.record_writer
-    written.local_db = UnsyncedDatabase(written.local_db.db_path)
+    writer = ScalarRecords(str(folder.records))
+    writer.local_db = UnsyncedDatabase(writer.local_db.db_path)
+    record_keeper.record_writer = writer
     return record_keeper, tensorboard
 
 
