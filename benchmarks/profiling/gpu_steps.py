@@ -68,7 +68,7 @@ FULL = Sizes(
 TINY = Sizes(
     training=("trunk=small_cnn", "protocol=smoke"),
     side=16,
-    batches=(16, 8),
+    batches=(8,),
     packed=(1,),
     steps=1,
     rounds=1,

@@ -28,7 +28,7 @@ def test_every_step_is_taken_and_its_results_stand_beside_the_goals(
     printed = capsys.readouterr().out
     assert (tmp_path / "gpu_check.md").read_text() in printed
     assert "| goal | wanted | measured | met | where |" in printed and "Tests: " in printed
-    assert "| multi_similarity + iaa | channels_last | 16 |" in printed
+    assert "| multi_similarity + iaa | channels_last | 8 |" in printed
 
     # a single step, again: the others keep their results
     assert main([*words, "--only", "evaluation"]) == 0
