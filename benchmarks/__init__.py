@@ -1,1 +1,1 @@
-"""A fair comparison of metric-learning losses with and without augmentation: ``python -m benchmarks COMMAND``."""
+"""A fair comparison of metric-learning losses with and without augmentation: ``pml-aug COMMAND``."""

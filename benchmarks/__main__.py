@@ -1,4 +1,4 @@
-"""``python -m benchmarks COMMAND``."""
+"""``pml-aug COMMAND``."""
 
 import argparse
 import sys
@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status of a command: 0 done, 1 something failed, 2 invalid command line."""
     commands = "\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items())
     parser = Parser(
-        prog="python -m benchmarks",
+        prog="pml-aug",
         description=f"Compare metric-learning losses with and without augmentation, fairly.\n\ncommands:\n{commands}",
-        epilog="python -m benchmarks COMMAND --help says more",
+        epilog="pml-aug COMMAND --help says more",
     )
     parser.add_argument("command", metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the command")

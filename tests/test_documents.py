@@ -30,7 +30,7 @@ COMMANDS = {
     command
     for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     if document.parent.name != "tutorials"  # whose commands run when the site is built
-    for written in re.findall(r"-m benchmarks ((?:\\\n|[^`#\n])+)", document.read_text())
+    for written in re.findall(r"(?:pml-aug|-m pml_aug_benchmarks) (?!COMMAND)((?:\\\n|[^`#\n])+)", document.read_text())
     if (command := re.sub(r"\s+", " ", written.replace("\\\n", " ")).strip())
 }
 
@@ -99,7 +99,7 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
 def test_readme_gives_exactly_the_two_commands_that_set_up() -> None:
     commands = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("pip install")]
     assert commands == [
-        'pip install -e ".[bench]" && python -m benchmarks suite quickstart',
+        'pip install -e ".[bench]" && pml-aug suite quickstart',
         'pip install -e ".[dev]" && pytest',
     ]
 

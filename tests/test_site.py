@@ -99,9 +99,7 @@ def test_code_of_a_tutorial_is_shown_with_what_it_prints():
     assert "print(1 + 1)\n```\n\n``` { .text .output }\n2\n```" in shown
 
 
-@pytest.mark.parametrize(
-    "block", ["python exec\n1 / 0\n", "sh exec\nfalse\n", "sh exec\npython -m benchmarks nothing\n"]
-)
+@pytest.mark.parametrize("block", ["python exec\n1 / 0\n", "sh exec\nfalse\n", "sh exec\npml-aug nothing\n"])
 def test_a_tutorial_whose_code_fails_fails_the_build(block):
     page = type("Page", (), {"file": type("File", (), {"src_uri": "a.md"})})
     with pytest.raises(EXECUTE["PluginError"], match="a.md"):

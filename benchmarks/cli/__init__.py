@@ -1,1 +1,1 @@
-"""The commands of ``python -m benchmarks``: arguments and printing only."""
+"""The commands of ``pml-aug``: arguments and printing only."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks ablate METHOD``: train a method beside its controls, and say what each part adds and costs."""
+"""``pml-aug ablate METHOD``: train a method beside its controls, and say what each part adds and costs."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -11,16 +11,16 @@ from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks ablate``; 1 if any training failed."""
+    """``pml-aug ablate``; 1 if any training failed."""
     parser = Parser(
-        prog="python -m benchmarks ablate",
+        prog="pml-aug ablate",
         description="Train the baseline, a method and its controls, each of which lacks one part of the method, write "
         "the report, and print what each part adds and costs.",
         epilog=f"methods (files under configs/method/; their key `control` names the controls): "
         f"{', '.join(options_of('method'))}\n"
         f"keys: suite (data, protocol, folds and seeds are those of a suite; {SUITE}), losses, "
         f"{', '.join(field.name for field in fields(SuiteConfig))}; every other key goes to each run\n"
-        "example: python -m benchmarks ablate ee losses=[triplet,multi_similarity] seeds=[0,1,2,3,4,5]",
+        "example: pml-aug ablate ee losses=[triplet,multi_similarity] seeds=[0,1,2,3,4,5]",
     )
     parser.add_argument("method", metavar="METHOD")
     add_overrides(parser, "suite=NAME, losses=[NAME], a key of the suite, or of each training")

@@ -1,4 +1,4 @@
-"""``python -m benchmarks choose``: which loss, method and parameters to use on a data set."""
+"""``pml-aug choose``: which loss, method and parameters to use on a data set."""
 
 import time
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ def main(argv: Sequence[str]) -> int:
     """Choose, say what was chosen and why, and export the winner."""
     started = time.monotonic()
     parser = Parser(
-        prog="python -m benchmarks choose",
+        prog="pml-aug choose",
         description="Find out which loss, method and parameters to use on your data, within some minutes: features\n"
         "once, a search with equal budgets, the best few over folds and seeds, the report, and the winner's model.\n"
         "After an interruption the same command goes on.",
         epilog="keys of its own: minutes (30), runs (runs/choose), workers, comparisons; those of data, trunk and\n"
         "protocol.eval_images are for the features, all others for each training\n"
-        "example: python -m benchmarks choose data=folder data.path=PHOTOS data.name=photos minutes=30",
+        "example: pml-aug choose data=folder data.path=PHOTOS data.name=photos minutes=30",
     )
     add_overrides(parser, "a key of the command, of data or trunk, or of each training")
     given = parse_arguments(parser, argv)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks classify``: train and evaluate one classifier."""
+"""``pml-aug classify``: train and evaluate one classifier."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,12 +14,12 @@ def main(argv: Sequence[str]) -> int:
     """Train one classifier, unless it is trained already."""
     listed = "\n".join(f"  {key:<10}{', '.join(options_of(CLASSIFY.directory(key)))}" for key in CLASSIFY.groups)
     parser = Parser(
-        prog="python -m benchmarks classify",
+        prog="pml-aug classify",
         description="Train and evaluate one classifier by softmax or introspective softmax, alone or on mixtures; its "
         "run directory is named by the configuration's hash.",
         epilog=f"groups and their options (files under configs/classification/):\n{listed}\n"
         "recipe=NAME chooses all of them as a published command does (docs/classification.md)\n"
-        "example: python -m benchmarks classify loss=introspective_softmax mix=cutmix seed=1 protocol.epochs=4",
+        "example: pml-aug classify loss=introspective_softmax mix=cutmix seed=1 protocol.epochs=4",
     )
     add_overrides(parser, "group=option or any key of a config")
     parser.add_argument("--cfg", action="store_true", help="print the composed configuration, and stop")

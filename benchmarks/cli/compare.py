@@ -1,4 +1,4 @@
-"""``python -m benchmarks compare A B``: by how much B is better than A, in one line."""
+"""``pml-aug compare A B``: by how much B is better than A, in one line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: A or B is no finished run and no directory of runs of one kind, or their set-ups differ.
     """
     parser = Parser(
-        prog="python -m benchmarks compare",
+        prog="pml-aug compare",
         description="How much better B is than A in test MAP@R (of classifiers Top-1), in one line. Both are run "
         "directories of one seed and fold (the interval is then over test classes), or both are directories of runs of "
         "one loss and method each, paired by seed and fold. Only loss and method may differ; any other difference is "

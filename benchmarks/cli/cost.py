@@ -1,4 +1,4 @@
-"""``python -m benchmarks cost``: time, memory and operations of each part of the library beside its baseline."""
+"""``pml-aug cost``: time, memory and operations of each part of the library beside its baseline."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,9 @@ from .arguments import Parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks cost``."""
+    """``pml-aug cost``."""
     parser = Parser(
-        prog="python -m benchmarks cost",
+        prog="pml-aug cost",
         description="Time, memory, kernels and host waits of each part of the library beside its baseline.",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

@@ -1,4 +1,4 @@
-"""``python -m benchmarks data``: check a data set before training on it, and build what a training would build."""
+"""``pml-aug data``: check a data set before training on it, and build what a training would build."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,13 +32,13 @@ class DataError(Exception):
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit status of ``python -m benchmarks data``; 1 if something is wrong with the data."""
+    """The exit status of ``pml-aug data``; 1 if something is wrong with the data."""
     parser = Parser(
-        prog="python -m benchmarks data",
+        prog="pml-aug data",
         description="check: print what a data set holds and what is wrong with it. build: decode its images into the "
         "cache, or draw glyphs or emoji from their sources.",
         epilog=f"data sets (files under configs/data/): {', '.join(options_of('data'))}\n"
-        "example: python -m benchmarks data check cub data.path=CUB_200_2011",
+        "example: pml-aug data check cub data.path=CUB_200_2011",
     )
     parser.add_argument("action", choices=("check", "build"))
     parser.add_argument("name", metavar="NAME")
@@ -73,7 +73,7 @@ def check(config: RunConfig) -> Iterator[str]:
     if not found.problems:
         yield from _check_sound(config)
     if len(found.listing.class_names) > 1 and (suggested := suggest(config.data, found.listing, found.sizes)):
-        yield _line("begin", f"python -m benchmarks {suggested.command}")
+        yield _line("begin", f"pml-aug {suggested.command}")
         yield _line("since", suggested.reason)
     if found.problems:
         raise DataError(found.problems)
@@ -88,7 +88,7 @@ def _check_sound(config: RunConfig) -> Iterator[str]:
         yield from _describe_split(files, config)
         store = store_of(data_config, files)
         if not store.exists():
-            command = f"python -m benchmarks data build {data_config.kind}"
+            command = f"pml-aug data build {data_config.kind}"
             yield _line("decoded", f"not yet; done by {command}, or by the first training")
             return
         yield _line("decoded", str(store))

@@ -1,4 +1,4 @@
-"""``python -m benchmarks embed``: the embeddings of images by a trained model."""
+"""``pml-aug embed``: the embeddings of images by a trained model."""
 
 import time
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ NAMED = 3  # unreadable images in the message
 def main(argv: Sequence[str]) -> int:
     """Compute the embeddings, write them, and say what was written."""
     parser = Parser(
-        prog="python -m benchmarks embed",
+        prog="pml-aug embed",
         description="Apply a trained model to a folder of images, or to an npz file, and write the embeddings. An "
         "interrupted computation goes on where it stopped.",
-        epilog="example: python -m benchmarks embed runs/64afad6c48a7 photographs --out photographs.npz",
+        epilog="example: pml-aug embed runs/64afad6c48a7 photographs --out photographs.npz",
     )
     add_model(parser)
     parser.add_argument(
@@ -53,5 +53,5 @@ def main(argv: Sequence[str]) -> int:
         for reason in found.unreadable[:NAMED]:
             print(f"  {reason.encode('utf-8', 'backslashreplace').decode()}")
     query = "QUERIES.npz" if model.transform is None else "IMAGE"
-    print(f"search them: python -m benchmarks search {given.run} --index {given.out} --query {query}")
+    print(f"search them: pml-aug search {given.run} --index {given.out} --query {query}")
     return 0

@@ -1,4 +1,4 @@
-"""``python -m benchmarks export``: a trained model in the format of another program."""
+"""``pml-aug export``: a trained model in the format of another program."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ NAMES = {"onnx": "model.onnx", "torchscript": "model.torchscript.pt", "safetenso
 def main(argv: Sequence[str]) -> int:
     """Export, check on real images, and say how much the outputs differ."""
     parser = Parser(
-        prog="python -m benchmarks export",
+        prog="pml-aug export",
         description="Write a trained model for ONNX runtimes, for TorchScript, or as a directory for load_model. What "
         "gives other embeddings than the model itself, on real images, is not kept.",
-        epilog="example: python -m benchmarks export runs/64afad6c48a7 --format onnx --out model.onnx",
+        epilog="example: pml-aug export runs/64afad6c48a7 --format onnx --out model.onnx",
     )
     add_model(parser, device=False)
     parser.add_argument("--format", choices=tuple(NAMES), default="onnx", help="default: onnx")

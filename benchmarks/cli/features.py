@@ -1,4 +1,4 @@
-"""``python -m benchmarks features``: compute a trunk's features of a data set once."""
+"""``pml-aug features``: compute a trunk's features of a data set once."""
 
 import time
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from .arguments import Parser, add_overrides, parse_arguments
 def main(argv: Sequence[str]) -> int:
     """Compute, write, and say what was written."""
     parser = Parser(
-        prog="python -m benchmarks features",
+        prog="pml-aug features",
         description="Run a trunk over a data set once and write its features. An interrupted computation goes on where "
         "it stopped.",
-        epilog="example: python -m benchmarks features data=glyphs trunk=efficientnet_lite0 --out glyphs.npz",
+        epilog="example: pml-aug features data=glyphs trunk=efficientnet_lite0 --out glyphs.npz",
     )
     add_overrides(parser, "data=NAME, trunk=NAME, or any of their keys; device=cuda; protocol.eval_images")
     parser.add_argument(
@@ -47,5 +47,5 @@ def main(argv: Sequence[str]) -> int:
     )
     constant = int(constant_columns(found.features).sum())
     dropped = f" data.drop_constant=true ({constant} features have one value in all rows)" if constant else ""
-    print(f"train on them: python -m benchmarks run data=features data.path={path}{dropped}")
+    print(f"train on them: pml-aug run data=features data.path={path}{dropped}")
     return 0

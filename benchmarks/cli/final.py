@@ -1,4 +1,4 @@
-"""``python -m benchmarks final``: train what a study chose over folds and seeds, then write the report."""
+"""``pml-aug final``: train what a study chose over folds and seeds, then write the report."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -9,15 +9,15 @@ from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks final``; 1 if any training failed."""
+    """``pml-aug final``; 1 if any training failed."""
     own = {field.name for field in fields(FinalConfig)}
     options = [field.name for field in fields(RunOptions) if field.name != "runs"]
     parser = Parser(
-        prog="python -m benchmarks final",
+        prog="pml-aug final",
         description="Train the best parameters of every loss and method of a study that has ended, score each training "
         "on the test set once, then the folds' models side by side, and write the report.",
         epilog=f"keys: {', '.join(sorted(own))}; and of each run {', '.join(options)}. All else is as in the study.\n"
-        "example: python -m benchmarks final glyphs seeds=[0,1,2] runs=runs/tuning",
+        "example: pml-aug final glyphs seeds=[0,1,2] runs=runs/tuning",
     )
     parser.add_argument("name", metavar="STUDY")
     add_overrides(parser, "a key of the final runs, or of each training")

@@ -1,4 +1,4 @@
-"""``python -m benchmarks gpu-check``: what a GPU makes of it all, in a given number of minutes."""
+"""``pml-aug gpu-check``: what a GPU makes of it all, in a given number of minutes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ from .arguments import Parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks gpu-check``; 1 if any step failed or was killed at its limit."""
+    """``pml-aug gpu-check``; 1 if any step failed or was killed at its limit."""
     parser = Parser(
-        prog="python -m benchmarks gpu-check",
+        prog="pml-aug gpu-check",
         description="What the machine is, the tests that need a GPU, each part of the library, whole steps of "
         "ResNet-50, evaluation, and as many seeds of a small study as fit, each in a process of its own with a limit; "
         "in the end a table beside the goals. Nothing is downloaded, and weights are random.",
-        epilog="to try it without a GPU: python -m benchmarks gpu-check --device cpu --tiny --minutes 2",
+        epilog="to try it without a GPU: pml-aug gpu-check --device cpu --tiny --minutes 2",
     )
     parser.add_argument("--minutes", type=float, default=12, help="for all steps together (default: 12)")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu (default: cuda)")

@@ -1,4 +1,4 @@
-"""``python -m benchmarks report RUNS --out DIR``."""
+"""``pml-aug report RUNS --out DIR``."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def main(argv: Sequence[str]) -> int:
         UserError: the runs do not allow a report; the message says which and why.
     """
     parser = Parser(
-        prog="python -m benchmarks report",
+        prog="pml-aug report",
         description="Compare finished runs: report.html, report.md, tables.tex, results.csv, comparisons.csv, "
         "curves.csv.",
     )

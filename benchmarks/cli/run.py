@@ -1,4 +1,4 @@
-"""``python -m benchmarks run``: train and evaluate one model."""
+"""``pml-aug run``: train and evaluate one model."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,11 +13,11 @@ def main(argv: Sequence[str]) -> int:
     """Train one model, unless it is trained already."""
     listed = "\n".join(f"  {group:<10}{', '.join(options_of(group))}" for group in (*GROUPS, "embedder"))
     parser = Parser(
-        prog="python -m benchmarks run",
+        prog="pml-aug run",
         description="Train and evaluate one model; its run directory is named by the configuration's hash.",
         epilog=f"groups and their options (files under configs/):\n{listed}\n"
         "recipe=NAME chooses all of them as a published command does (files under configs/recipe/, docs/recipes.md)\n"
-        "example: python -m benchmarks run loss=triplet method=ee fold=0 seed=1 protocol.epochs=4 runs=runs",
+        "example: pml-aug run loss=triplet method=ee fold=0 seed=1 protocol.epochs=4 runs=runs",
     )
     add_overrides(parser, "group=option or any key of a config")
     parser.add_argument("--cfg", action="store_true", help="print the composed configuration, and stop")

@@ -1,4 +1,4 @@
-"""``python -m benchmarks search``: the nearest images of a query among embedded ones."""
+"""``pml-aug search``: the nearest images of a query among embedded ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +16,10 @@ ON_PAGE = 100  # queries
 def main(argv: Sequence[str]) -> int:
     """Search, print a table, and write the page."""
     parser = Parser(
-        prog="python -m benchmarks search",
+        prog="pml-aug search",
         description="Find the images that are most similar to a query, among those that `embed` has embedded with the "
         "same model.",
-        epilog="example: python -m benchmarks search runs/64afad6c48a7 --index photographs.npz --query cat.jpg "
-        "--page cat.html",
+        epilog="example: pml-aug search runs/64afad6c48a7 --index photographs.npz --query cat.jpg --page cat.html",
     )
     add_model(parser)
     parser.add_argument("--index", type=Path, required=True, metavar="FILE", help="what `embed` wrote")

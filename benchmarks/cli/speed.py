@@ -1,4 +1,4 @@
-"""``python -m benchmarks speed``: images per second of each part of a training, beside the limits of the machine."""
+"""``pml-aug speed``: images per second of each part of a training, beside the limits of the machine."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +17,13 @@ EVALUATION = (10_000, 128, 20)  # rows, dimension, rows per class
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks speed``."""
+    """``pml-aug speed``."""
     parser = Parser(
-        prog="python -m benchmarks speed",
+        prog="pml-aug speed",
         description="Images per second of trunk, images, each method's whole step and evaluation, in turns in one "
         "process, and of the baseline in several processes at once; kernels and host waits of each step; steps on "
         "features in turns with a plain PyTorch loop over the same parts.",
-        epilog="example: python -m benchmarks speed trunk=resnet50 protocol=reality_check --random 256 --batch 32 128",
+        epilog="example: pml-aug speed trunk=resnet50 protocol=reality_check --random 256 --batch 32 128",
     )
     add_overrides(parser, "of the training: data, trunk, protocol, ...")
     parser.add_argument("--pairs", nargs="+", default=PAIRS, metavar="LOSS/METHOD", help="steps to be timed")

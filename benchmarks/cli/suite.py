@@ -1,4 +1,4 @@
-"""``python -m benchmarks suite``: train everything a suite lists, then write the report."""
+"""``pml-aug suite``: train everything a suite lists, then write the report."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -11,14 +11,14 @@ from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks suite``; 1 if any training failed."""
+    """``pml-aug suite``; 1 if any training failed."""
     parser = Parser(
-        prog="python -m benchmarks suite",
+        prog="pml-aug suite",
         description="Train everything a suite lists, finished trainings left out, and write the report.",
         epilog=f"suites (files under configs/suite/): {', '.join(options_of('suite'))}\n"
         f"of classifiers (files under configs/{GROUP}/): {', '.join(options_of(GROUP))}\n"
         f"keys of a suite: {', '.join(field.name for field in fields(SuiteConfig))}; every other key goes to each run\n"
-        "example: python -m benchmarks suite quickstart seeds=[0,1] workers=2 runs=runs/short protocol.epochs=4",
+        "example: pml-aug suite quickstart seeds=[0,1] workers=2 runs=runs/short protocol.epochs=4",
     )
     parser.add_argument("name", metavar="SUITE")
     add_overrides(parser, "a key of the suite, or of each training")

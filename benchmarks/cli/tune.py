@@ -1,4 +1,4 @@
-"""``python -m benchmarks tune``: search the parameters of each loss and method with equal budgets."""
+"""``pml-aug tune``: search the parameters of each loss and method with equal budgets."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -9,15 +9,15 @@ from .arguments import Parser, add_overrides, parse_arguments
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks tune``; 1 if a search has no score."""
+    """``pml-aug tune``; 1 if a search has no score."""
     own = [field.name for field in fields(StudyConfig) if field.name not in ("name", "overrides")]
     parser = Parser(
-        prog="python -m benchmarks tune",
+        prog="pml-aug tune",
         description="Search the parameters of every loss and method of a study with the same number of trials. Trials "
         "that have ended are kept. Several of these commands, on several machines, may share a study.",
         epilog=f"studies (files under configs/study/): {', '.join(options_of('study'))}\n"
         f"keys of a study: {', '.join(own)}; every other key goes to each training\n"
-        "example: python -m benchmarks tune glyphs trials=20 folds=[0,1] workers=2 runs=runs/tuning",
+        "example: pml-aug tune glyphs trials=20 folds=[0,1] workers=2 runs=runs/tuning",
     )
     parser.add_argument("name", metavar="STUDY")
     add_overrides(parser, "a key of the study, or of each training")

@@ -110,7 +110,7 @@ class RunConfig:
         if self.trunk.normalization is not None:
             raise UserError(
                 f"trunk={self.trunk.name} takes images, and data.kind=features has none: use trunk=given, or compute "
-                "its features with: python -m benchmarks features"
+                "its features with: pml-aug features"
             )
 
     def identity(self) -> dict[str, Any]:

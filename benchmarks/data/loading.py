@@ -83,7 +83,7 @@ def _path(config: DataConfig) -> Path:
         raise ValueError(f"data.path is missing: say where the data lies, as in data={config.kind} data.path=...")
     path = Path(config.path).expanduser()
     if config.kind == "emoji" and not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; build it with: python -m benchmarks data build emoji")
+        raise FileNotFoundError(f"{path}: no such file; build it with: pml-aug data build emoji")
     return path
 
 

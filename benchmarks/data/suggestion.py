@@ -21,7 +21,7 @@ TRAINING = 15  # minutes of `choose` after the features
 class Suggestion(NamedTuple):
     """What to begin with."""
 
-    command: str  # to be put after ``python -m benchmarks``
+    command: str  # to be put after ``pml-aug``
     reason: str
 
 

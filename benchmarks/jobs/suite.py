@@ -29,7 +29,7 @@ def list_tasks(suite: SuiteConfig, composed: Mapping[str, Sequence[tuple[RunConf
         if kinds[0].config.data.train_on == "all":
             raise UserError(
                 "data.train_on=all leaves no test set, so that a suite has nothing to compare: use it with "
-                "python -m benchmarks run, for the model that goes into use"
+                "pml-aug run, for the model that goes into use"
             )
         for kind in kinds:
             check(kind.config)

@@ -129,7 +129,7 @@ def read_embeddings(path: Path) -> Embeddings:
         arrays = read_arrays(path, ("embeddings", *KNOWN))
     for key in ("embeddings", "names", "provenance", "unreadable"):
         if key not in arrays:
-            raise ValueError(f"{path}: expected an array {key!r}; write it with: python -m benchmarks embed")
+            raise ValueError(f"{path}: expected an array {key!r}; write it with: pml-aug embed")
     embeddings, names, uncertainty = arrays["embeddings"], arrays["names"], arrays.get("uncertainty")
     if embeddings.dtype != np.float32 or embeddings.ndim != 2 or 0 in embeddings.shape:
         raise ValueError(
@@ -145,7 +145,7 @@ def read_embeddings(path: Path) -> Embeddings:
     except (ValueError, KeyError, TypeError, RecursionError):
         known = [None]
     if not all(isinstance(part, str) for part in known):
-        raise ValueError(f"{path}: provenance must name source and model; write it with: python -m benchmarks embed")
+        raise ValueError(f"{path}: provenance must name source and model; write it with: pml-aug embed")
     return Embeddings(embeddings, names.tolist(), uncertainty, arrays["unreadable"].astype(str).tolist(), provenance)
 
 

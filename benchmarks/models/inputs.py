@@ -162,7 +162,7 @@ class FeatureRows(Inputs):
         if path.is_dir() and not (path / FEATURES).exists():
             raise ValueError(
                 f"{path}: the model takes features, not images: compute them as those of its training, with "
-                f"python -m benchmarks features, and give that file"
+                f"pml-aug features, and give that file"
             )
         self.features = _mapped(path / FEATURES) if path.is_dir() else _array(path, "features")
         if self.features.ndim not in (2, 3) or self.features.shape[-1] != wanted.number or not len(self.features):

@@ -46,7 +46,7 @@ def _runs(path: Path) -> list[Run]:
     if len(kinds) > 1:
         raise UserError(
             f"{path} holds {len(kinds)} kinds of runs ({', '.join(kinds)}); give directories of one kind each, or "
-            "`python -m benchmarks report` for all of them"
+            "`pml-aug report` for all of them"
         )
     unscored = [run.path for run in runs if not run.selection]
     if unscored:

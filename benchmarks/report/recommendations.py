@@ -55,7 +55,7 @@ def _tuning(summary: Summary) -> Iterator[str]:
     if untuned:
         yield (
             f"Equal tuning: {', '.join(untuned)} ran with the values in the configs, which may favour one side; "
-            "`python -m benchmarks tune` gives baseline and methods the same budget."
+            "`pml-aug tune` gives baseline and methods the same budget."
         )
     for study in summary.studies:
         for cell in study.cells:

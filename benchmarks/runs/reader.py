@@ -151,7 +151,7 @@ def read_runs(root: Path, names: Collection[str] | None = None) -> list[Run]:
     if names is not None:
         directories = [path for path in directories if path.name in names]
     if not directories:
-        raise UserError(f"{root} holds no run directory; `python -m benchmarks run` or `suite` makes them")
+        raise UserError(f"{root} holds no run directory; `pml-aug run` or `suite` makes them")
     runs, problems = [], []
     for directory in directories:
         try:

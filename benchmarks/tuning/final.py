@@ -46,7 +46,7 @@ def list_rows(study: StudyConfig, final: FinalConfig) -> list[Row]:
         if ended < cell.trials:
             raise UserError(
                 f"{cell.name} has {ended} of {cell.trials} trials: "
-                f"end the search first, python -m benchmarks tune {study.name} runs={study.runs}"
+                f"end the search first, pml-aug tune {study.name} runs={study.runs}"
             )
         if cell.name not in best:
             raise UserError(f"{cell.name}: {why_no_score(cell, lines)}; use another space, protocol or method")

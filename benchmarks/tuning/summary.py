@@ -113,7 +113,7 @@ def load_study(name: str, runs: str, overrides: Sequence[str]) -> StudyConfig:
     """
     path = Path(runs) / "studies" / name / STUDY
     if not path.exists():
-        raise UserError(f"{path} does not exist: tune first, python -m benchmarks tune {name} runs={runs}")
+        raise UserError(f"{path} does not exist: tune first, pml-aug tune {name} runs={runs}")
     written = Fields.of(path)
     if (schema := written.get("schema", int)) != SCHEMA:
         raise UserError(f"{path} has schema {schema}, but this version reads schema {SCHEMA}")

@@ -24,7 +24,7 @@ from mkdocs.structure.pages import Page
 from benchmarks.__main__ import main as benchmark
 
 BLOCK = re.compile(r"^```(python|sh|yaml)( title=\"([^\"]+)\")? exec\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
-COMMAND = "python -m benchmarks "
+COMMAND = "pml-aug "
 known: dict[str, str] = {}  # pages executed before, for `mkdocs serve`
 
 

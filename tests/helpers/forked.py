@@ -55,7 +55,7 @@ def lines_of(function: Callable[..., object], *arguments: object) -> list[dict[s
 
 
 def start_command(words: Sequence[str]) -> BaseProcess:
-    """``python -m benchmarks WORDS`` in a process group that it leads, with its workers in it."""
+    """``pml-aug WORDS`` in a process group that it leads, with its workers in it."""
     return start(_command, list(words))
 
 

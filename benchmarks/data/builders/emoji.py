@@ -1,6 +1,6 @@
 """The builder of ``data=emoji``: emoji as nine vendors draw them.
 
-``python -m benchmarks data build emoji`` fetches the drawings (npm packages, pinned in package.json beside this file)
+``pml-aug data build emoji`` fetches the drawings (npm packages, pinned in package.json beside this file)
 and renders them with resvg (``pip install pml-aug[emoji]``).
 """
 

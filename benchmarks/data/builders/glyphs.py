@@ -1,6 +1,6 @@
 """Characters drawn by the fonts that matplotlib installs: the builder of the shipped ``data=glyphs``.
 
-``python -m benchmarks data build glyphs`` builds it again. The shipped file is the one to compare on: fonts change
+``pml-aug data build glyphs`` builds it again. The shipped file is the one to compare on: fonts change
 between matplotlib's releases, and each FreeType draws the same outline slightly differently.
 """
 

@@ -1,6 +1,6 @@
 """Pretrained features of a part of the glyphs, in a size that can be shipped: the builder of ``data=glyphs_lite0``.
 
-``python -m benchmarks data build glyphs_lite0`` builds it again. The shipped file is the one to compare on: the last
+``pml-aug data build glyphs_lite0`` builds it again. The shipped file is the one to compare on: the last
 digits of a network's features depend on the processor and the version of PyTorch.
 """
 

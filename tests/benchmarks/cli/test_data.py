@@ -34,9 +34,9 @@ def test_check_says_what_there_is_without_decoding_it(folder: Path, capsys: pyte
     assert lines[2] == "classes   18; images per class (min, median, max): 2, 2, 2"
     assert lines[3] == "all       36 images of 18 classes"
     assert lines[4] == "fold 0    train 14 of 7 classes, val 4 of 2 classes, test 18 of 9 classes"
-    assert lines[-3].startswith("decoded   not yet; done by python -m benchmarks data build folder")
+    assert lines[-3].startswith("decoded   not yet; done by pml-aug data build folder")
     assert lines[-2] == (
-        f"begin     python -m benchmarks run data=folder data.path={folder / 'images'} data.name=folder "
+        f"begin     pml-aug run data=folder data.path={folder / 'images'} data.name=folder "
         "data.image_size=32 trunk=small_cnn protocol=quickstart protocol.batch_size=24"
     )
     assert lines[-1].startswith("since     36 images, 6 training classes in a fold, short sides of 30 pixels: a small")
@@ -119,7 +119,7 @@ def test_pictures_of_some_size_are_begun_with_pretrained_features(
     assert main(["check", "folder", f"data.path={tmp_path / 'my photos'}"]) == 1
     (begin,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("begin"))
     assert begin == (
-        f"begin     python -m benchmarks choose data=folder 'data.path={tmp_path / 'my photos'}' data.name=folder "
+        f"begin     pml-aug choose data=folder 'data.path={tmp_path / 'my photos'}' data.name=folder "
         "data.single_images=distractors data.image_size=128 trunk=efficientnet_lite0 protocol=frozen minutes=16"
     )
 

@@ -27,9 +27,9 @@ def test_help_lists_what_there_is(arguments: list[str], words: list[str], capsys
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (FileExistsError(17, "File exists", "/a/report"), "python -m benchmarks: /a/report: File exists\n"),
-        (OSError(28, "No space left on device"), "python -m benchmarks: No space left on device\n"),
-        (OSError("no connection"), "python -m benchmarks: no connection\n"),
+        (FileExistsError(17, "File exists", "/a/report"), "pml-aug: /a/report: File exists\n"),
+        (OSError(28, "No space left on device"), "pml-aug: No space left on device\n"),
+        (OSError("no connection"), "pml-aug: no connection\n"),
     ],
 )
 def test_what_the_system_does_not_allow_is_said_in_one_sentence(

@@ -104,5 +104,5 @@ def test_cache_where_no_directory_can_be_is_refused_by_key(cub: Path, tmp_path: 
 
 
 def test_missing_emoji_name_the_command_that_builds_them(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no such file; build it with: python -m benchmarks data build emoji"):
+    with pytest.raises(FileNotFoundError, match="no such file; build it with: pml-aug data build emoji"):
         load(group(kind="emoji", path=str(tmp_path / "emoji64.npz")))
