@@ -11,6 +11,7 @@ from benchmarks.config.parts import RAW
 from benchmarks.errors import UserError
 from benchmarks.training.build import build
 from benchmarks.training.check import check
+from pml_aug.wrappers import BatchAndMemory
 from pml_aug.wrappers.base import LossWrapper
 
 LOSSES = [loss for loss in options_of("loss") if loss not in ("pml", *RAW)]  # pml needs a class: test_any_pml_loss.py
@@ -55,7 +56,7 @@ def value_of(config: RunConfig, labels: torch.Tensor) -> torch.Tensor:
     torch.manual_seed(1)
     embeddings = parts.models["embedder"](torch.randn(len(labels), parts.models["trunk"].out_features))
     for part in loss.modules():
-        if isinstance(part, LossWrapper):
+        if isinstance(part, LossWrapper | BatchAndMemory):
             part.prepare(torch.randn(2 * len(labels), embeddings.shape[1]), labels.repeat(2))
     torch.manual_seed(2)
     return loss(embeddings, labels, None if miner is None else miner(embeddings, labels)).detach()
