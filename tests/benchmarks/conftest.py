@@ -1,6 +1,6 @@
 """Canned run directories, and tiny folders in the layouts of the published data sets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,15 @@ def save() -> Save:
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker processes of ``executor=local`` need not import torch each."""
     fork_workers(monkeypatch)
+
+
+@pytest.fixture
+def compiled_here() -> Iterator[None]:
+    """Few kernels are compiled in this process sooner than those of a pool have imported torch."""
+    from torch._inductor import config
+
+    with config.patch(compile_threads=1):
+        yield
 
 
 @pytest.fixture

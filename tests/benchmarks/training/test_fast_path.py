@@ -30,6 +30,7 @@ def test_bfloat16_channels_last_trains_to_the_accuracy_of_float32_within_seed_no
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_here")
 def test_a_compiled_training_ends_at_the_scores_of_the_plain_one(tmp_path):
     assert score(tmp_path, "protocol.compile=true") == pytest.approx(score(tmp_path), abs=0.02)
 
@@ -42,6 +43,7 @@ def test_a_training_without_a_compiler_says_so_and_goes_on(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_here")
 def test_only_training_batches_are_compiled_and_each_training_anew(tmp_path):
     counters = torch._dynamo.utils.counters
     torch.compiler.reset()  # of what other tests compiled

@@ -22,14 +22,6 @@ def images():
 
 
 @pytest.fixture
-def no_pool(monkeypatch):
-    """Few kernels are compiled sooner than other processes have imported torch."""
-    from torch._inductor import config
-
-    monkeypatch.setattr(config, "compile_threads", 1)
-
-
-@pytest.fixture
 def no_compiler(monkeypatch):
     """As on a machine without a C++ compiler."""
     from torch._inductor import config
@@ -46,7 +38,8 @@ def embeddings_of(models, images):
 
 
 @pytest.mark.slow
-def test_a_compiled_model_gives_the_values_and_gradients_of_the_plain_one(models, images, no_pool):
+@pytest.mark.usefixtures("compiled_here")
+def test_a_compiled_model_gives_the_values_and_gradients_of_the_plain_one(models, images):
     plain = copy.deepcopy(models)
     assert compile_models(models, images, "float32") is None
     assert is_compiled(models["trunk"])
