@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import wandb
 
@@ -22,7 +23,7 @@ class WeightsAndBiases(Logger):
     """
 
     def __init__(self, training: Described, tell: Callable[[str], None]) -> None:
-        mode = os.environ.get("WANDB_MODE")
+        mode: Any = os.environ.get("WANDB_MODE")
         if mode is None and not wandb.login(prompt=False):  # init would ask for a key, also where nobody can answer
             mode = "offline"
             tell(f"wandb: not logged in, so offline; later: wandb sync {training.folder}/wandb/offline-run-*")
@@ -35,7 +36,7 @@ class WeightsAndBiases(Logger):
             tags=[f"method={training.hyperparameters['method']}"],
             config={**config, "choices": dict(training.hyperparameters)},
             dir=str(training.folder),
-            mode=mode,  # type: ignore[arg-type]
+            mode=mode,
             resume="allow",
             reinit="finish_previous",
             settings=wandb.Settings(silent=True, console="off"),
