@@ -17,7 +17,7 @@ from studies import RESULTS, Row, Study, read_studies  # beside this file
 PICTURE = Path(__file__).parents[1] / "differences.png"
 COLORS = {"established gain": "#1565c0", "established loss": "#c62828"}
 OTHER = "#616161"
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*<>hp"
 
 
 def draw(studies: Sequence[Study]) -> pyplot.Figure:
