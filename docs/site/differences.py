@@ -31,13 +31,13 @@ def draw(studies: Sequence[Study]) -> pyplot.Figure:
     lines = sorted({(row.loss, row.method) for row in rows}, reverse=True)
     series = sorted(set(map(_series, rows)))
     settings = sorted({_setting(row)[0] for row in rows})
-    figure, panels = pyplot.subplots(1, len(settings), figsize=(9, 1.4 + 0.3 * len(lines)), sharey=True, squeeze=False)
+    figure, panels = pyplot.subplots(1, len(settings), figsize=(9, 1.6 + 0.42 * len(lines)), sharey=True, squeeze=False)
     for axes, setting in zip(panels[0], settings, strict=True):
         of_setting = [row for row in rows if _setting(row)[0] == setting]
         for line, key in enumerate(lines):
             marks = sorted((row for row in of_setting if (row.loss, row.method) == key), key=_series)
             for turn, row in enumerate(marks):
-                place = line - 0.22 * (turn - (len(marks) - 1) / 2)
+                place = line - min(0.22, 0.84 / len(marks)) * (turn - (len(marks) - 1) / 2)
                 _mark(axes, row, place, MARKERS[series.index(_series(row)) % len(MARKERS)])
         axes.axvline(0, color="#9e9e9e", linewidth=1, zorder=0)
         axes.set_title(setting, fontsize=10)
