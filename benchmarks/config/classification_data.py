@@ -21,7 +21,7 @@ NOT_IDENTITY = ("cache", "workers", "verify", "identical_allowed")
 
 @dataclass(frozen=True)
 class ClassificationData:
-    """A data set whose classes are in training and test images alike.
+    """A data set in which every class has training images and test images.
 
     Raises:
         UserError: for a value that no data set can have; the message names the key.

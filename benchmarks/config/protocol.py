@@ -85,8 +85,7 @@ class ProtocolConfig:
     compile: bool = False  # trunk and embedder
     channels_last: bool = False  # the trunk's layout in memory
     clustering: bool = False  # whether NMI and AMI of the test images are computed, too; costly for many classes
-
-    uncertainty: bool = False  # whether what tells right from wrong answers is measured at the end, on corruptions too
+    uncertainty: bool = False  # whether the run measures how well scores predict wrong answers, also under corruptions
 
     def __post_init__(self) -> None:
         for key, (low, high) in LIMITS.items():

@@ -157,7 +157,7 @@ def steps(task: Task, variant: str) -> Rows:
         raise NotPossibleError("compiled steps are for a GPU; on a CPU the compiler alone takes minutes")
     pairs = {
         "channels_last": (*BASELINES, *WRAPPED),
-        "compiled": (BASELINES[0], WRAPPED[0]),  # each training is compiled anew
+        "compiled": (BASELINES[0], WRAPPED[0]),  # each training is compiled again
     }.get(variant, BASELINES[:1])
 
     def timed(batch_size: int) -> Rows:
@@ -219,7 +219,7 @@ def study(task: Task) -> Rows:
 
 
 def _each(measured: Callable[[Any], Rows], these: Sequence[Any]) -> Rows:
-    """The rows of each of these, whatever happens to the others; the first error in the end."""
+    """The rows of each of these, also if another one fails; the first error is raised at the end."""
     first = None
     for this in these:
         try:

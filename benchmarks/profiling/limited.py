@@ -92,7 +92,7 @@ def _serve(
                 file.flush()
     except NotPossibleError as error:
         ended = LEFT_OUT, str(error)
-    except BaseException as error:  # whatever it is, the other steps go on
+    except BaseException as error:  # no failure of a step may end the others
         traceback.print_exc()
         ended = FAILED, f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
     connection.send(ended)

@@ -26,11 +26,7 @@ def uncertainty_section(data: DataSummary, key: str, title: str) -> Section:
 
 def table(data: DataSummary) -> Table:
     """One row per loss, method and score."""
-    kinds = list(
-        dict.fromkeys(
-            kind for each in data.uncertainty for found in each.by_run.values() for kind in found.correlations
-        )
-    )
+    kinds = _kinds(data.uncertainty)
 
     def points(value: Callable[[Assessment], float | None]) -> Callable[[Judged], Any]:
         def scaled(found: Assessment) -> float | None:
@@ -64,16 +60,14 @@ def table(data: DataSummary) -> Table:
 
 
 def _kinds(judged: Sequence[Judged]) -> list[str]:
-    """Of corruption."""
+    """The kinds of corruption that any run measured, in their order."""
     return list(dict.fromkeys(kind for each in judged for found in each.by_run.values() for kind in found.correlations))
 
 
 def uncertainty_rows(summary: Summary) -> Table:
     """One row per run and score, for further work; fractions."""
     judged = [each for data in summary.data_sets for each in data.uncertainty]
-    kinds = list(
-        dict.fromkeys(kind for each in judged for found in each.by_run.values() for kind in found.correlations)
-    )
+    kinds = _kinds(judged)
     head = ("data", "loss", "method", "seed", "fold", "score", "aurc", "auroc", "brier_skill", "calibration_error")
     rows = tuple(
         Row(

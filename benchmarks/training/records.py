@@ -27,8 +27,8 @@ class UnsyncedDatabase(DBManager):
 class ScalarRecords(RecordWriter):
     """Records of single numbers and words.
 
-    PML's hook passes every buffer of a loss, such as a memory or the statistics of all classes, to be kept as a list of
-    numbers for every epoch, in memory and in checkpoints; no file would hold them.
+    PML's hook passes every buffer of a loss in every epoch, such as a memory or the statistics of all classes.
+    RecordWriter would keep them as lists of numbers in memory and in checkpoints, but never write them to a file.
     """
 
     def append(self, group_name: str, series_name: str, input_val: Any, iteration: int) -> None:

@@ -1,4 +1,4 @@
-"""What tells right answers from wrong ones: risk by coverage, reliability, and scores by the level of a corruption."""
+"""How well scores predict wrong answers: risk by coverage, reliability, and scores by the level of a corruption."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
