@@ -1,5 +1,6 @@
 """The processes of one training that torchrun started: batches, gradients, objects and the loss that they share."""
 
+import gc
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -150,6 +151,8 @@ def process_group(device: torch.device) -> Iterator[tuple[ProcessGroup, torch.de
         yield ProcessGroup(distributed.get_rank(), distributed.get_world_size()), device
     finally:
         distributed.destroy_process_group()
+        # cycles of replicas still hold the group, whose threads would abort an interpreter that ends before they do
+        gc.collect()
 
 
 class MinedLoss(LossWrapper):
