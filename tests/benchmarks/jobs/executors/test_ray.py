@@ -1,6 +1,8 @@
 """A real Ray cluster of two nodes on this machine; deselect with ``-m 'not ray'``."""
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -53,13 +55,23 @@ def test_a_task_that_raises_is_told_and_the_others_go_on(cluster: Any) -> None:
     assert outcomes[1] is not None and outcomes[1].strip().endswith("ZeroDivisionError: division by zero")
 
 
+def kill_all_of(node: Any) -> None:
+    """Kill the manager of a node, and with it the workers that it has started."""
+    (manager,) = (info.process.pid for info in node.all_processes["raylet"])
+    tasks = Path(f"/proc/{manager}/task").iterdir()
+    workers = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    for process in (manager, *workers):
+        os.kill(process, signal.SIGKILL)
+
+
 @pytest.mark.slow
 def test_trainings_outlive_a_node_and_give_the_numbers_they_give_here(cluster: Any, tmp_path: Path) -> None:
     tasks, node = tasks_in(tmp_path / "ray"), cluster.worker_nodes.copy().pop()
 
     def pull_the_plug() -> None:
         while sum(bool(task.folder.checkpoints()) for task in tasks) < 2:  # one on each node
-            time.sleep(0.02)
+            time.sleep(0.005)
+        kill_all_of(node)  # at once, while removing the node takes as long as a training
         cluster.remove_node(node, allow_graceful=False)
 
     plug = threading.Thread(target=pull_the_plug, daemon=True)
