@@ -51,10 +51,12 @@ def positive_negative_pairs(labels: Tensor, positives: str = "each") -> MixedPai
     """
     check_choice("positives", positives, POSITIVES)
     same = labels[:, None] == labels
-    matches = same.clone().fill_diagonal_(False)
-    count = matches.sum(dim=1)
+    row, positive = same.clone().fill_diagonal_(False).nonzero(as_tuple=True)
+    count = same.sum(dim=1) - 1
     most = int(count.max()) if len(labels) else 0
-    partner = matches.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+    place = torch.arange(len(row), device=labels.device) - (count.cumsum(0) - count).index_select(0, row)
+    partner = torch.zeros(len(labels), most, dtype=torch.long, device=labels.device)
+    partner.index_put_((row, place), positive)
     is_partner = torch.arange(most, device=labels.device) < count[:, None]
     if positives == "first":
         partner = partner[:, :1].expand(-1, most)

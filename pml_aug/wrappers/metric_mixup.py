@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from pytorch_metric_learning import losses
 from torch import Tensor
 
 from pml_aug.distances.delegating import PrecomputedDistance, replaced_distance
-from pml_aug.distances.to_mixtures import distances_to_mixtures
+from pml_aug.distances.to_mixtures import distances_to_mixtures, follow_from_rows
 from pml_aug.host import SIDES
 from pml_aug.synthesis.mix_classes import draw_mixing
 from pml_aug.synthesis.mixed_pairs import (
@@ -131,16 +132,23 @@ class MetricMixup(LossWrapper):
         if batch.ref_emb is not None:
             raise ValueError("MetricMixup takes no `ref_emb`: it mixes the rows of the batch")
         weights = self._check_settings()
+        loss = self.loss
         terms: list[Term] = []
+        shared: AbstractContextManager[Any] = nullcontext()  # one matrix of the rows for the batch and its mixtures
         if any(weights):
             pairs, weight = self._pairs(batch.labels, weights, self._drawn_kind(generator, kind))
             if lam is not None:
                 check_number("lam", lam, minimum=0, maximum=1)
             self.mixing = draw_mixing(self.alpha, generator) if lam is None else lam
             if weight > 0:
-                terms = self._compared(batch, pairs, weight)
+                between_rows = loss.distance(batch.embeddings) if follow_from_rows(loss.distance) else None
+                terms = self._compared(batch, pairs, weight, between_rows)
+                if between_rows is not None:
+                    shared = replaced_distance(loss, PrecomputedDistance(loss.distance, between_rows))
         # the batch comes last, so that the statistics that PML records are its
-        return weighted_sum([Term("", 1, self.loss(*batch, **random_inputs)), *terms])
+        with shared:
+            value = loss(*batch, **random_inputs)
+        return weighted_sum([Term("", 1, value), *terms])
 
     def _drawn_kind(self, generator: torch.Generator | None, kind: str | None) -> str:
         if kind is not None:
@@ -162,14 +170,15 @@ class MetricMixup(LossWrapper):
             return positive_negative_pairs(labels, self.positives), weights[0]
         return anchor_negative_pairs(labels), weights[1]
 
-    def _compared(self, batch: Batch, pairs: MixedPairs, weight: float) -> list[Term]:
+    def _compared(self, batch: Batch, pairs: MixedPairs, weight: float, between_rows: Tensor | None) -> list[Term]:
         """The terms of the mixtures as positives and as negatives."""
         loss, lam = self.loss, float(self.mixing)
         row, column = (to_device(part, batch.embeddings.device) for part in pairs.entries())
         self.num_synthetic = len(row)
         if len(row) == 0:
             return []
-        matrix = distances_to_mixtures(loss.distance, batch.embeddings, pairs.to(batch.embeddings.device), lam)
+        pairs = pairs.to(batch.embeddings.device)
+        matrix = distances_to_mixtures(loss.distance, batch.embeddings, pairs, lam, between_rows)
         nothing, labels = row[:0], to_device(batch.labels, row.device)  # on the host each call would wait to send them
         sides = self.loss_facts.sides
         assert sides is not None  # refused otherwise
