@@ -147,6 +147,16 @@ def defined_by_settings(kind: Kind) -> Kind:
 _DEFINED_BY_SETTINGS: set[type[BaseDistance]] = {CosineSimilarity, DotProductSimilarity, LpDistance, SNRDistance}
 
 
+def compares_pairs(distance: BaseDistance) -> bool:
+    """Whether each entry of the matrix of `distance` is known to depend on two rows alone.
+
+    Example:
+        >>> compares_pairs(LpDistance()), compares_pairs(ClampedDistance(LpDistance()))
+        (True, False)
+    """
+    return type(distance) in _DEFINED_BY_SETTINGS
+
+
 def same_distance(first: BaseDistance, second: BaseDistance) -> bool:
     """Whether two distances are known to be equal, so that one matrix serves both.
 

@@ -1,12 +1,14 @@
 """Base class of the wrappers that put synthetic copies of rows beside their batch."""
 
+import copy
 from typing import Any
 
 import torch
+from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.reducers import PerAnchorReducer
 from torch import Tensor, nn
 
-from pml_aug.distances.delegating import PrecomputedDistance, same_distance
+from pml_aug.distances.delegating import PrecomputedDistance, compares_pairs, same_distance
 from pml_aug.host import CopyMode
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import patched
@@ -70,8 +72,12 @@ class CopiesWrapper(LossWrapper):
         loss, shares_distance = innermost(outer), self._miner_shares_distance
         references = references_of(*batch[:2], copies, *batch[3:])
         distance = loss.distance
-        if facts.copies is CopyMode.REFERENCES and shares_distance:
-            distance = PrecomputedDistance(distance, distance(references.embeddings, references.ref_emb))
+        if facts.copies is CopyMode.REFERENCES:
+            apart = outer is loss and batch.ref_emb is None and compares_pairs(distance)
+            if apart and not distance.collect_stats:
+                distance = PrecomputedDistance(distance, _distances(distance, batch.embeddings, copies.embeddings))
+            elif shares_distance:
+                distance = PrecomputedDistance(distance, distance(references.embeddings, references.ref_emb))
         indices_tuple: IndicesTuple | None = None
         of_wrapper: dict[str, Any] = {}  # attributes of a wrapper inside that are overridden
         if batch.indices_tuple is not None:
@@ -112,3 +118,14 @@ class CopiesWrapper(LossWrapper):
         """The embedding regularizer of the wrapped loss, if it has one, for an enlarged batch."""
         regularizer = innermost(self.loss).embedding_regularizer
         return {} if regularizer is None else {"embedding_regularizer": OnFirstRows(regularizer, num_rows)}
+
+
+def _distances(distance: BaseDistance, rows: Tensor, copies: Tensor) -> Tensor:
+    """The distances of rows to each other and to copies, for which rows are normalised once: (N, N + M).
+
+    Apart, because copies that are constants then take no part in the gradient.
+    """
+    rows, copies = distance.maybe_normalize(rows), distance.maybe_normalize(copies)
+    measure = copy.copy(distance)
+    measure.normalize_embeddings = False
+    return torch.cat([measure(rows), measure(rows, copies)], dim=1)
