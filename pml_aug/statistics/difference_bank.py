@@ -69,8 +69,8 @@ class DifferenceBank(nn.Module):
             labels: (N,), long, on any device.
         """
         first, second, of_pair, classes = (to_device(part, embeddings.device) for part in _pairs_by_class(labels.cpu()))
-        found = embeddings.index_select(0, first) - embeddings.index_select(0, second)
-        differs = (found != 0).any(dim=1)
+        found = embeddings.index_select(0, first).sub_(embeddings.index_select(0, second))
+        differs = found.abs().amax(dim=1) != 0
         # 0, 1, ... among the differences of the class
         before = differs.cumsum(0) - differs.long()
         number = torch.zeros_like(classes).index_add_(0, of_pair, differs.long())
@@ -82,8 +82,8 @@ class DifferenceBank(nn.Module):
         start = torch.where(replaces_all, 0, place).index_select(0, of_pair)
         target = (start + rank - skipped) % size
         target = torch.where(differs & (rank >= skipped), target, size)  # one more place, for what is left out
-        stored = self.differences.index_select(0, classes)
-        stored = torch.cat([stored, torch.zeros_like(stored[:, :1])], dim=1)
+        stored = self.differences.new_empty(len(classes), size + 1, self.differences.shape[2])
+        stored[:, :size] = self.differences.index_select(0, classes)
         stored.index_put_((of_pair, target), found)
         after = torch.where(place + number > size, place + number - size, place + number)
         self.differences.index_copy_(0, classes, stored[:, :size])

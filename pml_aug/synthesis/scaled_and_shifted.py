@@ -36,8 +36,8 @@ def scaled_and_shifted(
         >>> scaled_and_shifted(rows, torch.tensor([0]), channels, scale, shift, to_unit=False).embeddings.tolist()
         [[1.5, 4.0]]
     """
-    factors = torch.ones_like(shift).scatter(2, channels, scale.to(shift))
-    copies = torch.addcmul(shift, factors, embeddings.to(shift)).flatten(0, 1)
-    num_copies = len(channels)
+    num_copies, rows = len(channels), embeddings.to(shift)
+    scaled = torch.addcmul(shift.gather(2, channels), scale.to(shift), rows.expand_as(shift).gather(2, channels))
+    copies = (rows + shift).scatter_(2, channels, scaled).flatten(0, 1)
     source = torch.arange(len(embeddings), device=embeddings.device).repeat(num_copies)
     return Synthetic(normalize(copies) if to_unit else copies, labels.repeat(num_copies), source)

@@ -223,13 +223,13 @@ class DenselyAnchoredSampling(CopiesWrapper):
         if choice is None:
             share = to_device(torch.rand(shape[:2], device=drawn_on, generator=generator), device)
             choice = (share * self.bank.number_of(there)).long()
-        shift = self.shift * self.bank.choose(there, to_device(choice, device))
+        shift = self.bank.choose(there, to_device(choice, device)).mul_(self.shift)
         channels, scale = to_device(channels, device), to_device(scale, device)
         copies = scaled_and_shifted(rows, there, channels, scale, shift, self._to_unit)
         if not self._to_unit:
             return copies
         lengths = embeddings.norm(dim=1, keepdim=True).repeat(self.num_copies, 1)
-        return copies._replace(embeddings=copies.embeddings * lengths)
+        return copies._replace(embeddings=copies.embeddings.mul_(lengths))
 
     def _mined(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, ...] | None:
         return None if self.miner is None else self.miner(embeddings, labels)
