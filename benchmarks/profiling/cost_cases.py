@@ -130,14 +130,18 @@ def _proxy_anchor(size: Size) -> nn.Module:
     return losses.ProxyAnchorLoss(size.classes, size.dimension)
 
 
-def _spherical_proxy_anchor(size: Size) -> nn.Module:
-    return wrappers.SphericalEmbeddingExpansion(_proxy_anchor(size))
+def _spherical_proxy_anchor(fraction: float) -> Callable[[Size], nn.Module]:
+    return lambda size: wrappers.SphericalEmbeddingExpansion(_proxy_anchor(size), fraction=fraction)
 
 
-def _enlarged_proxy_anchor(size: Size) -> Step:
-    """With eight more rows for each of 40 % of the batch."""
-    size = size._replace(batch=size.batch + 8 * round(0.4 * size.batch))
-    return training_step(_proxy_anchor, by_class=True)(size)
+def _enlarged_proxy_anchor(fraction: float) -> Callable[[Size], Step]:
+    """With eight more rows for each of a fraction of the batch."""
+
+    def build(size: Size) -> Step:
+        size = size._replace(batch=size.batch + 8 * round(fraction * size.batch))
+        return training_step(_proxy_anchor, by_class=True)(size)
+
+    return build
 
 
 def _introspective_proxy_anchor(size: Size) -> nn.Module:
@@ -207,10 +211,17 @@ CASES = (
     Case(
         "SEE, 8 points + proxy anchor",
         training_step(_proxy_anchor, by_class=True),
-        training_step(_spherical_proxy_anchor, by_class=True),
+        training_step(_spherical_proxy_anchor(0.4), by_class=True),
         goal=2.2,
         grows_with=("batch", "classes", "dimension"),
-        enlarged=_enlarged_proxy_anchor,
+        enlarged=_enlarged_proxy_anchor(0.4),
+    ),
+    Case(
+        "SEE, 8 points, at half of its schedule + proxy anchor",
+        training_step(_proxy_anchor, by_class=True),
+        training_step(_spherical_proxy_anchor(0.2), by_class=True),
+        goal=2.2,
+        enlarged=_enlarged_proxy_anchor(0.2),
     ),
     Case(
         f"IAA, {COPIES} copies + multi-similarity",
