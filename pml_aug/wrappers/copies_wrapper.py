@@ -75,7 +75,7 @@ class CopiesWrapper(LossWrapper):
         if facts.copies is CopyMode.REFERENCES:
             apart = outer is loss and batch.ref_emb is None and compares_pairs(distance)
             if apart and not distance.collect_stats:
-                distance = PrecomputedDistance(distance, _distances(distance, batch.embeddings, copies.embeddings))
+                distance = PrecomputedDistance(distance, distances_apart(distance, batch.embeddings, copies.embeddings))
             elif shares_distance:
                 distance = PrecomputedDistance(distance, distance(references.embeddings, references.ref_emb))
         indices_tuple: IndicesTuple | None = None
@@ -120,7 +120,7 @@ class CopiesWrapper(LossWrapper):
         return {} if regularizer is None else {"embedding_regularizer": OnFirstRows(regularizer, num_rows)}
 
 
-def _distances(distance: BaseDistance, rows: Tensor, copies: Tensor) -> Tensor:
+def distances_apart(distance: BaseDistance, rows: Tensor, copies: Tensor) -> Tensor:
     """The distances of rows to each other and to copies, for which rows are normalised once: (N, N + M).
 
     Apart, because copies that are constants then take no part in the gradient.

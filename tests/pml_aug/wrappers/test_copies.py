@@ -24,6 +24,7 @@ from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from pml_aug.distances import IntrospectiveSimilarity
 from pml_aug.miners import ExpansionMiner
 from pml_aug.wrappers.copies import References, mined
+from pml_aug.wrappers.copies_wrapper import distances_apart
 
 MINERS = {
     "BatchHardMiner": miners.BatchHardMiner,
@@ -156,6 +157,30 @@ def test_a_miner_of_ones_own_is_asked_as_it_is_and_self_copies_taken_out():
 def test_a_miner_for_rows_in_fixed_places_is_refused():
     with pytest.raises(ValueError, match="cannot use EmbeddingsAlreadyPackagedAsTriplets: its triplets are rows"):
         wrap(losses.TripletMarginLoss(), miners.EmbeddingsAlreadyPackagedAsTriplets())
+
+
+@pytest.mark.parametrize(
+    "distance",
+    [
+        distances.CosineSimilarity(),
+        distances.DotProductSimilarity(normalize_embeddings=False),
+        distances.LpDistance(),
+        distances.LpDistance(normalize_embeddings=False, p=1),
+        distances.SNRDistance(),
+        IntrospectiveSimilarity(SIZE),
+    ],
+    ids=lambda distance: type(distance).__name__,
+)
+def test_distances_to_rows_and_to_copies_apart_are_those_to_both(distance):
+    rows, copies = torch.randn(6, 2 * SIZE, dtype=torch.float64), torch.randn(18, 2 * SIZE, dtype=torch.float64)
+    weights = torch.randn(6, 24, dtype=torch.float64)
+    results = []
+    for measure in (distances_apart, lambda distance, rows, copies: distance(rows, torch.cat([rows, copies]))):
+        leaves = [rows.clone().requires_grad_(), copies.clone().requires_grad_()]
+        matrix = measure(distance, *leaves)
+        results.append([matrix, *torch.autograd.grad((matrix * weights).sum(), leaves)])
+    for apart, both in zip(*results, strict=True):
+        torch.testing.assert_close(apart, both, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
