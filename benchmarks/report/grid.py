@@ -19,6 +19,7 @@ SHAPES = {
     "no verdict": "×",
 }
 WEAKEST, STRONGEST = 8, 45  # percent of the colour, of a difference of 0 and of the largest one
+MOST_ACROSS = 7  # methods; with more of them than this and than losses, they go down the page
 
 
 class GridCell(NamedTuple):
@@ -44,6 +45,11 @@ class Grid(NamedTuple):
     rows: tuple[GridRow, ...]
     features: str  # the score of its raw or standardised features in words; "" without
     legend: tuple[tuple[str, str], ...]  # shapes that occur, and their verdicts
+
+    @property
+    def methods_go_down(self) -> bool:
+        """Whether methods are the rows of the table, and losses its columns."""
+        return len(self.methods) > max(MOST_ACROSS, len(self.rows))
 
 
 def grid(data: DataSummary) -> Grid:

@@ -1,5 +1,7 @@
 """Cluster bootstrap over test classes."""
 
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ from .finite import finite
 from .intervals import RESAMPLES, Interval
 
 BLOCK = 2**22  # drawn class counts in memory at a time
+KEPT = 2**27  # drawn class counts, bytes, that are kept for the next interval over as many classes
 
 
 def class_bootstrap_interval(
@@ -42,11 +45,22 @@ def class_bootstrap_interval(
     if len(sizes) < 2:
         return None
     sums = np.bincount(of_class, weights=sample)
-    random = np.random.default_rng(0)
-    means = []
-    for start in range(0, resamples, max(1, BLOCK // len(sizes))):
-        count = min(resamples - start, max(1, BLOCK // len(sizes)))
-        drawn = random.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=count)
-        means.append((drawn @ sums) / (drawn @ sizes))
+    keep = resamples * len(sizes) <= KEPT
+    drawn = _kept(len(sizes), resamples) if keep else _drawn(len(sizes), resamples)
+    means = [(counts @ sums) / (counts @ sizes) for counts in map(np.int64, drawn)]
     low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
+
+
+def _drawn(num_classes: int, resamples: int) -> Iterator[np.ndarray]:
+    """How often each class is drawn in each resample, in blocks of (some resamples, classes)."""
+    random = np.random.default_rng(0)
+    size = max(1, BLOCK // num_classes)
+    for start in range(0, resamples, size):
+        yield random.multinomial(num_classes, np.full(num_classes, 1 / num_classes), size=min(resamples - start, size))
+
+
+@lru_cache(maxsize=1)
+def _kept(num_classes: int, resamples: int) -> Iterable[np.ndarray]:
+    """The same, as bytes: no class is drawn 256 times in as many draws as there are classes."""
+    return [counts.astype(np.uint8) for counts in _drawn(num_classes, resamples)]

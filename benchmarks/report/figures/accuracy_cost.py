@@ -12,8 +12,9 @@ def accuracy_cost(data: DataSummary, colours: dict[str, str]) -> Figure:
     """The tested metric over milliseconds per step: one marker per loss, one colour per method."""
     losses = sorted({cell.loss for cell in data.cells})
     markers = {loss: _MARKERS[i % len(_MARKERS)] for i, loss in enumerate(losses)}
+    methods = sorted({cell.method for cell in data.cells}, key=lambda name: (name != "none", name))
     with style():
-        figure = canvas(9.2, 3.8)
+        figure = canvas(9.2, max(3.8, 0.21 * (len(losses) + len(methods))))  # as high as the legend beside it
         axes = figure.add_subplot()
         for comparison in data.comparisons:
             ends = [_position(cell) for cell in (comparison.baseline, comparison.method)]
@@ -27,7 +28,7 @@ def accuracy_cost(data: DataSummary, colours: dict[str, str]) -> Figure:
             axes.scatter(x, y, s=58, marker=markers[cell.loss], color=colours[cell.method], linewidths=0, zorder=3)
         for loss, marker in markers.items():
             axes.scatter([], [], marker=marker, color=INK, label=loss_name(loss), linewidths=0)
-        for method in sorted({cell.method for cell in data.cells}, key=lambda name: (name != "none", name)):
+        for method in methods:
             axes.scatter([], [], marker="s", color=colours[method], label=method_name(method), linewidths=0)
         axes.set_xlim(0, 1.06 * max(_position(cell)[0] for cell in data.cells))
         axes.set_xlabel("milliseconds per training step")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.report.grid import STRONGEST, WEAKEST, grid
+from benchmarks.report.grid import MOST_ACROSS, STRONGEST, WEAKEST, grid
 from benchmarks.report.write import read_summary, write_report
 
 
@@ -48,3 +48,15 @@ def test_the_page_starts_with_it(root, tmp_path):
     page = write_report(root, tmp_path)[0].read_text()
     found = page[page.index('id="found"') :]
     assert found.index('class="lead"') < found.index('class="grid"') < found.index("in words</summary>")
+
+
+def test_many_methods_go_down_the_page(canned, tmp_path):
+    methods = [f"m{number}" for number in range(MOST_ACROSS + 1)]
+    for number, method in enumerate(["none", *methods]):
+        for seed in range(6):
+            canned.write("triplet", method, seed=seed, map_at_r=0.5 + number / 100 + seed / 1000)
+    page = write_report(canned.root, tmp_path)[0].read_text()
+    table = page[page.index('class="grid"') : page.index("</table>")]
+    rows = [row.split("</th>", 1) for row in table.split('<th class="text" scope="row">')[1:]]
+    assert [name for name, _ in rows] == ["baseline", *methods]
+    assert ["50.2" in rows[0][1], "+8.00" in rows[-1][1], "+8.00" in rows[1][1]] == [True, True, False]

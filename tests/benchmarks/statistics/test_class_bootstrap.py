@@ -28,7 +28,15 @@ def test_blocks_of_draws_are_the_draws_at_once(monkeypatch):
     values, labels = np.random.default_rng(1).normal(size=40), np.repeat(np.arange(10), 4)
     whole = class_bootstrap_interval(values, labels, resamples=500)
     monkeypatch.setattr(module, "BLOCK", 70)
+    monkeypatch.setattr(module, "KEPT", 0)
     assert class_bootstrap_interval(values, labels, resamples=500) == pytest.approx(whole)
+
+
+def test_kept_draws_give_the_same_interval_for_other_values(monkeypatch):
+    values, labels = np.random.default_rng(3).normal(size=(2, 300)), np.arange(300) % 70
+    kept = [class_bootstrap_interval(row, labels) for row in values]
+    monkeypatch.setattr(module, "KEPT", 0)
+    assert kept == [class_bootstrap_interval(row, labels) for row in values] and kept[0] != kept[1]
 
 
 def test_classes_that_agree_within_but_not_among_each_other_widen_the_interval():
