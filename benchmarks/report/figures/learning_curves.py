@@ -1,5 +1,6 @@
 """Validation MAP@R by epoch, baseline and methods in one panel per loss."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,9 @@ from ..cells import Cell
 from ..labels import FEATURES, loss_name, method_name
 from ..summary import DataSummary
 from .svg import BASELINE_COLOUR, INK, Figure, canvas, style, to_svg
+
+MOST_INSIDE = 5  # lines with their legend inside the axes; with more of them it stands below
+LEGEND_COLUMNS, LEGEND_ROW = 3, 0.18  # inches
 
 
 def learning_curves(data: DataSummary, colours: dict[str, str]) -> list[Figure]:
@@ -24,9 +28,9 @@ def learning_curves(data: DataSummary, colours: dict[str, str]) -> list[Figure]:
 
 
 def _panel(cells: Sequence[Cell], raw: Sequence[Cell], colours: dict[str, str]) -> Figure:
-    loss = cells[0].loss
+    loss, outside = cells[0].loss, len(cells) > MOST_INSIDE
     with style():
-        figure = canvas(4.4, 3.0)
+        figure = canvas(4.4, 3.0 + (LEGEND_ROW * math.ceil(len(cells) / LEGEND_COLUMNS) if outside else 0))
         axes = figure.add_subplot()
         described = []
         for cell in cells:
@@ -41,19 +45,22 @@ def _panel(cells: Sequence[Cell], raw: Sequence[Cell], colours: dict[str, str]) 
                 low, high = np.transpose([band for band in bands if band])
                 axes.fill_between(epochs, low, high, color=colour, alpha=0.16, linewidth=0)
             described.append(f"{label} ends at {mean[-1]:.1f}")
-        for cell in raw:
-            level = float(np.mean([100 * run.curve[0] for run in cell.runs]))
+        levels = [float(np.mean([100 * run.curve[0] for run in cell.runs])) for cell in raw]
+        for cell, level in zip(raw, levels, strict=True):
             axes.axhline(level, color=BASELINE_COLOUR, linewidth=1.2, linestyle=(0, (1, 2)))
             axes.annotate(
-                FEATURES[cell.loss], (0.01, level), xycoords=axes.get_yaxis_transform(), fontsize=8, va="bottom",
-                color=BASELINE_COLOUR,
+                FEATURES[cell.loss], (0.01, level), xycoords=axes.get_yaxis_transform(), fontsize=8,
+                va="bottom" if level == max(levels) else "top", color=BASELINE_COLOUR,
             )  # fmt: skip
             described.append(f"{FEATURES[cell.loss]} have {level:.1f}")
         axes.set_title(loss_name(loss), color=INK, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("validation MAP@R, points")
-        axes.legend(loc="lower right", fontsize=9)
+        if outside:
+            figure.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize=8, columnspacing=1.2)
+        else:
+            axes.legend(loc="lower right", fontsize=9)
         alt = f"Validation MAP@R by epoch for {loss_name(loss)}: {', '.join(described)} points."
         return Figure(to_svg(figure, f"curves-{cells[0].data}-{loss}", alt), alt)
 

@@ -14,7 +14,10 @@ from matplotlib.figure import Figure as Canvas
 INK, FAINT, PAPER = "#010203", "#040506", "#070809"
 _PAGE_COLOURS = {INK: "var(--ink)", FAINT: "var(--rule)", PAPER: "var(--paper)"}
 # middle tones: at least 3 : 1 against white and against near-black
-METHOD_COLOURS = ("#3b82d6", "#d9701e", "#2f9e64", "#a45ee5", "#e0487a", "#1d97a8", "#a3852a")
+METHOD_COLOURS = (
+    "#3b82d6", "#d9701e", "#2f9e64", "#a45ee5", "#e0487a", "#1d97a8", "#a3852a",
+    "#6f86b8", "#c0504d", "#7a9a2e", "#c65fb8", "#8a6f5a", "#5b9a8b", "#7d6cc9",
+)  # fmt: skip
 BASELINE_COLOUR = "#84868f"
 
 _RC: Any = {

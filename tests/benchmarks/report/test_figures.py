@@ -64,6 +64,18 @@ def test_curves_end_where_the_shortest_run_ends(canned):
     assert f"baseline ends at {(30 + 100 * last) / 2:.1f}" in figure.alt
 
 
+def test_the_legend_of_many_methods_leaves_the_axes_room(canned, recwarn):
+    methods = ["none", *(f"m{number}" for number in range(20))]
+    for method in methods:
+        canned.write("triplet", method, seed=0)
+    table = summarize(read_runs(canned.root)).data_sets[0]
+    (curves,) = learning_curves(table, method_colours(methods))
+    costs = accuracy_cost(table, method_colours(methods))
+    assert not recwarn.list  # matplotlib warns where nothing is left of the axes
+    for figure in (curves, costs):
+        assert all(f">{name}<" in figure.svg for name in ("baseline", *methods[1:]))
+
+
 def test_a_method_has_one_colour_and_the_baseline_loss_is_grey():
     colours = method_colours(["ps", "none", "ee", "ps"])
     assert len(set(colours.values())) == 3
