@@ -152,7 +152,7 @@ def date(folder: str) -> str:
     """The day in a folder's name.
 
     Example:
-        >>> date("amd-epyc-2-cores-2026-11-29-frozen-emoji")
+        >>> date("amd-epyc-2-cores-2026-11-29-frozen-emoji-suite")
         '2026-11-29'
     """
     found = NAME.fullmatch(folder)
