@@ -179,6 +179,11 @@ class Comparison:
         """Runs whose method never made a synthetic point."""
         return tuple(run for cell in (self.method, self.baseline) for run in cell.runs if run.inactive)
 
+    @property
+    def augmentation_off(self) -> bool:
+        """Whether the search of the method, or of its control, found the loss alone to be best."""
+        return any(run.augmentation_off for cell in (self.method, self.baseline) for run in cell.runs)
+
     @cached_property
     def untrained(self) -> tuple[Run, ...]:
         """Runs in which validation chose the model as it was before training."""
@@ -194,7 +199,7 @@ class Comparison:
     @property
     def judged(self) -> bool:
         """Whether there is evidence for a verdict: the method acted, and both sides were trained."""
-        return not (self.inactive or self.untrained or self.identical)
+        return not (self.augmentation_off or self.inactive or self.untrained or self.identical)
 
     @property
     def metric(self) -> str:

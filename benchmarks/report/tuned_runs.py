@@ -30,7 +30,10 @@ def by_search(runs: Iterable[Run], studies: Mapping[str, Study]) -> list[Run]:
             )
         else:
             searches = list(_searches(run, studies[run.tuned.study]))
-            found += [replace(run, method=cell.method) for cell in searches]
+            found += [
+                replace(run, method=cell.method, augmentation_off=cell.best is not None and cell.best.augmentation_off)
+                for cell in searches
+            ]
             if not searches:
                 problems.append(
                     f"{run.path} says that it takes trial {run.tuned.trial} of study {run.tuned.study}, but no search "

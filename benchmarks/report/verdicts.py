@@ -33,7 +33,8 @@ def verdict(comparison: Comparison) -> str:
     equivalent: no difference is established, and the Holm-adjusted equivalence test finds it within the margin.
     nominally better or worse: significant alone, not after the correction for all comparisons of the report.
     underpowered: with these seeds not even the largest difference could be established.
-    no verdict: the method never acted, or validation chose the untrained model, in at least one run.
+    no verdict: the method's search found the loss alone to be best; or the method never acted, or validation chose the
+    untrained model, in at least one run.
     """
     if not comparison.judged:
         return "no verdict"
@@ -88,6 +89,13 @@ def _finding(comparison: Comparison, name_data: bool) -> Finding:
 
 def withheld(comparison: Comparison) -> str:
     """Why there is no verdict, with the runs; "" where there is one."""
+    if comparison.augmentation_off:
+        runs = (*comparison.method.runs, *comparison.baseline.runs)
+        rejected = next(run.method for run in runs if run.augmentation_off)
+        return (
+            f"No verdict: the best trial of the search of {method_name(rejected)} has the augmentation off, so these "
+            "are trainings of the loss alone with parameters that this search found."
+        )
     idle = " and ".join(sorted({method_name(run.method) for run in comparison.inactive}))
     other = "baseline" if comparison.lacks is None else "control"
     reasons = (

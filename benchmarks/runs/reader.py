@@ -94,6 +94,7 @@ class Run:
     images: dict[str, int]  # train, val, test
     activity: Activity | None = None  # None: the method is "none", or acts in every step by construction
     tuned: TunedBy | None = None
+    augmentation_off: bool = False  # whether the search of its method found the loss alone to be best
     test_scorings: int | None = None  # sets of weights scored on the test set; None where that was not counted
     audit: dict[str, Any] | None = None  # what the two sides of the split have in common; None: not audited
     controls: dict[str, str] = field(default_factory=dict)  # methods by name, and what each lacks of this one

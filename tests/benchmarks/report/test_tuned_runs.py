@@ -7,6 +7,7 @@ from benchmarks.errors import UserError
 from benchmarks.report.comparability import check_comparable
 from benchmarks.report.study import read_studies
 from benchmarks.report.tuned_runs import by_search
+from benchmarks.report.verdicts import verdict, withheld
 from benchmarks.report.write import read_summary
 from benchmarks.runs.reader import read_run, read_runs
 
@@ -111,6 +112,23 @@ def test_a_method_that_is_best_switched_off_is_represented_by_baseline_runs(cann
     finals(canned, study, methods=("none",), seeds=1)
     checked(canned)
     assert sorted(run.method for run in labelled(canned)) == ["ee", "none"]  # one training, two searches
+
+
+def test_a_method_that_is_best_switched_off_gets_no_verdict(canned):
+    study = canned.study()
+    found = json.loads((study / "best.json").read_text())
+    other = {"loss.margin": found["triplet/ee"]["params"]["loss.margin"]}
+    change_best(study, "triplet/ee", augmentation_off=True, params=other)
+    finals(canned, study, methods=("none",), seeds=6)
+    for seed in range(6):
+        canned.tuned(study, "ee", seed=seed, map_at_r=0.6 + seed / 1000)
+    (comparison,) = read_summary(canned.root).comparisons
+    assert min(comparison.primary.per_seed) > 1 and comparison.holm_p == 1
+    assert verdict(comparison) == "no verdict"
+    assert withheld(comparison) == (
+        "No verdict: the best trial of the search of EE has the augmentation off, so these are trainings of the "
+        "loss alone with parameters that this search found."
+    )
 
 
 def test_a_trial_that_was_scored_on_the_test_set_is_refused(canned):
