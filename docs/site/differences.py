@@ -27,7 +27,7 @@ def draw(studies: Sequence[Study]) -> pyplot.Figure:
     """
     rows = [row for study in studies for row in study.rows if row.metric == PRIMARY]
     controls = {row.against for row in rows}
-    rows = [row for row in rows if row.against == "none" and row.method not in controls]
+    rows = [row for row in rows if row.against == "none" and row.method not in controls and row.verdict != "no verdict"]
     lines = sorted({(row.loss, row.method) for row in rows}, reverse=True)
     series = sorted(set(map(_series, rows)))
     settings = sorted({_setting(row)[0] for row in rows})
