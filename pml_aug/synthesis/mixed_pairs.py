@@ -51,12 +51,11 @@ def positive_negative_pairs(labels: Tensor, positives: str = "each") -> MixedPai
     """
     check_choice("positives", positives, POSITIVES)
     same = labels[:, None] == labels
-    row, positive = same.clone().fill_diagonal_(False).nonzero(as_tuple=True)
-    count = same.sum(dim=1) - 1
+    matches = same.clone().fill_diagonal_(False)
+    count = matches.sum(dim=1)
     most = int(count.max()) if len(labels) else 0
-    place = torch.arange(len(row), device=labels.device) - (count.cumsum(0) - count).index_select(0, row)
-    partner = torch.zeros(len(labels), most, dtype=torch.long, device=labels.device)
-    partner.index_put_((row, place), positive)
+    first_to_last = torch.arange(len(labels), 0, -1, device=labels.device)
+    partner = (matches * first_to_last).topk(most, dim=1).indices
     is_partner = torch.arange(most, device=labels.device) < count[:, None]
     if positives == "first":
         partner = partner[:, :1].expand(-1, most)
