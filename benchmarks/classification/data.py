@@ -26,7 +26,7 @@ def load_classification(config: ClassificationData) -> tuple[ImageArrays, Split]
 
     Raises:
         FileNotFoundError: if the data are missing; the message says where they go.
-        ValueError: if the configuration asks for something impossible, or the data are invalid.
+        ValueError: if the data cannot give what the configuration names, or have wrong shapes, types or labels.
     """
     if config.kind == "glyphs":
         data = _glyphs(config)

@@ -24,7 +24,7 @@ def load(config: DataConfig) -> ImageArrays:
 
     Raises:
         FileNotFoundError: if the path is missing.
-        ValueError: if the configuration asks for something impossible, or the data are invalid.
+        ValueError: if the data cannot give what the configuration names, or have wrong shapes, types or labels.
 
     Example:
         >>> glyphs = load(DataConfig("glyphs", "glyphs", image_size=16, num_classes=20))

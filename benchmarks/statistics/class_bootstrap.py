@@ -47,7 +47,7 @@ def class_bootstrap_interval(
     sums = np.bincount(of_class, weights=sample)
     keep = resamples * len(sizes) <= KEPT
     drawn = _kept(len(sizes), resamples) if keep else _drawn(len(sizes), resamples)
-    means = [(counts @ sums) / (counts @ sizes) for counts in map(np.int64, drawn)]
+    means = [(counts @ sums) / (counts @ sizes) for counts in drawn]
     low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 

@@ -1,5 +1,6 @@
 """Distances that delegate to another distance, and equality of distances."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -145,6 +146,18 @@ def defined_by_settings(kind: Kind) -> Kind:
 
 
 _DEFINED_BY_SETTINGS: set[type[BaseDistance]] = {CosineSimilarity, DotProductSimilarity, LpDistance, SNRDistance}
+
+
+def without_normalization(distance: BaseDistance) -> BaseDistance:
+    """A copy of `distance` for rows that are normalised already; `distance` stays as it is.
+
+    Example:
+        >>> without_normalization(LpDistance()).normalize_embeddings
+        False
+    """
+    measure = copy.copy(distance)
+    measure.normalize_embeddings = False
+    return measure
 
 
 def compares_pairs(distance: BaseDistance) -> bool:

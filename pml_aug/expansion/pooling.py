@@ -1,13 +1,12 @@
 """The distance matrices of Embedding Expansion: negatives as near as the points around both rows can be."""
 
-import copy
 from typing import NamedTuple
 
 import torch
 from pytorch_metric_learning.distances import BaseDistance
 from torch import Tensor
 
-from pml_aug.distances.delegating import DelegatingDistance
+from pml_aug.distances.delegating import DelegatingDistance, without_normalization
 from pml_aug.expansion.arcs import ArcBatch, DistancesOfArcs
 from pml_aug.expansion.points import ExpandedBatch, Expansion
 from pml_aug.expansion.pooling_from_products import DistancesFromProducts, distances_from_products
@@ -66,8 +65,7 @@ def pool(
     """
     measure = distance
     if distance.normalize_embeddings and distance.p == 2 and query.to_unit and reference.to_unit:
-        measure = copy.copy(distance)
-        measure.normalize_embeddings = False
+        measure = without_normalization(distance)
     distances = _distances(measure, query, reference)
     row, column = hardest_between(distances.hardness() if hardness is None else hardness, query, reference)
     hardest = distances.at(row, column)

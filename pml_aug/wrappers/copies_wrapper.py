@@ -1,6 +1,5 @@
 """Base class of the wrappers that put synthetic copies of rows beside their batch."""
 
-import copy
 from typing import Any
 
 import torch
@@ -8,7 +7,12 @@ from pytorch_metric_learning.distances import BaseDistance
 from pytorch_metric_learning.reducers import PerAnchorReducer
 from torch import Tensor, nn
 
-from pml_aug.distances.delegating import PrecomputedDistance, compares_pairs, same_distance
+from pml_aug.distances.delegating import (
+    PrecomputedDistance,
+    compares_pairs,
+    same_distance,
+    without_normalization,
+)
 from pml_aug.host import CopyMode
 from pml_aug.miners.expansion_miner import ExpansionMiner
 from pml_aug.patching import patched
@@ -126,6 +130,5 @@ def distances_apart(distance: BaseDistance, rows: Tensor, copies: Tensor) -> Ten
     Apart, because copies that are constants then take no part in the gradient.
     """
     rows, copies = distance.maybe_normalize(rows), distance.maybe_normalize(copies)
-    measure = copy.copy(distance)
-    measure.normalize_embeddings = False
+    measure = without_normalization(distance)
     return torch.cat([measure(rows), measure(rows, copies)], dim=1)
